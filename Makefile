@@ -1,0 +1,168 @@
+# Everything a developer runs. Needs Python 3.11 or newer and a Rust toolchain;
+# `make help` lists the targets. Set-up is done by stamp files: a step runs again
+# only if what it reads has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The interpreter that the environment is made from, the environment, and where
+# its extension is compiled. `test-matrix` sets them anew for each version.
+PYTHON ?= python3
+VENV ?= .venv
+TARGET_DIR ?= target
+# Dependency groups of pyproject.toml.
+GROUPS_OF_VENV ?= development
+MATRIX ?= 3.11 3.12 3.13
+ARGS ?=
+
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/.stamps
+# One interpreter for all cargo calls: with another one pyo3 is compiled anew.
+export PYO3_PYTHON := $(abspath $(PY))
+export CARGO_TERM_COLOR ?= auto
+
+# What the extension is made of.
+RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock build.rs rust-toolchain.toml) \
+	$(shell find src .cargo -type f 2>/dev/null)
+LINTED := $(wildcard python tests benches examples)
+TYPED := python/dbmanager $(wildcard tests/typing)
+STUBTEST_ALLOWLIST := $(wildcard tests/typing/stubtest-allowlist.txt)
+
+# The CPython suite has a step of its own, with a report of its own.
+PYTEST := $(PY) -m pytest
+CARGO_CORE := --locked --no-default-features
+
+define title
+	@printf '\n== %s ==\n' "$(1)"
+endef
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- set-up --------------------------------------------------------------------
+
+# Debian's Python may come without ensurepip: then the base interpreter's pip
+# installs one.
+$(STAMPS)/venv:
+	@printf '\n== %s ==\n' 'setting up $(VENV)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("dbmanager needs Python 3.11 or newer, and %s is %d.%d: set PYTHON" % (sys.executable, *v[:2]))'
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv --clear $(VENV); \
+	else \
+		$(PYTHON) -m venv --clear --without-pip $(VENV); \
+		$(PYTHON) -m pip --python $(PY) install --quiet pip; \
+	fi
+	$(PY) -m pip install --quiet 'pip>=25.1'
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/groups: pyproject.toml $(STAMPS)/venv
+	$(PY) -m pip install --quiet $(addprefix --group ,$(GROUPS_OF_VENV))
+	@touch $@
+
+$(STAMPS)/extension: $(RUST_SOURCES) $(STAMPS)/groups
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop \
+		--release --locked --target-dir $(TARGET_DIR)
+	@touch $@
+
+.PHONY: dev
+dev: $(STAMPS)/extension ## Build the extension into .venv
+
+# ---- checks --------------------------------------------------------------------
+
+.PHONY: test
+test: check-python check-rust test-rust test-python test-cpython check-types ## Run every check
+
+.PHONY: check-rust
+check-rust: $(STAMPS)/groups ## Rust: format and clippy, with and without Python
+	$(call title,cargo fmt)
+	cargo fmt --all --check
+	$(call title,cargo clippy)
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --all-targets $(CARGO_CORE) -- -D warnings
+
+.PHONY: test-rust
+test-rust: $(STAMPS)/venv ## Rust: the core's tests, without Python
+	$(call title,cargo test)
+	cargo test $(CARGO_CORE)
+
+.PHONY: test-python
+test-python: dev ## Python: pytest, documentation examples included
+	$(call title,pytest on $$($(PY) -V))
+	$(PYTEST) --ignore=tests/cpython $(ARGS)
+
+.PHONY: test-cpython
+test-cpython: dev ## CPython's own sqlite3 tests with our module swapped in
+	$(call title,CPython suite on $$($(PY) -V))
+	$(PYTEST) --quiet tests/cpython --ignore=tests/cpython/test_cpython_suite.py
+	$(PY) -m tests.cpython
+
+.PHONY: test-docs
+test-docs: dev ## Only the examples of the documentation
+	$(PYTEST) tests/docs
+
+.PHONY: check-python
+check-python: $(STAMPS)/groups ## Python: ruff, lint and format
+	$(call title,ruff)
+	$(PY) -m ruff check $(LINTED)
+	$(PY) -m ruff format --check $(LINTED)
+
+.PHONY: check-types
+check-types: dev ## Python: mypy strict, and the stub against the extension
+	$(call title,mypy)
+	$(PY) -m mypy --strict $(TYPED)
+	$(call title,stubtest)
+	MYPYPATH=python $(PY) -m mypy.stubtest $(addprefix --allowlist ,$(STUBTEST_ALLOWLIST)) dbmanager._core
+
+.PHONY: format
+format: $(STAMPS)/groups ## Format Rust and Python, apply ruff's safe fixes
+	cargo fmt --all
+	$(PY) -m ruff check --fix $(LINTED)
+	$(PY) -m ruff format $(LINTED)
+
+# ---- other Python versions -------------------------------------------------------
+
+.PHONY: test-matrix
+test-matrix: dev ## Run the Python tests on each of 3.11, 3.12, 3.13 that is installed
+	@own=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	ran=(); absent=(); failed=(); \
+	for version in $(MATRIX); do \
+		if [[ $$version == "$$own" ]]; then \
+			setting=(VENV=$(VENV) TARGET_DIR=$(TARGET_DIR)); \
+		elif python=$$(.ci/find-python "$$version"); then \
+			setting=(VENV=.venvs/$$version TARGET_DIR=target/py$$version PYTHON="$$python" \
+				GROUPS_OF_VENV="build test"); \
+		else \
+			absent+=("$$version"); continue; \
+		fi; \
+		printf '\n==== Python %s ====\n' "$$version"; \
+		if $(MAKE) --no-print-directory --keep-going test-python test-cpython "$${setting[@]}"; \
+		then ran+=("$$version"); else failed+=("$$version"); fi; \
+	done; \
+	printf '\ntest-matrix: passed on: %s; failed on: %s; not installed: %s\n' \
+		"$${ran[*]:-none}" "$${failed[*]:-none}" "$${absent[*]:-none}"; \
+	[[ $${#failed[@]} -eq 0 ]]
+
+.PHONY: soak
+soak: dev ## Run the long forms of the tests
+	DBMANAGER_SOAK=1 HYPOTHESIS_PROFILE=slow $(PYTEST) -m soak --timeout=3600 -o faulthandler_timeout=3700 $(ARGS)
+
+# ---- to look at --------------------------------------------------------------------
+
+.PHONY: demo
+demo: dev ## Run one application on sqlite3, on connect() and on sessions, and compare
+	$(PY) examples/service_app/demo.py $(ARGS)
+
+.PHONY: bench
+bench: dev ## Print the benchmark table; a part of it with ARGS="W2 W5"
+	$(PY) -m benches $(ARGS)
+
+.PHONY: clean
+clean: ## Remove environments, builds and caches
+	rm -rf .venv .venvs target dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f python/dbmanager/_core.*.so
+	find $(LINTED) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,127 @@
+"""The report: one plain table, the environment, and what each row does."""
+
+import os
+import platform
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+from benches.arena import Measurement
+from benches.contestants import Contestant, Presence
+from benches.memory import LIMIT_KB, Growth
+from benches.stall import NOISE, Stall
+
+MISSING = "-"
+PEERS = (
+    Contestant.APSW,
+    Contestant.SQLALCHEMY,
+    Contestant.SQLALCHEMY_CORE,
+    Contestant.PEEWEE,
+)
+
+
+def environment(presences: Mapping[Contestant, Presence | None]) -> str:
+    """Describe the machine and the contestants, the missing ones by name."""
+    lines = [
+        (
+            f"Python {platform.python_version()} ({platform.python_implementation()}), "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+        ),
+        "file database, WAL, synchronous=NORMAL; garbage collector enabled for all",
+    ]
+    for contestant, presence in presences.items():
+        if presence is None:
+            lines.append(f"{contestant.value}: MISSING (pip install {contestant.package})")
+        else:
+            lines.append(
+                f"{contestant.value}: {presence.version}, SQLite {presence.sqlite_version}"
+            )
+    return "\n".join(lines)
+
+
+def ratios(measurements: Sequence[Measurement]) -> str:
+    """Give the table of ratios to the stdlib; bigger is faster."""
+    header = ["workload", "stdlib ms", "dbmanager", "target", "met"]
+    header += [peer.value for peer in PEERS]
+    return table(header, [_ratio_row(measurement) for measurement in measurements])
+
+
+def _ratio_row(measurement: Measurement) -> list[str]:
+    variant = measurement.variant
+    ours = measurement.ratio(Contestant.DBMANAGER)
+    stdlib_s = measurement.median_s(Contestant.STDLIB) or 0.0
+    return [
+        f"{variant.workload} {variant.name}",
+        f"{stdlib_s * 1000:.1f}",
+        _times(ours),
+        _times(variant.target),
+        MISSING if variant.target is None else _met(ours is not None and ours >= variant.target),
+        *(_times(measurement.ratio(peer)) for peer in PEERS),
+    ]
+
+
+def stalls(measured: Sequence[Stall]) -> str:
+    """Give the table of another thread's gaps, in ms; smaller is better."""
+    header = ["stall during", "stdlib worst", "dbmanager worst", "met"]
+    header += ["stdlib p99.99", "dbmanager p99.99"]
+    rows = [
+        [
+            stall.query,
+            f"{stall.worst_ms(Contestant.STDLIB):.2f} ms",
+            f"{stall.worst_ms(Contestant.DBMANAGER):.2f} ms",
+            _met(stall.met),
+            f"{stall.p9999_ms(Contestant.STDLIB):.3f} ms",
+            f"{stall.p9999_ms(Contestant.DBMANAGER):.3f} ms",
+        ]
+        for stall in measured
+    ]
+    note = (
+        "A second Python thread's longest pause between two ticks while the main thread runs "
+        f"the query; medians of the rounds; met: ours is at most {NOISE} of the stdlib's."
+    )
+    return table(header, rows) + "\n" + _wrapped(note)
+
+
+def memory(growth: Growth) -> str:
+    """Give the growth of the peak resident size while iterating."""
+    header = ["memory", *(contestant.value for contestant in growth.growth_kb), "limit", "met"]
+    row = [
+        f"iterate {growth.rows} rows",
+        *(f"{kb} KB" for kb in growth.growth_kb.values()),
+        f"{LIMIT_KB} KB",
+        _met(growth.met),
+    ]
+    note = "Growth of the peak resident size after the first 1000 rows, a process each."
+    return table(header, [row]) + "\n" + _wrapped(note)
+
+
+def notes(measurements: Iterable[Measurement]) -> str:
+    """Say what each row does, for whom."""
+    return "\n".join(
+        _wrapped(f"{m.variant.workload} {m.variant.name}: {m.variant.note}") for m in measurements
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align columns: the first to the left, the others to the right."""
+    widths = [max(len(line[n]) for line in [header, *rows]) for n in range(len(header))]
+
+    def aligned(cells: Sequence[str]) -> str:
+        first, *others = cells
+        right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        return "  ".join([first.ljust(widths[0]), *right]).rstrip()
+
+    return "\n".join([aligned(header), "  ".join("-" * w for w in widths), *map(aligned, rows)])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent="* ", subsequent_indent="  ")
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return MISSING
+    return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.2f}x"
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "NO"

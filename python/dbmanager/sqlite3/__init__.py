@@ -1,0 +1,31 @@
+"""Drop-in for the standard library's ``sqlite3``.
+
+Change ``import sqlite3`` into ``from dbmanager import sqlite3``: everything that the running Python's
+module has is here, with the same results, exceptions (the stdlib's own classes) and messages.
+"""
+
+import sys
+import warnings
+
+from dbmanager.sqlite3 import dbapi2 as dbapi2
+from dbmanager.sqlite3.dbapi2 import *  # noqa: F403
+
+if sys.version_info >= (3, 12):
+    from dbmanager.sqlite3.dbapi2 import (
+        _deprecated_attribute,
+        _deprecated_names as _deprecated_names,
+        _deprecated_version as _deprecated_version,
+        _deprecated_version_info as _deprecated_version_info,
+    )
+
+    def __getattr__(name: str) -> object:
+        return _deprecated_attribute(__name__, name)
+
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "OptimizedUnicode":
+            message = "OptimizedUnicode is deprecated and will be removed in Python 3.12; it is an alias for str"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return str
+        raise AttributeError(f"module 'sqlite3' has no attribute '{name}'")

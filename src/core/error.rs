@@ -1,0 +1,100 @@
+//! The one error type of the core. `py::error` maps it to the stdlib's exception classes, nowhere else does.
+
+use rusqlite::ffi;
+use std::borrow::Cow;
+use std::ffi::{CStr, c_int};
+use std::time::Duration;
+
+/// What SQLite said: its extended result code and its message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SqliteFailure {
+    /// Extended result code, see <https://sqlite.org/rescode.html>.
+    pub extended_code: c_int,
+    /// The message of `sqlite3_errmsg`, or of `sqlite3_errstr` where no handle exists.
+    pub message: String,
+}
+
+impl SqliteFailure {
+    /// The primary result code, the low byte of the extended one.
+    pub fn primary_code(&self) -> c_int {
+        self.extended_code & 0xff
+    }
+
+    /// A failure that no connection remembers, worded by `sqlite3_errstr`.
+    pub fn from_code(code: c_int) -> Self {
+        Self {
+            extended_code: code,
+            message: error_string(code).into_owned(),
+        }
+    }
+}
+
+/// SQLite's English text for a result code.
+pub fn error_string(code: c_int) -> Cow<'static, str> {
+    // SAFETY: sqlite3_errstr returns a static, NUL-terminated string for every code.
+    let text = unsafe { CStr::from_ptr(ffi::sqlite3_errstr(code)) };
+    text.to_string_lossy()
+}
+
+/// Everything that can go wrong below the bindings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// SQLite refused or failed.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteFailure),
+    /// The database handle is closed.
+    #[error("Cannot operate on a closed database.")]
+    Closed,
+    /// A database URL that this library does not speak.
+    #[error("{0}")]
+    Url(String),
+    /// No connection came free in time.
+    #[error(
+        "pool '{pool}' gave no connection in {:.2} s ({in_use} in use, {waiting} waiting)",
+        waited.as_secs_f64()
+    )]
+    PoolTimeout {
+        /// The database that the pool belongs to.
+        pool: String,
+        /// How long the caller waited.
+        waited: Duration,
+        /// Connections lent out at that moment.
+        in_use: u32,
+        /// Callers still waiting at that moment.
+        waiting: u32,
+    },
+    /// The manager was closed.
+    #[error("the DatabaseManager of '{0}' is closed; ask DatabaseManager for a new one")]
+    ManagerClosed(String),
+}
+
+/// Results of the core.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Turn rusqlite's error of an open or a pragma into ours, keeping SQLite's own code and words.
+    pub(crate) fn from_rusqlite(error: rusqlite::Error, path: &str) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let message = match message {
+                    // rusqlite appends the path to SQLite's message when a file can't be opened.
+                    Some(text) => match text.strip_suffix(&format!(": {path}")) {
+                        Some(bare) => bare.to_owned(),
+                        None => text,
+                    },
+                    None => error_string(code.extended_code).into_owned(),
+                };
+                Error::Sqlite(SqliteFailure {
+                    extended_code: code.extended_code,
+                    message,
+                })
+            }
+            other => Error::Sqlite(SqliteFailure {
+                extended_code: ffi::SQLITE_CANTOPEN,
+                message: other.to_string(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,538 @@
+//! `Database`: one open SQLite handle, its lock, and what must be done when it goes.
+//!
+//! Owns the rusqlite connection that opened the handle. Handles are opened with `SQLITE_OPEN_NOMUTEX`
+//! (SQLite's recursive mutex costs 1.7× on large results), so a lock of ours, re-entrant because
+//! callbacks run SQL on their own connection, stands in for it. It knows nothing of Python: the slot
+//! `suspended` is an opaque token of the bindings.
+
+use super::hooks::Hooks;
+use crate::core::error::{Error, Result, SqliteFailure};
+use parking_lot::lock_api::{GetThreadId, RawMutex as _};
+use parking_lot::{Mutex, RawMutex, RawThreadId};
+use rusqlite::ffi;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// What could not be closed when its owner was dropped, because another thread held the lock.
+enum Orphan {
+    Statement(*mut ffi::sqlite3_stmt),
+    Blob(*mut ffi::sqlite3_blob),
+}
+
+// SAFETY: an orphan is only closed, by the thread that holds the lock of its database.
+unsafe impl Send for Orphan {}
+
+impl Orphan {
+    fn close(self, guard: &LockGuard<'_>) {
+        match self {
+            Orphan::Statement(statement) => guard.finalize(statement),
+            Orphan::Blob(blob) => guard.close_blob(blob),
+        }
+    }
+}
+
+/// An open SQLite handle shared by a connection object and everything that was made from it.
+pub struct Database {
+    handle: *mut ffi::sqlite3,
+    owner: UnsafeCell<Option<rusqlite::Connection>>,
+    mutex: RawMutex,
+    lock_owner: AtomicUsize,
+    lock_depth: Cell<u32>,
+    open: AtomicBool,
+    /// Held while another thread interrupts the handle, and when `open` becomes false.
+    interrupt_gate: Mutex<()>,
+    orphans: Mutex<Vec<Orphan>>,
+    has_orphans: AtomicBool,
+    /// Token of the bindings while a statement runs with the interpreter given up; null otherwise.
+    suspended: Cell<*mut c_void>,
+    /// Calls of the progress handler since the current step began.
+    ticks: Cell<u32>,
+    /// When a callback last took the interpreter back within the current step.
+    resumed_at: Cell<Option<Instant>>,
+    /// Statements always give the interpreter up at once (shared cache: its mutexes can block).
+    always_suspend: Cell<bool>,
+    /// The user's progress handler sits in SQLite's only slot, so nothing ticks.
+    has_progress: Cell<bool>,
+    hooks: Hooks,
+    /// Every statement of ours that is not finalized yet. SQLite's own list (`sqlite3_next_stmt`) also
+    /// holds statements that belong to virtual tables and must not be touched.
+    statements: RefCell<HashSet<*mut ffi::sqlite3_stmt>>,
+    blobs: RefCell<HashSet<*mut ffi::sqlite3_blob>>,
+    /// Unfinished backups from or to this handle; it can't be closed before they end.
+    backups: Cell<u32>,
+}
+
+// SAFETY: every call into the handle and every access to the `Cell`s happens under `mutex` (the public
+// API hands the handle out only through `LockGuard` or documents the exception, `sqlite3_interrupt`).
+unsafe impl Send for Database {}
+// SAFETY: see above.
+unsafe impl Sync for Database {}
+
+impl Database {
+    /// Take over a connection that rusqlite opened with `SQLITE_OPEN_NO_MUTEX`.
+    pub fn adopt(connection: rusqlite::Connection) -> Arc<Self> {
+        // SAFETY: the handle stays valid as long as `connection`, which this struct owns from here on.
+        let handle = unsafe { connection.handle() };
+        Arc::new(Self {
+            handle,
+            owner: UnsafeCell::new(Some(connection)),
+            mutex: RawMutex::INIT,
+            lock_owner: AtomicUsize::new(0),
+            lock_depth: Cell::new(0),
+            open: AtomicBool::new(true),
+            interrupt_gate: Mutex::new(()),
+            orphans: Mutex::new(Vec::new()),
+            has_orphans: AtomicBool::new(false),
+            suspended: Cell::new(ptr::null_mut()),
+            ticks: Cell::new(0),
+            resumed_at: Cell::new(None),
+            always_suspend: Cell::new(false),
+            has_progress: Cell::new(false),
+            hooks: Hooks::default(),
+            statements: RefCell::default(),
+            blobs: RefCell::default(),
+            backups: Cell::new(0),
+        })
+    }
+
+    /// Whether the handle may still be used.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Lock the connection if no other thread holds it. Re-entrant; never blocks.
+    #[inline]
+    pub fn try_lock(&self) -> Option<LockGuard<'_>> {
+        let me = RawThreadId.nonzero_thread_id().get();
+        if self.lock_owner.load(Ordering::Relaxed) == me {
+            self.lock_depth.set(self.lock_depth.get() + 1);
+        } else if self.mutex.try_lock() {
+            self.lock_owner.store(me, Ordering::Relaxed);
+            self.lock_depth.set(1);
+        } else {
+            return None;
+        }
+        Some(LockGuard {
+            database: self,
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Lock the connection, waiting for other threads. Callers give up every lock that the holder may
+    /// need (the interpreter's) first.
+    pub fn lock(&self) -> LockGuard<'_> {
+        if let Some(guard) = self.try_lock() {
+            return guard;
+        }
+        self.mutex.lock();
+        self.lock_owner
+            .store(RawThreadId.nonzero_thread_id().get(), Ordering::Relaxed);
+        self.lock_depth.set(1);
+        LockGuard {
+            database: self,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Abort what runs on this connection, from any thread: it needs not the lock but a gate of its own,
+    /// so that the handle is not closed meanwhile.
+    pub fn interrupt(&self) {
+        let _gate = self.interrupt_gate.lock();
+        if self.is_open() {
+            // SAFETY: the handle is open, and documented as safe to interrupt from another thread.
+            unsafe { ffi::sqlite3_interrupt(self.handle) }
+        }
+    }
+
+    /// The interpreter token of the bindings; only the lock's holder may touch it.
+    #[inline]
+    pub fn suspended(&self) -> &Cell<*mut c_void> {
+        &self.suspended
+    }
+
+    /// Ticks of the progress handler since the current step began.
+    #[inline]
+    pub fn ticks(&self) -> &Cell<u32> {
+        &self.ticks
+    }
+
+    /// When a callback last took the interpreter back within the current step.
+    #[inline]
+    pub fn resumed_at(&self) -> &Cell<Option<Instant>> {
+        &self.resumed_at
+    }
+
+    /// Whether every statement must give the interpreter up at once.
+    #[inline]
+    pub fn must_suspend(&self) -> bool {
+        self.always_suspend.get() || self.has_progress.get()
+    }
+
+    /// From now on every statement gives the interpreter up at once.
+    pub fn suspend_always(&self) {
+        self.always_suspend.set(true);
+    }
+
+    pub(super) fn set_has_progress(&self, present: bool) {
+        self.has_progress.set(present);
+    }
+
+    pub(super) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// Finalize a statement now if the lock is free, else leave it to the lock's holder.
+    pub(super) fn release_statement(&self, statement: *mut ffi::sqlite3_stmt) {
+        self.release(Orphan::Statement(statement));
+    }
+
+    /// Close a BLOB now if the lock is free, else leave it to the lock's holder.
+    pub(super) fn release_blob(&self, blob: *mut ffi::sqlite3_blob) {
+        self.release(Orphan::Blob(blob));
+    }
+
+    /// Destructors must not wait for the lock: they run with the interpreter held.
+    fn release(&self, orphan: Orphan) {
+        match self.try_lock() {
+            Some(guard) => orphan.close(&guard),
+            None => {
+                self.orphans.lock().push(orphan);
+                self.has_orphans.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let guard = self.lock();
+        guard.close();
+    }
+}
+
+/// Proof that this thread may call SQLite on the connection.
+pub struct LockGuard<'a> {
+    database: &'a Database,
+    // The lock belongs to the thread that took it.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let db = self.database;
+        if db.lock_depth.get() == 1 {
+            if db.has_orphans.load(Ordering::Acquire) {
+                self.finalize_orphans();
+            }
+            db.lock_depth.set(0);
+            db.lock_owner.store(0, Ordering::Relaxed);
+            // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
+            unsafe { db.mutex.unlock() };
+        } else {
+            db.lock_depth.set(db.lock_depth.get() - 1);
+        }
+    }
+}
+
+impl<'a> LockGuard<'a> {
+    /// The database that is locked.
+    #[inline]
+    pub fn database(&self) -> &'a Database {
+        self.database
+    }
+
+    /// The raw handle, valid while the guard lives and the database is open.
+    #[inline]
+    pub fn handle(&self) -> *mut ffi::sqlite3 {
+        self.database.handle
+    }
+
+    /// Whether this thread holds the lock further out, that is, whether we are inside a callback.
+    pub fn is_nested(&self) -> bool {
+        self.database.lock_depth.get() > 1
+    }
+
+    #[cold]
+    fn finalize_orphans(&self) {
+        let orphans = std::mem::take(&mut *self.database.orphans.lock());
+        self.database.has_orphans.store(false, Ordering::Release);
+        for orphan in orphans {
+            orphan.close(self);
+        }
+    }
+
+    fn finalize(&self, statement: *mut ffi::sqlite3_stmt) {
+        let known = self.database.statements.borrow_mut().remove(&statement);
+        if known {
+            // SAFETY: the statement was alive, belongs to this open handle and its owner gave it up.
+            unsafe { ffi::sqlite3_finalize(statement) };
+        }
+    }
+
+    /// Note a new statement, so that `close` can finalize it.
+    pub(super) fn adopt_statement(&self, statement: *mut ffi::sqlite3_stmt) {
+        if !statement.is_null() {
+            self.database.statements.borrow_mut().insert(statement);
+        }
+    }
+
+    /// Note an open BLOB, so that `close` can close it.
+    pub(super) fn adopt_blob(&self, blob: *mut ffi::sqlite3_blob) {
+        self.database.blobs.borrow_mut().insert(blob);
+    }
+
+    /// Close a BLOB unless that was done already.
+    pub(super) fn close_blob(&self, blob: *mut ffi::sqlite3_blob) {
+        let known = self.database.blobs.borrow_mut().remove(&blob);
+        if known {
+            // SAFETY: the blob was open and belongs to this open handle.
+            unsafe { ffi::sqlite3_blob_close(blob) };
+        }
+    }
+
+    pub(super) fn backups(&self) -> &'a Cell<u32> {
+        &self.database.backups
+    }
+
+    /// Whether `close` may be called: nothing of this connection is running further out on the stack.
+    pub fn can_close(&self) -> bool {
+        self.database.lock_depth.get() == 1 && self.database.backups.get() == 0
+    }
+
+    /// Close the handle: its statements are finalized, its BLOBs closed, and an open transaction is rolled
+    /// back by SQLite. Idempotent. Only when `can_close` says so.
+    pub fn close(&self) {
+        if !self.database.is_open() {
+            return;
+        }
+        self.database.orphans.lock().clear();
+        let blobs = self.database.blobs.take();
+        let statements = self.database.statements.take();
+        let gate = self.database.interrupt_gate.lock();
+        self.database.open.store(false, Ordering::Release);
+        drop(gate);
+        // SAFETY: both sets hold what is alive on this handle, and after `take` nobody else frees it.
+        unsafe {
+            for blob in blobs {
+                ffi::sqlite3_blob_close(blob);
+            }
+            for statement in statements {
+                ffi::sqlite3_finalize(statement);
+            }
+        }
+        // SAFETY: we hold the lock, nobody else touches `owner`.
+        let owner = unsafe { (*self.database.owner.get()).take() };
+        if let Some(connection) = owner
+            && let Err((connection, error)) = connection.close()
+        {
+            log::error!("closing a database failed, its handle is kept: {error}");
+            std::mem::forget(connection);
+        }
+    }
+
+    /// The error that the last failed call left on the connection.
+    pub fn last_failure(&self) -> SqliteFailure {
+        // SAFETY: the handle is open; errmsg is copied before anything else is called on it.
+        unsafe {
+            SqliteFailure {
+                extended_code: ffi::sqlite3_extended_errcode(self.handle()),
+                message: CStr::from_ptr(ffi::sqlite3_errmsg(self.handle()))
+                    .to_string_lossy()
+                    .into_owned(),
+            }
+        }
+    }
+
+    /// `Ok` for SQLITE_OK, else the connection's last failure.
+    pub fn check(&self, code: c_int) -> Result<()> {
+        if code == ffi::SQLITE_OK {
+            Ok(())
+        } else {
+            Err(Error::Sqlite(self.last_failure()))
+        }
+    }
+
+    /// Whether no transaction is open.
+    #[inline]
+    pub fn is_autocommit(&self) -> bool {
+        // SAFETY: the handle is open.
+        unsafe { ffi::sqlite3_get_autocommit(self.handle()) != 0 }
+    }
+
+    /// Rows changed by the last INSERT, UPDATE or DELETE.
+    #[inline]
+    pub fn changes(&self) -> i64 {
+        // SAFETY: the handle is open.
+        unsafe { ffi::sqlite3_changes64(self.handle()) }
+    }
+
+    /// Rows changed since the handle was opened.
+    pub fn total_changes(&self) -> i64 {
+        // SAFETY: the handle is open.
+        unsafe { ffi::sqlite3_total_changes64(self.handle()) }
+    }
+
+    /// Rowid of the last successful INSERT on this connection.
+    #[inline]
+    pub fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: the handle is open.
+        unsafe { ffi::sqlite3_last_insert_rowid(self.handle()) }
+    }
+
+    /// Set SQLite's own busy handler: wait up to `milliseconds` for locks of other connections.
+    pub fn set_busy_timeout(&self, milliseconds: c_int) {
+        // SAFETY: the handle is open; the call cannot fail on a valid handle.
+        unsafe { ffi::sqlite3_busy_timeout(self.handle(), milliseconds) };
+    }
+
+    /// Read (`value < 0`) or set a run-time limit; returns the previous value, or -1 for an unknown one.
+    pub fn limit(&self, category: c_int, value: c_int) -> c_int {
+        // SAFETY: the handle is open; unknown categories give -1.
+        unsafe { ffi::sqlite3_limit(self.handle(), category, value) }
+    }
+
+    /// Read (`value` -1) or set (0, 1) a boolean `SQLITE_DBCONFIG_*` option; returns its state after.
+    pub fn config(&self, option: c_int, value: c_int) -> Result<bool> {
+        let mut state: c_int = 0;
+        // SAFETY: every option that the bindings let through takes an int and an int pointer.
+        let code = unsafe {
+            ffi::sqlite3_db_config(self.handle(), option, value, ptr::from_mut(&mut state))
+        };
+        if code == ffi::SQLITE_OK {
+            Ok(state != 0)
+        } else {
+            Err(Error::Sqlite(SqliteFailure::from_code(code)))
+        }
+    }
+
+    /// Allow or forbid `load_extension`, in C and in SQL.
+    pub fn enable_load_extension(&self, enable: bool) -> Result<()> {
+        // SAFETY: the handle is open.
+        let code =
+            unsafe { ffi::sqlite3_enable_load_extension(self.handle(), c_int::from(enable)) };
+        self.check(code)
+    }
+
+    /// Load a shared library as an extension. The error is the loader's message.
+    pub fn load_extension(&self, path: &CStr, entry: Option<&CStr>) -> Result<(), String> {
+        let mut message: *mut c_char = ptr::null_mut();
+        let entry = entry.map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: the strings live across the call; the message, if any, is freed below.
+        let code = unsafe {
+            ffi::sqlite3_load_extension(self.handle(), path.as_ptr(), entry, &mut message)
+        };
+        if code == ffi::SQLITE_OK {
+            return Ok(());
+        }
+        if message.is_null() {
+            return Err(self.last_failure().message);
+        }
+        // SAFETY: SQLite gave a NUL-terminated string that is ours to free.
+        let text = unsafe { CStr::from_ptr(message) }
+            .to_string_lossy()
+            .into_owned();
+        // SAFETY: see above.
+        unsafe { ffi::sqlite3_free(message.cast()) };
+        Err(text)
+    }
+
+    /// Run statements without parameters or results. The text may hold several.
+    pub fn execute_batch(&self, sql: &CStr) -> Result<()> {
+        // SAFETY: the handle is open, the text NUL-terminated, no callback and no message wanted.
+        let code = unsafe {
+            ffi::sqlite3_exec(
+                self.handle(),
+                sql.as_ptr(),
+                None,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        self.check(code)
+    }
+
+    /// Run the first statement of a text to its end and give the rest of the text.
+    pub fn run_first<'t>(&self, sql: &'t str) -> Result<&'t str> {
+        let mut raw = ptr::null_mut();
+        let mut tail: *const c_char = ptr::null();
+        // SAFETY: the text is valid for its length; the statement, if any, is finalized right here.
+        let code = unsafe {
+            let mut code = ffi::sqlite3_prepare_v2(
+                self.handle(),
+                sql.as_ptr().cast(),
+                sql.len() as c_int,
+                &mut raw,
+                &mut tail,
+            );
+            if code == ffi::SQLITE_OK {
+                while ffi::sqlite3_step(raw) == ffi::SQLITE_ROW {}
+                code = ffi::sqlite3_finalize(raw);
+            }
+            code
+        };
+        self.check(code)?;
+        let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
+        Ok(&sql[consumed.min(sql.len())..])
+    }
+
+    /// Reset every statement of ours that is in the middle of its rows.
+    pub fn reset_busy_statements(&self) {
+        for &statement in self.database.statements.borrow().iter() {
+            // SAFETY: the set holds live statements of this open handle.
+            unsafe {
+                if ffi::sqlite3_stmt_busy(statement) != 0 {
+                    ffi::sqlite3_reset(statement);
+                }
+            }
+        }
+    }
+
+    /// The name of the file behind a schema (`main`, `temp` or an attached name); empty for memory.
+    pub fn file_name(&self, schema: &CStr) -> Option<CString> {
+        // SAFETY: the handle is open; the name is copied at once.
+        unsafe {
+            let name = ffi::sqlite3_db_filename(self.handle(), schema.as_ptr());
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::sqlite::open;
+
+    #[test]
+    fn the_lock_is_reentrant_and_excludes_other_threads() {
+        let db = open::memory().unwrap();
+        let outer = db.lock();
+        let inner = db.try_lock().expect("the holder may lock again");
+        assert!(inner.is_nested());
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| db.try_lock().is_none());
+            assert!(other.join().unwrap(), "another thread must not get in");
+        });
+        drop(inner);
+        drop(outer);
+        assert!(db.try_lock().is_some());
+    }
+
+    #[test]
+    fn close_finalizes_statements_and_is_idempotent() {
+        let db = open::memory().unwrap();
+        let statement = super::super::Statement::prepare(&db, "select 1").unwrap();
+        let guard = db.lock();
+        guard.close();
+        guard.close();
+        assert!(!db.is_open());
+        drop(guard);
+        drop(statement);
+    }
+}

@@ -1,0 +1,17 @@
+//! The room for unsafe code: SQLite's C API behind types that can't be misused from safe Rust.
+//!
+//! rusqlite opens the handle (`core::sqlite::open`); everything that must outlive a borrow of its
+//! `Connection` — statements, blobs, callbacks — is here, over the raw handle. Whoever calls SQLite holds
+//! the connection's lock (`Database::lock`), because the handle is opened without SQLite's own mutex.
+
+pub mod backup;
+pub mod blob;
+pub mod database;
+pub mod function;
+pub mod hooks;
+pub mod image;
+pub mod library;
+pub mod statement;
+
+pub use database::{Database, LockGuard};
+pub use statement::{ColumnValue, Statement, Step};

@@ -1,0 +1,68 @@
+//! Opening a database file, always through r2d2_sqlite's manager, so that pooled and private connections
+//! are opened alike. The bundled library's VFS hooks are installed before the first open.
+
+use crate::core::error::{Error, Result};
+use crate::core::raw::Database;
+use crate::core::vfs;
+use r2d2::ManageConnection as _;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::OpenFlags;
+use rusqlite::ffi;
+use std::ffi::c_int;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The stdlib's flags: read, write, create; `file:` URIs on request. No SQLite mutex: we lock ourselves.
+pub fn flags(uri: bool) -> OpenFlags {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags.set(OpenFlags::SQLITE_OPEN_URI, uri);
+    flags
+}
+
+/// The r2d2 manager that opens connections of one file.
+pub fn manager(path: &Path, flags: OpenFlags) -> SqliteConnectionManager {
+    vfs::install();
+    SqliteConnectionManager::file(path).with_flags(flags)
+}
+
+/// Open a file in the caller's thread, with SQLite's own error when it can't be.
+pub fn file(path: &Path, uri: bool) -> Result<Arc<Database>> {
+    let manager = manager(path, flags(uri));
+    let connection = manager
+        .connect()
+        .map_err(|error| Error::from_rusqlite(error, &path.to_string_lossy()))?;
+    prepare(Database::adopt(connection))
+}
+
+/// A private database in memory.
+pub fn memory() -> Result<Arc<Database>> {
+    file(Path::new(":memory:"), false)
+}
+
+/// What every connection gets, whoever opened it: foreign keys off as in the stdlib (the compile option
+/// says the same, but holds only where `.cargo/config.toml` was read), and the yielding progress handler.
+pub fn prepare(database: Arc<Database>) -> Result<Arc<Database>> {
+    let guard = database.lock();
+    guard.config(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, 0)?;
+    guard.config(ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER as c_int, 1)?;
+    guard.install_yield();
+    drop(guard);
+    Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_fails_at_once_with_sqlites_own_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let Err(Error::Sqlite(failure)) = file(folder.path(), false) else {
+            panic!("a directory can't be opened");
+        };
+        assert_eq!(failure.message, "unable to open database file");
+        assert_eq!(failure.primary_code(), ffi::SQLITE_CANTOPEN);
+    }
+}

@@ -1,0 +1,308 @@
+//! `Blob`: incremental reading and writing of one value, like a file and like a bytearray.
+
+use super::buffer::View;
+use super::connection::{Connection, Locked};
+use super::error::{core_exception, programming_error};
+use super::guarded::Guarded;
+use super::names::type_name;
+use crate::core::raw::blob;
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::slice::PySliceIndices;
+use pyo3::types::{PyBytes, PyDict, PySlice, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use std::ffi::c_int;
+
+/// An open BLOB.
+#[pyclass(frozen, weakref, mapping, name = "Blob", module = "sqlite3")]
+pub struct Blob {
+    connection: Py<Connection>,
+    blob: Guarded<BlobCell>,
+    length: c_int,
+    offset: Guarded<c_int>,
+}
+
+/// The raw handle; shared by reference only, under the interpreter lock.
+struct BlobCell(blob::Blob);
+
+impl Blob {
+    pub fn new(connection: Py<Connection>, blob: blob::Blob) -> Self {
+        Self {
+            connection,
+            length: blob.length(),
+            blob: Guarded::new(BlobCell(blob)),
+            offset: Guarded::new(0),
+        }
+    }
+
+    fn raw<'a>(&'a self, py: Python<'a>) -> &'a blob::Blob {
+        // SAFETY: the cell is never replaced, and its handle is a `Cell` used under the database's lock.
+        unsafe { &self.blob.peek(py).0 }
+    }
+
+    /// The lock, if blob and connection are open.
+    fn check<'a>(&'a self, py: Python<'a>) -> PyResult<Locked<'a>> {
+        let connection = self.connection.bind(py).get();
+        connection.check_open(py)?;
+        connection.check_thread(py)?;
+        if !self.raw(py).is_open() {
+            return Err(programming_error(py, "Cannot operate on a closed blob."));
+        }
+        connection.lock(py)
+    }
+
+    fn read_at(&self, py: Python<'_>, length: usize, offset: c_int) -> PyResult<Vec<u8>> {
+        let mut buffer = vec![0; length];
+        let guard = self.check(py)?;
+        self.raw(py)
+            .read(&guard, &mut buffer, offset)
+            .map_err(|error| core_exception(py, error))?;
+        Ok(buffer)
+    }
+
+    fn write_at(&self, py: Python<'_>, data: &[u8], offset: c_int) -> PyResult<()> {
+        let guard = self.check(py)?;
+        self.raw(py)
+            .write(&guard, data, offset)
+            .map_err(|error| core_exception(py, error))
+    }
+
+    fn index(&self, key: &Bound<'_, PyAny>) -> PyResult<c_int> {
+        let py = key.py();
+        // SAFETY: live objects; -1 with an exception set is looked at.
+        let mut index = unsafe { ffi::PyNumber_AsSsize_t(key.as_ptr(), ffi::PyExc_IndexError) };
+        if index == -1 && PyErr::occurred(py) {
+            return Err(PyErr::fetch(py));
+        }
+        if index < 0 {
+            index += self.length as isize;
+        }
+        if index < 0 || index >= self.length as isize {
+            return Err(PyIndexError::new_err("Blob index out of range"));
+        }
+        Ok(index as c_int)
+    }
+
+    fn slice(&self, slice: &Bound<'_, PySlice>) -> PyResult<PySliceIndices> {
+        slice.indices(self.length as isize)
+    }
+}
+
+/// First byte and length of what a slice spans, whatever its direction.
+fn span(slice: &PySliceIndices) -> (isize, usize) {
+    let last = slice.start + (slice.slicelength as isize - 1) * slice.step;
+    let first = slice.start.min(last);
+    (first, slice.start.abs_diff(last) + 1)
+}
+
+fn is_index(key: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: any object may be asked.
+    unsafe { ffi::PyIndex_Check(key.as_ptr()) != 0 }
+}
+
+#[pymethods]
+impl Blob {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Err(PyTypeError::new_err("cannot create 'sqlite3.Blob' instances"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+
+    /// Close the blob.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let connection = self.connection.bind(py).get();
+        connection.check_open(py)?;
+        connection.check_thread(py)?;
+        let guard = connection.lock(py)?;
+        self.raw(py).close(&guard);
+        Ok(())
+    }
+
+    /// Read data at the current offset position.
+    ///
+    /// If the end of the blob is reached, the data up to end of file will be returned. When length is not
+    /// specified, or is negative, Blob.read() will read until the end of the blob.
+    #[pyo3(signature = (length=-1, /))]
+    fn read<'py>(&self, py: Python<'py>, length: c_int) -> PyResult<Bound<'py, PyBytes>> {
+        drop(self.check(py)?);
+        let offset = self.offset.get(py);
+        let rest = self.length - offset;
+        let length = if length < 0 { rest } else { length.min(rest) };
+        if length == 0 {
+            return Ok(PyBytes::new(py, &[]));
+        }
+        let data = self.read_at(py, length as usize, offset)?;
+        self.offset.set(py, offset + length);
+        Ok(PyBytes::new(py, &data))
+    }
+
+    /// Write data at the current offset.
+    ///
+    /// This function cannot change the blob length. Writing beyond the end of the blob will result in an
+    /// exception being raised.
+    #[pyo3(signature = (data, /))]
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let view = View::get(data)?;
+        drop(self.check(py)?);
+        let offset = self.offset.get(py);
+        let data = view.bytes();
+        if data.len() > (self.length - offset) as usize {
+            return Err(PyValueError::new_err("data longer than blob length"));
+        }
+        self.write_at(py, data, offset)?;
+        self.offset.set(py, offset + data.len() as c_int);
+        Ok(())
+    }
+
+    /// Set the current access position to offset.
+    ///
+    /// The origin argument defaults to os.SEEK_SET (absolute blob positioning). Other values for origin are
+    /// os.SEEK_CUR (seek relative to the current position) and os.SEEK_END (seek relative to the blob's end).
+    #[pyo3(signature = (offset, origin=0, /))]
+    fn seek(&self, py: Python<'_>, offset: c_int, origin: c_int) -> PyResult<()> {
+        drop(self.check(py)?);
+        let base = match origin {
+            0 => 0,
+            1 => self.offset.get(py),
+            2 => self.length,
+            _ => {
+                return Err(PyValueError::new_err(
+                    "'origin' should be os.SEEK_SET, os.SEEK_CUR, or os.SEEK_END",
+                ));
+            }
+        };
+        let Some(target) = base.checked_add(offset) else {
+            return Err(PyOverflowError::new_err("seek offset results in overflow"));
+        };
+        if !(0..=self.length).contains(&target) {
+            return Err(PyValueError::new_err("offset out of blob range"));
+        }
+        self.offset.set(py, target);
+        Ok(())
+    }
+
+    /// Return the current access position for the blob.
+    fn tell(&self, py: Python<'_>) -> PyResult<c_int> {
+        drop(self.check(py)?);
+        Ok(self.offset.get(py))
+    }
+
+    /// Blob context manager enter.
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        drop(slf.get().check(slf.py())?);
+        Ok(slf)
+    }
+
+    /// Blob context manager exit.
+    #[pyo3(signature = (r#type, val, tb, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        r#type: &Bound<'_, PyAny>,
+        val: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let _ = (r#type, val, tb);
+        let guard = self.check(py)?;
+        self.raw(py).close(&guard);
+        Ok(false)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        drop(self.check(py)?);
+        Ok(self.length as usize)
+    }
+
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        drop(self.check(py)?);
+        if is_index(key) {
+            let index = self.index(key)?;
+            let byte = self.read_at(py, 1, index)?[0];
+            return Ok(byte.into_pyobject(py)?.into_any());
+        }
+        let Ok(slice) = key.cast::<PySlice>() else {
+            return Err(PyTypeError::new_err("Blob indices must be integers"));
+        };
+        let slice = self.slice(slice)?;
+        if slice.slicelength == 0 {
+            return Ok(PyBytes::new(py, &[]).into_any());
+        }
+        let (first, length) = span(&slice);
+        let data = self.read_at(py, length, first as c_int)?;
+        let picked: Vec<u8> = (0..slice.slicelength as isize)
+            .map(|k| data[(slice.start + k * slice.step - first) as usize])
+            .collect();
+        Ok(PyBytes::new(py, &picked).into_any())
+    }
+
+    fn __setitem__(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        drop(self.check(py)?);
+        if is_index(key) {
+            let index = self.index(key)?;
+            return self.write_at(py, &[byte_of(value)?], index);
+        }
+        let Ok(slice) = key.cast::<PySlice>() else {
+            return Err(PyTypeError::new_err("Blob indices must be integers"));
+        };
+        let slice = self.slice(slice)?;
+        let view = View::get(value)?;
+        let value = view.bytes();
+        if value.len() != slice.slicelength {
+            return Err(PyIndexError::new_err("Blob slice assignment is wrong size"));
+        }
+        if value.is_empty() {
+            return Ok(());
+        }
+        let (first, length) = span(&slice);
+        if slice.step == 1 {
+            return self.write_at(py, value, first as c_int);
+        }
+        let mut data = self.read_at(py, length, first as c_int)?;
+        for (k, byte) in value.iter().enumerate() {
+            data[(slice.start + k as isize * slice.step - first) as usize] = *byte;
+        }
+        self.write_at(py, &data, first as c_int)
+    }
+
+    fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        drop(self.check(py)?);
+        let message = if is_index(key) {
+            "Blob doesn't support item deletion"
+        } else if key.is_instance_of::<PySlice>() {
+            "Blob doesn't support slice deletion"
+        } else {
+            "Blob indices must be integers"
+        };
+        Err(PyTypeError::new_err(message))
+    }
+}
+
+/// The value of a single byte.
+fn byte_of(value: &Bound<'_, PyAny>) -> PyResult<u8> {
+    if !value.is_instance_of::<pyo3::types::PyInt>() {
+        return Err(PyTypeError::new_err(format!(
+            "'{}' object cannot be interpreted as an integer",
+            type_name(value)
+        )));
+    }
+    value
+        .extract()
+        .map_err(|_| PyValueError::new_err("byte must be in range(0, 256)"))
+}

@@ -1,0 +1,302 @@
+//! `Connection`: whole databases and single values — backup, images, BLOBs, dump, configuration.
+
+use super::blob::Blob;
+use super::buffer::View;
+use super::connection::Connection;
+use super::error::{core_exception, operational_error};
+use super::names::{c_string, type_name};
+use super::state::state;
+use crate::core::raw::backup::{Backup, Progress};
+use crate::core::raw::blob;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use rusqlite::ffi as sqlite;
+use std::ffi::{CString, c_int};
+use std::time::Duration;
+
+/// How a backup is to be made.
+struct Plan<'a, 'py> {
+    pages: c_int,
+    progress: Option<&'a Bound<'py, PyAny>>,
+    name: CString,
+    pause: Duration,
+}
+
+impl Connection {
+    fn back_up_into(&self, py: Python<'_>, target: &Connection, plan: &Plan<'_, '_>) -> PyResult<()> {
+        let (source, destination) = (self.database(py)?, target.database(py)?);
+        let (name, pages, pause) = (&plan.name, plan.pages, plan.pause);
+        let mut backup = py
+            .detach(|| Backup::begin(&source, &destination, name))
+            .map_err(|error| core_exception(py, error))?;
+        loop {
+            let state = py
+                .detach(|| backup.step(pages))
+                .map_err(|error| core_exception(py, error))?;
+            let primary = state.code & 0xff;
+            if let Some(progress) = plan.progress {
+                let Progress {
+                    remaining,
+                    page_count,
+                    ..
+                } = state;
+                progress.call1((primary, remaining, page_count))?;
+            }
+            match primary {
+                sqlite::SQLITE_OK => {}
+                sqlite::SQLITE_BUSY | sqlite::SQLITE_LOCKED => {
+                    py.detach(|| std::thread::sleep(pause));
+                }
+                _ => break,
+            }
+        }
+        py.detach(|| backup.finish())
+            .map_err(|error| core_exception(py, error))
+    }
+}
+
+/// Copy a database of ours into a connection of the stdlib's, by way of a file that the stdlib can open:
+/// the two copies of SQLite can't work on one handle.
+fn back_up_to_stdlib(
+    source: &Bound<'_, Connection>,
+    target: &Bound<'_, PyAny>,
+    plan: &Plan<'_, '_>,
+) -> PyResult<()> {
+    let py = source.py();
+    let Some(stdlib) = &state(py).stdlib else {
+        unreachable!("the target is a connection of the stdlib's module, so there is one");
+    };
+    let folder = py.import("tempfile")?.getattr("TemporaryDirectory")?.call0()?;
+    let path = py
+        .import("os.path")?
+        .call_method1("join", (folder.getattr("name")?, "image.db"))?;
+    let outcome = (|| {
+        let class = py.get_type::<Connection>();
+        let image = class.call1((&path,))?;
+        let whole = Plan {
+            pages: -1,
+            progress: None,
+            name: plan.name.clone(),
+            pause: plan.pause,
+        };
+        let typed = image.cast::<Connection>()?;
+        source.get().back_up_into(py, typed.get(), &whole)?;
+        image.call_method0("close")?;
+        let copy = stdlib.module.bind(py).call_method1("connect", (&path,))?;
+        let options = PyDict::new(py);
+        options.set_item("pages", plan.pages)?;
+        options.set_item("progress", plan.progress)?;
+        options.set_item("sleep", plan.pause.as_secs_f64())?;
+        let copied = copy.call_method("backup", (target,), Some(&options));
+        copy.call_method0("close")?;
+        copied.map(drop)
+    })();
+    folder.call_method0("cleanup")?;
+    outcome
+}
+
+#[pymethods]
+impl Connection {
+    /// Makes a backup of the database.
+    #[pyo3(signature = (target, *, pages=-1, progress=None, name=None, sleep=0.25),
+        text_signature = "($self, /, target, *, pages=-1, progress=None, name='main',\n       sleep=0.25)")]
+    fn backup<'py>(
+        slf: &Bound<'py, Self>,
+        target: &Bound<'py, PyAny>,
+        pages: c_int,
+        progress: Option<&Bound<'py, PyAny>>,
+        name: Option<&Bound<'py, PyAny>>,
+        sleep: f64,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let ours = target.cast::<Connection>().ok();
+        let stdlib = state(py).stdlib.as_ref();
+        let theirs = match stdlib {
+            Some(stdlib) => target.is_instance(stdlib.connection.bind(py))?,
+            None => false,
+        };
+        if ours.is_none() && !theirs {
+            return Err(PyTypeError::new_err(format!(
+                "backup() argument 'target' must be sqlite3.Connection, not {}",
+                type_name(target)
+            )));
+        }
+        let name = match name {
+            Some(name) => c_string(name, "backup() argument 'name'")?,
+            None => c"main".to_owned(),
+        };
+        slf.get().check(py)?;
+        if let Some(ours) = ours {
+            ours.get().check_open(py)?;
+        }
+        if slf.is(target) {
+            return Err(PyValueError::new_err(
+                "target cannot be the same connection instance",
+            ));
+        }
+        if progress.is_some_and(|progress| !progress.is_callable()) {
+            return Err(PyTypeError::new_err("progress argument must be a callable"));
+        }
+        let plan = Plan {
+            pages: if pages == 0 { -1 } else { pages },
+            progress,
+            name,
+            pause: Duration::try_from_secs_f64(sleep).unwrap_or_default(),
+        };
+        match ours {
+            Some(ours) => slf.get().back_up_into(py, ours.get(), &plan),
+            None => back_up_to_stdlib(slf, target, &plan),
+        }
+    }
+
+    /// Serialize a database into a byte string.
+    ///
+    /// For an ordinary on-disk database file, the serialization is just a copy of the disk file. For an
+    /// in-memory database or a "temp" database, the serialization is the same sequence of bytes which would
+    /// be written to disk if that database were backed up to disk.
+    #[pyo3(signature = (*, name=None), text_signature = "($self, /, *, name='main')")]
+    fn serialize<'py>(
+        &self,
+        py: Python<'py>,
+        name: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let name = schema_name(name, "serialize()")?;
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        match guard.serialize(&name) {
+            Some(image) => Ok(PyBytes::new(py, image.as_bytes())),
+            None => Err(operational_error(
+                py,
+                format!("unable to serialize '{}'", name.to_string_lossy()),
+            )),
+        }
+    }
+
+    /// Load a serialized database.
+    ///
+    /// The deserialize interface causes the database connection to disconnect from the target database, and
+    /// then reopen it as an in-memory database based on the given serialized data.
+    #[pyo3(signature = (data, /, *, name=None), text_signature = "($self, data, /, *, name='main')")]
+    fn deserialize(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        name: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let name = schema_name(name, "deserialize()")?;
+        let view;
+        let image = if let Ok(text) = data.cast::<PyString>() {
+            text.to_str()?.as_bytes()
+        } else {
+            view = View::get(data)?;
+            view.bytes()
+        };
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        guard
+            .deserialize(&name, image)
+            .map_err(|error| core_exception(py, error))
+    }
+
+    /// Open and return a BLOB object.
+    #[pyo3(signature = (table, column, row, /, *, readonly=false, name=None),
+        text_signature = "($self, table, column, row, /, *, readonly=False, name='main')")]
+    fn blobopen(
+        slf: &Bound<'_, Self>,
+        table: &Bound<'_, PyAny>,
+        column: &Bound<'_, PyAny>,
+        row: i64,
+        readonly: bool,
+        name: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Blob> {
+        let py = slf.py();
+        let table = c_string(table, "blobopen() argument 1")?;
+        let column = c_string(column, "blobopen() argument 2")?;
+        let name = schema_name(name, "blobopen()")?;
+        let this = slf.get();
+        this.check(py)?;
+        let database = this.database(py)?;
+        let guard = this.lock(py)?;
+        let blob = blob::Blob::open(&database, &guard, &name, &table, &column, row, !readonly)
+            .map_err(|error| core_exception(py, error))?;
+        Ok(Blob::new(slf.clone().unbind(), blob))
+    }
+
+    /// Returns iterator to the dump of the database in an SQL text format.
+    #[cfg(not(Py_3_13))]
+    fn iterdump<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_open(py)?;
+        py.import("dbmanager.sqlite3.dump")?
+            .call_method1("_iterdump", (slf,))
+    }
+
+    /// Returns iterator to the dump of the database in an SQL text format.
+    #[cfg(Py_3_13)]
+    #[pyo3(signature = (*, filter=None))]
+    fn iterdump<'py>(
+        slf: &Bound<'py, Self>,
+        filter: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check_open(py)?;
+        let options = PyDict::new(py);
+        options.set_item("filter", filter)?;
+        py.import("dbmanager.sqlite3.dump")?
+            .call_method("_iterdump", (slf,), Some(&options))
+    }
+}
+
+/// Configuration options, since Python 3.12.
+#[cfg(Py_3_12)]
+#[pymethods]
+impl Connection {
+    /// Query a boolean connection configuration option.
+    #[pyo3(signature = (op, /))]
+    fn getconfig(&self, py: Python<'_>, op: c_int) -> PyResult<bool> {
+        self.check(py)?;
+        known_option(op)?;
+        let guard = self.lock(py)?;
+        guard.config(op, -1).map_err(|error| core_exception(py, error))
+    }
+
+    /// Set a boolean connection configuration option.
+    #[pyo3(signature = (op, enable=None, /), text_signature = "($self, op, enable=True, /)")]
+    fn setconfig(
+        &self,
+        py: Python<'_>,
+        op: c_int,
+        enable: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let enable = match enable {
+            Some(enable) => enable.is_truthy()?,
+            None => true,
+        };
+        self.check(py)?;
+        known_option(op)?;
+        let guard = self.lock(py)?;
+        let state = guard
+            .config(op, c_int::from(enable))
+            .map_err(|error| core_exception(py, error))?;
+        if state != enable {
+            return Err(operational_error(py, "Unable to set config"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(Py_3_12)]
+fn known_option(op: c_int) -> PyResult<()> {
+    if super::constants::CONFIG_OPTIONS.iter().any(|(_, known)| *known == op) {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("unknown config 'op': {op}")))
+}
+
+fn schema_name(name: Option<&Bound<'_, PyAny>>, function: &str) -> PyResult<CString> {
+    match name {
+        Some(name) => c_string(name, &format!("{function} argument 'name'")),
+        None => Ok(c"main".to_owned()),
+    }
+}

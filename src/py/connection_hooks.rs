@@ -1,0 +1,673 @@
+//! `Connection`: everything that makes SQLite call Python — functions, collations, hooks.
+
+use super::audit;
+use super::bind;
+use super::connection::Connection;
+use super::error::{core_exception, exception, last_exception, operational_error, programming_error};
+use super::fetch;
+use super::hook::{Hook, PendingError, report};
+use super::names::{c_string, type_name};
+use super::state::state;
+use crate::core::error::Error;
+use crate::core::raw::LockGuard;
+use crate::core::raw::function::{AggregateFunction, Arguments, Context, ScalarFunction};
+use pyo3::exceptions::{PyAttributeError, PyMemoryError, PyOverflowError, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt, PyString};
+use rusqlite::ffi as sqlite;
+use std::cmp::Ordering;
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::Arc;
+
+/// More arguments than this go through the heap.
+const INLINE_ARGUMENTS: usize = 8;
+
+/// Call a Python callable with SQLite values, by the vectorcall protocol.
+fn call<'py>(
+    py: Python<'py>,
+    callable: &Bound<'py, PyAny>,
+    arguments: &Arguments<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let count = arguments.len();
+    let mut inline = [std::ptr::null_mut(); INLINE_ARGUMENTS + 1];
+    let mut heap = Vec::new();
+    // The slot before the arguments is the callee's to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
+    let stack: &mut [*mut ffi::PyObject] = if count <= INLINE_ARGUMENTS {
+        &mut inline[..=count]
+    } else {
+        heap.resize(count + 1, std::ptr::null_mut());
+        &mut heap
+    };
+    let mut outcome = Ok(());
+    for index in 0..count {
+        match fetch::object(py, arguments.get(index)) {
+            Ok(object) => stack[index + 1] = object,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    let result = outcome.and_then(|()| {
+        // SAFETY: `count` live objects behind one slot that may be written to.
+        unsafe {
+            let result = ffi::PyObject_Vectorcall(
+                callable.as_ptr(),
+                stack.as_ptr().add(1),
+                count | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(py, result)
+        }
+    });
+    for &object in &stack[1..] {
+        // SAFETY: each was a new reference, or is NULL.
+        unsafe { ffi::Py_XDECREF(object) };
+    }
+    result
+}
+
+/// Hand a Python value to SQLite.
+fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    if value.is_none() {
+        context.result_null();
+    } else if value.is_instance_of::<PyInt>() {
+        // SAFETY: just checked.
+        context.result_integer(unsafe { bind::integer(py, value.as_ptr())? });
+    } else if let Ok(value) = value.cast::<PyFloat>() {
+        context.result_real(value.value());
+    } else if let Ok(text) = value.cast::<PyString>() {
+        context.result_text(text.to_str()?.as_bytes());
+    // SAFETY: any object may be asked.
+    } else if unsafe { ffi::PyObject_CheckBuffer(value.as_ptr()) } != 0 {
+        bind::with_buffer(value, |bytes| {
+            context.result_blob(bytes);
+            Ok(())
+        })?;
+    } else {
+        return Err(programming_error(
+            py,
+            format!(
+                "User-defined functions cannot return '{}' values to SQLite",
+                type_name(value)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Make an exception SQLite's error; its text is for the SQL side, the exception is only reported.
+#[cold]
+fn fail(py: Python<'_>, context: &Context, error: PyErr, message: &str, callable: &Bound<'_, PyAny>) {
+    if error.is_instance_of::<PyMemoryError>(py) {
+        context.error_no_memory();
+    } else if error.is_instance_of::<PyOverflowError>(py) {
+        context.error_too_big();
+    } else {
+        context.error(message);
+    }
+    report(py, error, callable);
+}
+
+/// A scalar function.
+struct Scalar(Arc<Hook>);
+
+impl ScalarFunction for Scalar {
+    fn call(&self, context: &Context, arguments: &Arguments<'_>) {
+        self.0.enter(|py, callable| {
+            let outcome =
+                call(py, callable, arguments).and_then(|value| set_result(context, &value));
+            if let Err(error) = outcome {
+                let message = "user-defined function raised exception";
+                fail(py, context, error, message, callable);
+            }
+        });
+    }
+}
+
+/// An aggregate or window function: a class, one instance a run.
+struct Aggregate(Arc<Hook>);
+
+impl Aggregate {
+    /// The instance of the run, made by the first step. A slot that stays empty marks a failed `__init__`.
+    fn instance<'py>(
+        context: &Context,
+        class: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = class.py();
+        let Some(slot) = context.aggregate_slot(true) else {
+            return Err(PyMemoryError::new_err(()));
+        };
+        if slot.get().is_null() {
+            match class.call0() {
+                Ok(instance) => slot.set(instance.into_ptr().cast()),
+                Err(error) => {
+                    let message = "user-defined aggregate's '__init__' method raised error";
+                    fail(py, context, error, message, class);
+                    return Ok(None);
+                }
+            }
+        }
+        // SAFETY: the slot holds a reference of ours until `finalize` takes it.
+        let instance = unsafe { Bound::from_borrowed_ptr(py, slot.get().cast()) };
+        Ok(Some(instance))
+    }
+
+    /// Run `step` or `inverse`.
+    fn update(&self, context: &Context, arguments: &Arguments<'_>, method: &str) {
+        self.0.enter(|py, class| {
+            let instance = match Self::instance(context, class) {
+                Ok(Some(instance)) => instance,
+                Ok(None) => return,
+                Err(error) => return fail(py, context, error, "out of memory", class),
+            };
+            let function = match instance.getattr(method) {
+                Ok(function) => function,
+                Err(error) => {
+                    let message = format!("user-defined aggregate's '{method}' method not defined");
+                    return fail(py, context, error, &message, class);
+                }
+            };
+            if let Err(error) = call(py, &function, arguments) {
+                let message = format!("user-defined aggregate's '{method}' method raised error");
+                fail(py, context, error, &message, class);
+            }
+        });
+    }
+
+    /// Run `finalize` or `value` and hand its result to SQLite.
+    fn conclude(context: &Context, class: &Bound<'_, PyAny>, instance: &Bound<'_, PyAny>, method: &Bound<'_, PyString>) {
+        let outcome = instance
+            .call_method0(method)
+            .and_then(|value| set_result(context, &value));
+        if let Err(error) = outcome {
+            let py = class.py();
+            let what = if error.is_instance_of::<PyAttributeError>(py) {
+                "not defined"
+            } else {
+                "raised error"
+            };
+            let message = format!("user-defined aggregate's '{method}' method {what}");
+            fail(py, context, error, &message, class);
+        }
+    }
+}
+
+impl AggregateFunction for Aggregate {
+    fn step(&self, context: &Context, arguments: &Arguments<'_>) {
+        self.update(context, arguments, "step");
+    }
+
+    fn inverse(&self, context: &Context, arguments: &Arguments<'_>) {
+        self.update(context, arguments, "inverse");
+    }
+
+    fn value(&self, context: &Context) {
+        self.0.enter(|py, class| {
+            let instance = context.aggregate_slot(false).map_or(std::ptr::null_mut(), |s| s.get());
+            if instance.is_null() {
+                return;
+            }
+            // SAFETY: the slot holds a reference of ours.
+            let instance = unsafe { Bound::from_borrowed_ptr(py, instance.cast()) };
+            Self::conclude(context, class, &instance, intern!(py, "value"));
+        });
+    }
+
+    fn finalize(&self, context: &Context) {
+        // No row matched, or `__init__` failed: nothing to finish.
+        let Some(slot) = context.aggregate_slot(false) else {
+            return;
+        };
+        let instance: *mut c_void = slot.replace(std::ptr::null_mut());
+        if instance.is_null() {
+            return;
+        }
+        let entered = self.0.enter(|py, class| {
+            // SAFETY: the reference that the first step put into the slot, taken out just now.
+            let instance = unsafe { Bound::from_owned_ptr(py, instance.cast()) };
+            Self::conclude(context, class, &instance, intern!(py, "finalize"));
+        });
+        if entered.is_none() {
+            log::warn!("an aggregate outlived its class; its instance is leaked");
+        }
+    }
+}
+
+/// Compare two texts with a Python callable.
+fn collate(hook: &Hook, pending: &PendingError, left: &[u8], right: &[u8]) -> Ordering {
+    let outcome = hook.enter(|py, callable| {
+        // One step may compare often: bail out when an earlier comparison failed.
+        if pending.is_set(py) {
+            return Ordering::Equal;
+        }
+        match compare(py, callable, left, right) {
+            Ok(ordering) => ordering,
+            Err(error) => {
+                pending.set(py, error, callable);
+                Ordering::Equal
+            }
+        }
+    });
+    outcome.unwrap_or(Ordering::Equal)
+}
+
+fn compare(
+    py: Python<'_>,
+    callable: &Bound<'_, PyAny>,
+    left: &[u8],
+    right: &[u8],
+) -> PyResult<Ordering> {
+    let left = PyString::from_bytes(py, left)?;
+    let right = PyString::from_bytes(py, right)?;
+    let result = callable.call1((left, right))?;
+    let mut overflow: c_int = 0;
+    // SAFETY: any object may be asked; errors are looked at below.
+    let value = unsafe { ffi::PyLong_AsLongAndOverflow(result.as_ptr(), &mut overflow) };
+    if overflow != 0 {
+        return Ok(overflow.cmp(&0));
+    }
+    if value == -1 && PyErr::take(py).is_some() {
+        // Not a number: the stdlib takes it for equal.
+        return Ok(Ordering::Equal);
+    }
+    Ok(value.cmp(&0))
+}
+
+fn authorize(hook: &Hook, action: c_int, strings: [Option<&CStr>; 4]) -> c_int {
+    let answer = hook.enter(|py, callable| {
+        let text = |index: usize| -> PyResult<Option<Bound<'_, PyString>>> {
+            strings[index]
+                .map(|text| PyString::from_bytes(py, text.to_bytes()))
+                .transpose()
+        };
+        let outcome = (|| {
+            let result = callable.call1((action, text(0)?, text(1)?, text(2)?, text(3)?))?;
+            if result.is_instance_of::<PyInt>() {
+                result.extract::<c_int>()
+            } else {
+                Ok(sqlite::SQLITE_DENY)
+            }
+        })();
+        outcome.unwrap_or_else(|error| {
+            report(py, error, callable);
+            sqlite::SQLITE_DENY
+        })
+    });
+    answer.unwrap_or(sqlite::SQLITE_OK)
+}
+
+impl Connection {
+    /// Remember a function or collation for the garbage collector, forgetting those that are gone.
+    fn watch(&self, py: Python<'_>, hook: &Arc<Hook>) {
+        // SAFETY: neither the clean-up nor the push runs Python code.
+        let functions = unsafe { self.functions.peek_mut(py) };
+        functions.retain(|function| function.strong_count() > 0);
+        functions.push(Arc::downgrade(hook));
+    }
+
+    fn hook(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        callable: &Bound<'_, PyAny>,
+    ) -> Arc<Hook> {
+        let hook = Arc::new(Hook::new(callable.clone(), guard.database()));
+        self.watch(py, &hook);
+        hook
+    }
+}
+
+#[pymethods]
+impl Connection {
+    /// Creates a new function.
+    #[cfg(not(Py_3_13))]
+    #[pyo3(signature = (name, narg, func, *, deterministic=false))]
+    fn create_function(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        narg: c_int,
+        func: &Bound<'_, PyAny>,
+        deterministic: bool,
+    ) -> PyResult<()> {
+        self.add_function(py, name, narg, func, deterministic)
+    }
+
+    /// Creates a new aggregate.
+    #[cfg(not(Py_3_13))]
+    #[pyo3(signature = (name, n_arg, aggregate_class))]
+    fn create_aggregate(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        n_arg: c_int,
+        aggregate_class: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.add_aggregate(py, name, n_arg, aggregate_class)
+    }
+
+    /// Set authorizer callback.
+    #[cfg(not(Py_3_13))]
+    #[pyo3(signature = (authorizer_callback))]
+    fn set_authorizer(
+        &self,
+        py: Python<'_>,
+        authorizer_callback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.change_authorizer(py, authorizer_callback)
+    }
+
+    /// Set progress handler callback.
+    #[cfg(not(Py_3_13))]
+    #[pyo3(signature = (progress_handler, n))]
+    fn set_progress_handler(
+        &self,
+        py: Python<'_>,
+        progress_handler: &Bound<'_, PyAny>,
+        n: c_int,
+    ) -> PyResult<()> {
+        self.change_progress_handler(py, progress_handler, n)
+    }
+
+    /// Set a trace callback called for each SQL statement (passed as unicode).
+    #[cfg(not(Py_3_13))]
+    #[pyo3(signature = (trace_callback))]
+    fn set_trace_callback(
+        &self,
+        py: Python<'_>,
+        trace_callback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.change_trace_callback(py, trace_callback)
+    }
+
+    /// Creates or redefines an aggregate window function.
+    #[pyo3(signature = (name, num_params, aggregate_class, /))]
+    fn create_window_function(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        num_params: c_int,
+        aggregate_class: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let name = c_string(name, "create_window_function() argument 1")?;
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        let outcome = if aggregate_class.is_none() {
+            guard.remove_window(&name, num_params)
+        } else {
+            let hook = self.hook(py, &guard, aggregate_class);
+            guard.create_window(&name, num_params, Aggregate(hook))
+        };
+        outcome.map_err(|failure| programming_error(py, failure.message))
+    }
+
+    /// Creates a collation function.
+    #[pyo3(signature = (name, callback, /))]
+    fn create_collation(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        callback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let name = c_string(name, "create_collation() argument 1")?;
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        let code = if callback.is_none() {
+            guard.create_collation(&name, None)
+        } else if callback.is_callable() {
+            let hook = self.hook(py, &guard, callback);
+            let pending = Arc::clone(&self.pending);
+            let collation = move |left: &[u8], right: &[u8]| collate(&hook, &pending, left, right);
+            guard.create_collation(&name, Some(Arc::new(collation)))
+        } else {
+            return Err(PyTypeError::new_err("parameter must be callable"));
+        };
+        if code == sqlite::SQLITE_OK {
+            return Ok(());
+        }
+        Err(last_exception(py, &guard))
+    }
+
+    /// Enable dynamic loading of SQLite extension modules.
+    #[pyo3(signature = (enable, /))]
+    fn enable_load_extension(slf: &Bound<'_, Self>, enable: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let enable = enable.is_truthy()?;
+        audit::object_and_switch(c"sqlite3.enable_load_extension", slf.as_any(), enable)?;
+        slf.get().check(py)?;
+        let guard = slf.get().lock(py)?;
+        guard
+            .enable_load_extension(enable)
+            .map_err(|_| operational_error(py, "Error enabling load extension"))
+    }
+
+    /// Load SQLite extension module.
+    #[pyo3(signature = (name, /, *, entrypoint=None))]
+    fn load_extension(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        entrypoint: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let path = c_string(name, "load_extension() argument 1")?;
+        let entry = entrypoint
+            .map(|entry| c_string(entry, "load_extension() argument 'entrypoint'"))
+            .transpose()?;
+        audit::object_and_text(c"sqlite3.load_extension", slf.as_any(), &path)?;
+        slf.get().check(py)?;
+        let guard = slf.get().lock(py)?;
+        guard
+            .load_extension(&path, entry.as_deref())
+            .map_err(|message| operational_error(py, message))
+    }
+}
+
+/// Since Python 3.13 these warn when their parameters are passed by keyword.
+#[cfg(Py_3_13)]
+mod since_3_13 {
+    use super::*;
+    use crate::py::signature::{Parameters, deprecated_keywords};
+    use pyo3::types::{PyDict, PyTuple};
+
+    #[pymethods]
+    impl Connection {
+        /// Creates a new function.
+        #[pyo3(signature = (*args, deterministic=false, **kwargs), text_signature = "($self, name, narg, func, /, *, deterministic=False)")]
+        fn create_function(
+            &self,
+            py: Python<'_>,
+            args: &Bound<'_, PyTuple>,
+            deterministic: bool,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            let names = ["name", "narg", "func"];
+            deprecated_keywords(py, "create_function", &names, kwargs)?;
+            let [name, narg, func] = Parameters::new("create_function", names).parse(args, kwargs)?;
+            self.add_function(py, &name, narg.extract()?, &func, deterministic)
+        }
+
+        /// Creates a new aggregate.
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, name, n_arg, aggregate_class, /)")]
+        fn create_aggregate(
+            &self,
+            py: Python<'_>,
+            args: &Bound<'_, PyTuple>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            let names = ["name", "n_arg", "aggregate_class"];
+            deprecated_keywords(py, "create_aggregate", &names, kwargs)?;
+            let [name, n_arg, class] =
+                Parameters::new("create_aggregate", names).parse(args, kwargs)?;
+            self.add_aggregate(py, &name, n_arg.extract()?, &class)
+        }
+
+        /// Set authorizer callback.
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, authorizer_callback, /)")]
+        fn set_authorizer(
+            &self,
+            py: Python<'_>,
+            args: &Bound<'_, PyTuple>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            let names = ["authorizer_callback"];
+            deprecated_keywords(py, "set_authorizer", &names, kwargs)?;
+            let [callback] = Parameters::new("set_authorizer", names).parse(args, kwargs)?;
+            self.change_authorizer(py, &callback)
+        }
+
+        /// Set progress handler callback.
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, progress_handler, /, n)")]
+        fn set_progress_handler(
+            &self,
+            py: Python<'_>,
+            args: &Bound<'_, PyTuple>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            let names = ["progress_handler", "n"];
+            deprecated_keywords(py, "set_progress_handler", &names[..1], kwargs)?;
+            let [callback, n] = Parameters::new("set_progress_handler", names).parse(args, kwargs)?;
+            self.change_progress_handler(py, &callback, n.extract()?)
+        }
+
+        /// Set a trace callback called for each SQL statement (passed as unicode).
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, trace_callback, /)")]
+        fn set_trace_callback(
+            &self,
+            py: Python<'_>,
+            args: &Bound<'_, PyTuple>,
+            kwargs: Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<()> {
+            let names = ["trace_callback"];
+            deprecated_keywords(py, "set_trace_callback", &names, kwargs)?;
+            let [callback] = Parameters::new("set_trace_callback", names).parse(args, kwargs)?;
+            self.change_trace_callback(py, &callback)
+        }
+    }
+}
+
+impl Connection {
+    fn add_function(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        narg: c_int,
+        func: &Bound<'_, PyAny>,
+        deterministic: bool,
+    ) -> PyResult<()> {
+        let name = c_string(name, "create_function() argument 'name'")?;
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        let hook = self.hook(py, &guard, func);
+        guard
+            .create_scalar(&name, narg, deterministic, Scalar(hook))
+            .map_err(|_| operational_error(py, "Error creating function"))
+    }
+
+    fn add_aggregate(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        n_arg: c_int,
+        class: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let name = c_string(name, "create_aggregate() argument 'name'")?;
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        let hook = self.hook(py, &guard, class);
+        guard
+            .create_aggregate(&name, n_arg, Aggregate(hook))
+            .map_err(|_| operational_error(py, "Error creating aggregate"))
+    }
+
+    fn change_authorizer(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        if callback.is_none() {
+            guard.set_authorizer(None);
+            drop(self.authorizer.take(py));
+            return Ok(());
+        }
+        let hook = Arc::new(Hook::new(callback.clone(), guard.database()));
+        let shared = Arc::clone(&hook);
+        let code = guard.set_authorizer(Some(Arc::new(move |action, strings| {
+            authorize(&shared, action, strings)
+        })));
+        drop(self.authorizer.replace(py, Some(hook)));
+        if code != sqlite::SQLITE_OK {
+            return Err(operational_error(py, "Error setting authorizer callback"));
+        }
+        Ok(())
+    }
+
+    fn change_progress_handler(
+        &self,
+        py: Python<'_>,
+        callback: &Bound<'_, PyAny>,
+        n: c_int,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        if callback.is_none() {
+            guard.set_progress(0, None);
+            drop(self.progress.take(py));
+            return Ok(());
+        }
+        let hook = Arc::new(Hook::new(callback.clone(), guard.database()));
+        let shared = Arc::clone(&hook);
+        let interrupts = move || {
+            let answer = shared.enter(|py, callable| {
+                let outcome = callable.call0().and_then(|answer| answer.is_truthy());
+                outcome.unwrap_or_else(|error| {
+                    report(py, error, callable);
+                    true
+                })
+            });
+            answer.unwrap_or(false)
+        };
+        guard.set_progress(n, Some(Arc::new(interrupts)));
+        drop(self.progress.replace(py, Some(hook)));
+        Ok(())
+    }
+
+    fn change_trace_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        if callback.is_none() {
+            guard.set_trace(None);
+            drop(self.trace.take(py));
+            return Ok(());
+        }
+        let hook = Arc::new(Hook::new(callback.clone(), guard.database()));
+        let shared = Arc::clone(&hook);
+        guard.set_trace(Some(Arc::new(move |statement| {
+            shared.enter(|py, callable| {
+                let text = match statement.expanded() {
+                    Some(text) => text,
+                    None => {
+                        let message = "Expanded SQL string exceeds the maximum string length";
+                        let error = exception(py, &state(py).exceptions.data_error, message);
+                        report(py, error, callable);
+                        // Fall back to the text without its values.
+                        statement.sql.to_bytes().to_vec()
+                    }
+                };
+                let outcome =
+                    PyString::from_bytes(py, &text).and_then(|text| callable.call1((text,)));
+                if let Err(error) = outcome {
+                    report(py, error, callable);
+                }
+            });
+        })));
+        drop(self.trace.replace(py, Some(hook)));
+        Ok(())
+    }
+
+    /// Map an error of the core (kept here for the copy operations, too).
+    pub fn core_error(py: Python<'_>, error: Error) -> PyErr {
+        core_exception(py, error)
+    }
+}

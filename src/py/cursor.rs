@@ -1,0 +1,672 @@
+//! `Cursor`: executing statements. Getting rows is in `cursor_fetch`.
+
+use super::bind;
+use super::connection::{Connection, Locked, step_exception};
+use super::error::{core_exception, exception, last_exception, programming_error};
+use super::fetch::{self, Converters};
+use super::guarded::Guarded;
+use super::interpreter;
+use super::names::{string, type_name};
+use super::settings::{Autocommit, Optional};
+use super::state::state;
+use crate::core::raw::statement::PrepareError;
+use crate::core::raw::{LockGuard, Statement, Step};
+use crate::core::sqlite::text;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use std::ffi::c_int;
+use std::time::{Duration, Instant};
+
+/// SQLite database cursor class.
+#[pyclass(frozen, subclass, weakref, name = "Cursor", module = "sqlite3")]
+pub struct Cursor {
+    pub(super) connection: Guarded<Option<Py<Connection>>>,
+    /// The statement whose rows are being read.
+    pub(super) statement: Guarded<Option<Box<Statement>>>,
+    /// Keeps alive what `statement` was bound to without a copy.
+    pub(super) bound: Guarded<Option<Py<PyTuple>>>,
+    pub(super) description: Guarded<Option<Py<PyTuple>>>,
+    pub(super) row_factory: Guarded<Option<Py<PyAny>>>,
+    pub(super) converters: Guarded<Option<Box<Converters>>>,
+    /// A cursor of the stdlib's with the same description, for `sqlite3.Row`.
+    pub(super) stand_in: Guarded<Option<(Py<PyTuple>, Py<PyAny>)>>,
+    pub(super) lastrowid: Guarded<Option<i64>>,
+    pub(super) rowcount: Guarded<i64>,
+    pub(super) arraysize: Guarded<c_int>,
+    initialized: Guarded<bool>,
+    closed: Guarded<bool>,
+    /// A method of this cursor is running Python code.
+    locked: Guarded<bool>,
+}
+
+/// What the cursor remembers with a prepared statement.
+struct Names {
+    reprepare_count: c_int,
+    parse_colnames: bool,
+    description: Py<PyTuple>,
+}
+
+/// `executemany` lets other threads run after this time.
+const YIELD_AFTER: Duration = Duration::from_millis(5);
+/// How many rows `executemany` binds between two looks at the clock.
+const CLOCK_EVERY: u32 = 64;
+
+#[cold]
+fn not_initialized(py: Python<'_>) -> PyErr {
+    programming_error(py, "Base Cursor.__init__ not called.")
+}
+
+#[cold]
+fn recursive_use(py: Python<'_>) -> PyErr {
+    programming_error(py, "Recursive use of cursors not allowed.")
+}
+
+impl Cursor {
+    fn empty() -> Self {
+        Self {
+            connection: Guarded::new(None),
+            statement: Guarded::new(None),
+            bound: Guarded::new(None),
+            description: Guarded::new(None),
+            row_factory: Guarded::new(None),
+            converters: Guarded::new(None),
+            stand_in: Guarded::new(None),
+            lastrowid: Guarded::new(None),
+            rowcount: Guarded::new(-1),
+            arraysize: Guarded::new(1),
+            initialized: Guarded::new(false),
+            closed: Guarded::new(false),
+            locked: Guarded::new(false),
+        }
+    }
+
+    /// A cursor for a connection, as `Connection.cursor()` makes it.
+    #[inline]
+    pub fn of(connection: &Bound<'_, Connection>, row_factory: Option<Py<PyAny>>) -> PyResult<Self> {
+        let mut cursor = Self::empty();
+        cursor.connection = Guarded::new(Some(connection.clone().unbind()));
+        cursor.row_factory = Guarded::new(row_factory);
+        cursor.initialized = Guarded::new(true);
+        Ok(cursor)
+    }
+
+    pub fn set_row_factory_object(&self, py: Python<'_>, factory: Option<Py<PyAny>>) {
+        drop(self.row_factory.replace(py, factory));
+    }
+
+    pub fn description_ref(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
+        self.description.clone_ref(py)
+    }
+
+    fn check_locked(&self, py: Python<'_>) -> PyResult<()> {
+        if self.locked.get(py) {
+            return Err(recursive_use(py));
+        }
+        Ok(())
+    }
+
+    /// Whether the cursor may be used; its connection if so.
+    #[inline]
+    pub(super) fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Connection>> {
+        if !self.initialized.get(py) {
+            return Err(not_initialized(py));
+        }
+        if self.closed.get(py) {
+            return Err(programming_error(py, "Cannot operate on a closed cursor."));
+        }
+        self.check_locked(py)?;
+        let connection = self.connection.clone_ref(py).ok_or_else(|| not_initialized(py))?;
+        let connection = connection.into_bound(py);
+        connection.get().check(py)?;
+        Ok(connection)
+    }
+
+    /// Run a method's body with the cursor marked as in use.
+    #[inline]
+    pub(super) fn exclusively<R>(&self, py: Python<'_>, body: impl FnOnce() -> R) -> R {
+        self.locked.set(py, true);
+        let result = body();
+        self.locked.set(py, false);
+        result
+    }
+
+    /// Let the current statement go: reset, back into the cache, and with it what it was bound to.
+    #[inline]
+    pub(super) fn release(&self, py: Python<'_>, connection: &Connection) {
+        if let Some(statement) = self.statement.take(py) {
+            connection.give_back(py, statement);
+        }
+        drop(self.bound.take(py));
+    }
+
+    /// `execute` with a str and a connection that was checked.
+    #[inline]
+    pub fn execute_one(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        sql: &Bound<'_, PyString>,
+        parameters: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let outcome = this.exclusively(py, || this.run_one(py, connection.get(), sql, parameters));
+        if outcome.is_err() {
+            this.rowcount.set(py, -1);
+        }
+        outcome
+    }
+
+    /// Get the statement and begin a transaction if it needs one.
+    #[inline]
+    fn prepare<'c>(
+        &self,
+        py: Python<'c>,
+        connection: &'c Connection,
+        sql: &Bound<'_, PyString>,
+        many: bool,
+    ) -> PyResult<(Box<Statement>, Locked<'c>)> {
+        self.release(py, connection);
+        drop(self.description.take(py));
+        let guard = connection.lock(py)?;
+        let statement = connection.take_statement(py, &guard, sql)?;
+        if many && statement.is_readonly() {
+            connection.give_back(py, statement);
+            let message = "executemany() can only execute DML statements.";
+            return Err(programming_error(py, message));
+        }
+        self.rowcount.set(py, if statement.is_dml() { 0 } else { -1 });
+        if connection.begins_implicitly(py, &guard, &statement)
+            && let Err(error) = connection.begin(py, &guard)
+        {
+            connection.give_back(py, statement);
+            return Err(error);
+        }
+        Ok((statement, guard))
+    }
+
+    fn run_one(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        sql: &Bound<'_, PyString>,
+        parameters: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (mut statement, guard) = self.prepare(py, connection, sql, false)?;
+        let (bound, guard) = match bind::parameters(py, connection, &statement, guard, parameters) {
+            Ok(bound) => bound,
+            Err(error) => {
+                connection.give_back(py, statement);
+                return Err(error);
+            }
+        };
+        let step = connection.step(py, &guard, &statement);
+        if let Step::Failed(_) = step {
+            let error = self.step_failed(py, connection, &guard, &statement);
+            drop(guard);
+            connection.give_back(py, statement);
+            return Err(error);
+        }
+        let described = self.describe(py, connection, &guard, &mut statement);
+        let pending = connection.pending.check(py);
+        if let Err(error) = described.and(pending) {
+            drop(guard);
+            connection.give_back(py, statement);
+            return Err(error);
+        }
+        self.lastrowid.set(py, Some(guard.last_insert_rowid()));
+        match step {
+            Step::Row => {
+                drop(self.statement.replace(py, Some(statement)));
+                drop(self.bound.replace(py, bound.map(Bound::unbind)));
+            }
+            _ => {
+                if statement.is_dml() {
+                    self.rowcount.set(py, guard.changes());
+                }
+                drop(guard);
+                connection.give_back(py, statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// The exception for a failed step; resetting does not change the connection's error.
+    #[cold]
+    fn step_failed(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+        statement: &Statement,
+    ) -> PyErr {
+        // A callback may have closed the connection, which then lives on until the step is over.
+        statement.reset(guard);
+        step_exception(py, connection, guard)
+    }
+
+    /// Set `description` and the converters for the statement that has just been started.
+    #[inline]
+    fn describe(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+        statement: &mut Statement,
+    ) -> PyResult<()> {
+        let count = statement.column_count(guard);
+        if count == 0 {
+            return Ok(());
+        }
+        let detect_types = connection.detect_types(py);
+        if detect_types != 0 {
+            let converters = fetch::find_converters(py, guard, statement, detect_types)?;
+            drop(self.converters.replace(py, Some(Box::new(converters))));
+        }
+        let parse_colnames = detect_types & super::constants::PARSE_COLNAMES != 0;
+        let reprepare_count = statement.reprepare_count(guard);
+        if let Some(names) = statement.attachment::<Names>()
+            && names.reprepare_count == reprepare_count
+            && names.parse_colnames == parse_colnames
+        {
+            let description = names.description.clone_ref(py);
+            drop(self.description.replace(py, Some(description)));
+            return Ok(());
+        }
+        let description = description(py, guard, statement, count, parse_colnames)?;
+        statement.attach(Box::new(Names {
+            reprepare_count,
+            parse_colnames,
+            description: description.clone_ref(py),
+        }));
+        drop(self.description.replace(py, Some(description)));
+        Ok(())
+    }
+
+    fn run_many(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        sql: &Bound<'_, PyString>,
+        parameters: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let rows = Rows::of(parameters)?;
+        let (mut statement, guard) = self.prepare(py, connection, sql, true)?;
+        let outcome = self.run_rows(py, connection, &mut statement, guard, rows);
+        connection.give_back(py, statement);
+        outcome
+    }
+
+    fn run_rows<'py>(
+        &self,
+        py: Python<'py>,
+        connection: &Connection,
+        statement: &mut Statement,
+        guard: Locked<'_>,
+        mut rows: Rows<'py>,
+    ) -> PyResult<()> {
+        let mut lease = Some(guard);
+        let mut changed = 0;
+        let mut described = false;
+        let mut turn = Turn::begin();
+        loop {
+            if rows.runs_python() {
+                // Other threads may use the connection while an iterator computes its next row.
+                lease = None;
+            }
+            let Some(row) = rows.next()? else {
+                break;
+            };
+            let guard = match lease.take() {
+                Some(guard) => guard,
+                None => connection.lock(py)?,
+            };
+            if !statement.is_live() {
+                return Err(core_exception(py, crate::core::error::Error::Closed));
+            }
+            let (_bound, guard) = bind::parameters(py, connection, statement, guard, Some(&row))?;
+            turn.offer(py, &guard);
+            let step = connection.step(py, &guard, statement);
+            if let Step::Failed(_) = step {
+                return Err(self.step_failed(py, connection, &guard, statement));
+            }
+            if !described {
+                described = true;
+                self.describe(py, connection, &guard, statement)?;
+            }
+            connection.pending.check(py)?;
+            if step == Step::Done && statement.is_dml() {
+                changed += guard.changes();
+                self.rowcount.set(py, changed);
+            }
+            statement.reset(&guard);
+            lease = Some(guard);
+        }
+        Ok(())
+    }
+
+    fn run_script(&self, py: Python<'_>, connection: &Connection, script: &str) -> PyResult<()> {
+        let database = connection.database(py)?;
+        let guard = connection.lock(py)?;
+        if script.len() > guard.limit(rusqlite::ffi::SQLITE_LIMIT_SQL_LENGTH, -1) as usize {
+            let error = PrepareError::TooLarge.to_string();
+            return Err(exception(py, &state(py).exceptions.data_error, error));
+        }
+        if connection.autocommit_mode(py) == Autocommit::Legacy {
+            connection.commit_open(py, &guard)?;
+        }
+        let mut rest = script;
+        while !text::skip_blanks_and_comments(rest).is_empty() {
+            if !database.is_open() {
+                return Err(core_exception(py, crate::core::error::Error::Closed));
+            }
+            interpreter::suspend(&database);
+            let outcome = guard.run_first(rest);
+            interpreter::resume(&database);
+            rest = outcome.map_err(|error| {
+                connection.pending.discard(py);
+                core_exception(py, error)
+            })?;
+            connection.pending.check(py)?;
+        }
+        Ok(())
+    }
+}
+
+/// Build the tuple of 7-tuples that PEP 249 asks for; only the names are known.
+fn description(
+    py: Python<'_>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    count: c_int,
+    parse_colnames: bool,
+) -> PyResult<Py<PyTuple>> {
+    let none = py.None();
+    let mut columns = Vec::with_capacity(count as usize);
+    for index in 0..count {
+        let name = fetch::column_name(py, guard, statement, index, parse_colnames)?;
+        let none = none.bind(py);
+        columns.push(PyTuple::new(
+            py,
+            [name.as_any(), none, none, none, none, none, none],
+        )?);
+    }
+    Ok(PyTuple::new(py, columns)?.unbind())
+}
+
+/// The parameter rows of `executemany`.
+enum Rows<'py> {
+    List(Bound<'py, PyList>, usize),
+    Tuple(Bound<'py, PyTuple>, usize),
+    Iterator(Bound<'py, PyIterator>),
+}
+
+impl<'py> Rows<'py> {
+    fn of(parameters: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(list) = parameters.cast_exact::<PyList>() {
+            return Ok(Rows::List(list.clone(), 0));
+        }
+        if let Ok(tuple) = parameters.cast_exact::<PyTuple>() {
+            return Ok(Rows::Tuple(tuple.clone(), 0));
+        }
+        Ok(Rows::Iterator(parameters.try_iter()?))
+    }
+
+    /// Whether getting the next row may run Python code.
+    fn runs_python(&self) -> bool {
+        matches!(self, Rows::Iterator(_))
+    }
+
+    fn next(&mut self) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self {
+            // The list may shrink while it is walked, so the length is asked for each time.
+            Rows::List(list, index) => {
+                if *index >= list.len() {
+                    return Ok(None);
+                }
+                *index += 1;
+                list.get_item(*index - 1).map(Some)
+            }
+            Rows::Tuple(tuple, index) => {
+                if *index >= tuple.len() {
+                    return Ok(None);
+                }
+                *index += 1;
+                tuple.get_item(*index - 1).map(Some)
+            }
+            Rows::Iterator(iterator) => iterator.next().transpose(),
+        }
+    }
+}
+
+/// How long this thread has had the interpreter within one call.
+struct Turn {
+    since: Option<Instant>,
+    rows: u32,
+}
+
+impl Turn {
+    fn begin() -> Self {
+        Self {
+            since: None,
+            rows: 0,
+        }
+    }
+
+    /// Let other threads run if this one has had its turn. By now a waiting thread has asked for the
+    /// interpreter, so giving it up hands it over.
+    #[inline]
+    fn offer(&mut self, py: Python<'_>, guard: &LockGuard<'_>) {
+        self.rows += 1;
+        if self.rows < CLOCK_EVERY {
+            return;
+        }
+        self.rows = 0;
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        if now - since > YIELD_AFTER {
+            if interpreter::has_other_threads(py) {
+                interpreter::suspend(guard.database());
+                interpreter::resume(guard.database());
+            }
+            self.since = None;
+        }
+    }
+}
+
+#[pymethods]
+impl Cursor {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::empty()
+    }
+
+    #[pyo3(signature = (*args))]
+    fn __init__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if args.len() != 1 {
+            return Err(PyTypeError::new_err(format!(
+                "Cursor expected 1 argument, got {}",
+                args.len()
+            )));
+        }
+        let argument = args.get_item(0)?;
+        let Ok(connection) = argument.cast::<Connection>() else {
+            return Err(PyTypeError::new_err(format!(
+                "Cursor() argument 1 must be sqlite3.Connection, not {}",
+                type_name(&argument)
+            )));
+        };
+        this.check_locked(py)?;
+        if let Some(old) = this.connection.clone_ref(py) {
+            this.release(py, old.bind(py).get());
+        }
+        drop(this.connection.replace(py, Some(connection.clone().unbind())));
+        drop(this.description.take(py));
+        drop(this.row_factory.take(py));
+        drop(this.converters.take(py));
+        this.lastrowid.set(py, None);
+        this.rowcount.set(py, -1);
+        this.arraysize.set(py, 1);
+        this.closed.set(py, false);
+        connection.get().check_thread(py)?;
+        this.initialized.set(py, true);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.connection.traverse(&visit)?;
+        self.description.traverse(&visit)?;
+        self.row_factory.traverse(&visit)?;
+        self.bound.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Some(connection) = self.connection.clone_ref(py) {
+            self.release(py, connection.bind(py).get());
+        }
+        drop(self.connection.take(py));
+        drop(self.row_factory.take(py));
+        drop(self.stand_in.take(py));
+        drop(self.converters.take(py));
+        self.initialized.set(py, false);
+    }
+
+    /// Executes an SQL statement.
+    #[pyo3(signature = (sql, parameters=Optional(None), /), text_signature = "($self, sql, parameters=(), /)")]
+    fn execute<'py>(
+        slf: &Bound<'py, Self>,
+        sql: &Bound<'py, PyAny>,
+        parameters: Optional<'py>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let sql = string(sql, "execute() argument 1")?;
+        let connection = slf.get().check(slf.py())?;
+        Self::execute_one(slf, &connection, sql, parameters.0.as_ref())?;
+        Ok(slf.clone())
+    }
+
+    /// Repeatedly executes an SQL statement.
+    #[pyo3(signature = (sql, seq_of_parameters, /))]
+    fn executemany<'py>(
+        slf: &Bound<'py, Self>,
+        sql: &Bound<'py, PyAny>,
+        seq_of_parameters: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        let sql = string(sql, "executemany() argument 1")?;
+        let connection = this.check(py)?;
+        let outcome =
+            this.exclusively(py, || this.run_many(py, connection.get(), sql, seq_of_parameters));
+        if let Err(error) = outcome {
+            this.rowcount.set(py, -1);
+            return Err(error);
+        }
+        Ok(slf.clone())
+    }
+
+    /// Executes multiple SQL statements at once.
+    #[pyo3(signature = (sql_script, /))]
+    fn executescript<'py>(
+        slf: &Bound<'py, Self>,
+        sql_script: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let script = string(sql_script, "executescript() argument")?.to_str()?;
+        if script.contains('\0') {
+            return Err(PyValueError::new_err("embedded null character"));
+        }
+        let connection = slf.get().check(py)?;
+        slf.get().run_script(py, connection.get(), script)?;
+        Ok(slf.clone())
+    }
+
+    /// Required by DB-API. Does nothing in sqlite3.
+    #[pyo3(signature = (sizes, /))]
+    fn setinputsizes(&self, sizes: &Bound<'_, PyAny>) {
+        let _ = sizes;
+    }
+
+    /// Required by DB-API. Does nothing in sqlite3.
+    #[pyo3(signature = (size, column=None, /))]
+    fn setoutputsize(&self, size: &Bound<'_, PyAny>, column: Option<&Bound<'_, PyAny>>) {
+        let _ = (size, column);
+    }
+
+    /// Closes the cursor.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_locked(py)?;
+        let Some(connection) = self.connection.clone_ref(py) else {
+            return Err(not_initialized(py));
+        };
+        let connection = connection.bind(py).get();
+        connection.check(py)?;
+        self.release(py, connection);
+        self.closed.set(py, true);
+        Ok(())
+    }
+
+    #[getter]
+    fn connection(&self, py: Python<'_>) -> Option<Py<Connection>> {
+        self.connection.clone_ref(py)
+    }
+
+    #[getter]
+    fn description(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
+        self.description.clone_ref(py)
+    }
+
+    #[getter]
+    fn lastrowid(&self, py: Python<'_>) -> Option<i64> {
+        self.lastrowid.get(py)
+    }
+
+    #[getter]
+    fn rowcount(&self, py: Python<'_>) -> i64 {
+        self.rowcount.get(py)
+    }
+
+    #[getter]
+    fn arraysize(&self, py: Python<'_>) -> c_int {
+        self.arraysize.get(py)
+    }
+
+    #[setter]
+    fn set_arraysize(&self, py: Python<'_>, value: c_int) {
+        self.arraysize.set(py, value);
+    }
+
+    #[getter]
+    fn row_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.row_factory.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_row_factory(&self, py: Python<'_>, value: Option<Bound<'_, PyAny>>) {
+        drop(self.row_factory.replace(py, value.map(Bound::unbind)));
+    }
+
+    #[deleter]
+    fn delete_row_factory(&self, py: Python<'_>) {
+        drop(self.row_factory.take(py));
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            if let Some(connection) = self.connection.clone_ref(py) {
+                self.release(py, connection.bind(py).get());
+            }
+        });
+    }
+}
+
+/// The exception for the connection's last failure, for the other half of the cursor.
+#[cold]
+pub(super) fn failed(py: Python<'_>, guard: &LockGuard<'_>) -> PyErr {
+    last_exception(py, guard)
+}

