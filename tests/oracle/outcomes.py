@@ -8,7 +8,7 @@ differently, choose another scenario.
 import array
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 Outcome = tuple[Any, ...]
@@ -82,6 +82,8 @@ def normal(value: Any) -> Any:  # noqa: C901, PLR0911 - one line a type
         return error_outcome(value)
     if isinstance(value, type):
         return "class", _class(value)
+    if isinstance(value, Generator):
+        return ("generator",)
     return _object(value)
 
 

@@ -9,6 +9,7 @@ the promise in the test's name means.
 """
 
 import functools
+import gc
 import inspect
 import re
 import sqlite3
@@ -128,6 +129,23 @@ def _name(thing: object) -> object:
 
 
 @contextmanager
+def own_garbage() -> Iterator[None]:
+    """Collect what a run leaves, and nothing else, at the end of the run.
+
+    So a finaliser's warning belongs to the run that it is noted in, and comes at the same
+    step of both.
+    """
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+@contextmanager
 def own_registries(module: ModuleType) -> Iterator[None]:
     """Forget afterwards which adapters and converters a scenario registered."""
     registries = (module.adapters, module.converters)
@@ -146,7 +164,7 @@ def play(scenario: Callable[[Run], None], module: ModuleType, folder: Path) -> l
     here = folder / "run"
     here.mkdir()
     run = Run(module, here)
-    with own_registries(module), side_effects(run):
+    with own_registries(module), side_effects(run), own_garbage():
         try:
             scenario(run)
         finally:

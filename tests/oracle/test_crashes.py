@@ -87,3 +87,12 @@ def test_connection_closed_from_the_rows_of_executemany_ends_it_with_an_error() 
     with pytest.raises(dbmanager.sqlite3.ProgrammingError):
         connection.executemany("INSERT INTO t VALUES (?)", rows())
     connection.close()
+
+
+def test_deserialize_into_a_database_that_is_not_there_is_an_error() -> None:
+    with closing(dbmanager.sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        image = connection.serialize()
+        with pytest.raises(dbmanager.sqlite3.OperationalError):
+            connection.deserialize(image, name="nothing")
+        assert connection.execute("SELECT * FROM t").fetchall() == []

@@ -326,7 +326,6 @@ def test_registering_wants_a_name_and_a_type(run: Run) -> None:
     run(module.register_adapter, int)
     run(module.register_adapter, 1, upper)
     run(module.enable_callback_tracebacks, "x")
-    run(module.enable_callback_tracebacks, enable=False)
     run(module.enable_callback_tracebacks, False)
 
 

@@ -14,6 +14,18 @@ from dbmanager import _core
 from dbmanager._core import *  # noqa: F403
 from dbmanager._core import Row, sqlite_version
 
+if sys.version_info < (3, 12):
+
+    def enable_shared_cache(do_enable: int) -> None:
+        """Switch shared-cache mode for connections opened from now on; Python 3.12 removed this."""
+        message = (
+            "enable_shared_cache is deprecated and will be removed in Python 3.12. Open the database as a "
+            "URI with the parameter cache=shared if it must be used."
+        )
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        _core.enable_shared_cache(do_enable)
+
+
 # The extension has more than the stdlib's module; the rest is `dbmanager`'s own.
 del compile_options, dict_row  # noqa: F821
 
