@@ -10,7 +10,8 @@ use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
 use super::interpreter;
 use super::names;
-use super::settings::{Autocommit, IsolationArgument, IsolationLevel, Settings};
+use super::physical::Physical;
+use super::settings::{Autocommit, IsolationLevel, Optional, Settings};
 use super::state::state;
 use crate::core::raw::{Database, LockGuard, Statement, Step};
 use crate::core::sqlite::cache::Place;
@@ -35,12 +36,13 @@ type Recent = Option<(Py<PyString>, Place)>;
 #[pyclass(frozen, subclass, name = "Connection", module = "sqlite3")]
 pub struct Connection {
     /// None when closed or never opened.
-    physical: Guarded<Option<Box<sqlite::Connection>>>,
+    physical: Guarded<Option<Physical>>,
     /// Connections that were closed or replaced from within one of their own callbacks: they can't be
     /// freed while SQLite is running on them.
-    retired: Guarded<Vec<Box<sqlite::Connection>>>,
+    retired: Guarded<Vec<Physical>>,
     recent: Guarded<[Recent; RECENT]>,
     initialized: Guarded<bool>,
+    closed_message: &'static str,
     thread_ident: Guarded<c_ulong>,
     check_same_thread: Guarded<bool>,
     detect_types: Guarded<c_int>,
@@ -85,11 +87,6 @@ fn not_initialized(py: Python<'_>) -> PyErr {
 }
 
 #[cold]
-fn closed(py: Python<'_>) -> PyErr {
-    programming_error(py, "Cannot operate on a closed database.")
-}
-
-#[cold]
 fn wrong_thread(py: Python<'_>, owner: c_ulong, this: c_ulong) -> PyErr {
     programming_error(
         py,
@@ -101,12 +98,51 @@ fn wrong_thread(py: Python<'_>, owner: c_ulong, this: c_ulong) -> PyErr {
 }
 
 impl Connection {
+    /// A connection that is initialised but not open, for a session.
+    pub fn unopened(closed_message: &'static str) -> Self {
+        let mut connection = Self::empty();
+        connection.closed_message = closed_message;
+        connection.initialized = Guarded::new(true);
+        connection.check_same_thread = Guarded::new(false);
+        connection.isolation_level = Guarded::new(IsolationLevel::Immediate);
+        connection
+    }
+
+    /// Work on a physical connection from now on, in this thread only.
+    pub fn lend(&self, py: Python<'_>, physical: Physical) {
+        // SAFETY: callable from any thread.
+        self.thread_ident
+            .set(py, unsafe { ffi::PyThread_get_thread_ident() });
+        self.check_same_thread.set(py, true);
+        drop(self.physical.replace(py, Some(physical)));
+    }
+
+    /// Whether there is a physical connection.
+    pub fn is_open(&self, py: Python<'_>) -> bool {
+        // SAFETY: a look at the discriminant runs no Python code.
+        unsafe { self.physical.peek(py) }.is_some()
+    }
+
+    /// Close the physical connection, or give it back to its pool.
+    pub fn give_up(&self, py: Python<'_>) {
+        if let Some(physical) = self.physical.take(py) {
+            self.forget_hooks(py);
+            self.dispose(py, physical);
+        }
+    }
+
+    #[cold]
+    fn closed(&self, py: Python<'_>) -> PyErr {
+        programming_error(py, self.closed_message)
+    }
+
     fn empty() -> Self {
         Self {
             physical: Guarded::new(None),
             retired: Guarded::new(Vec::new()),
             recent: Guarded::new(Default::default()),
             initialized: Guarded::new(false),
+            closed_message: "Cannot operate on a closed database.",
             thread_ident: Guarded::new(0),
             check_same_thread: Guarded::new(true),
             detect_types: Guarded::new(0),
@@ -146,7 +182,7 @@ impl Connection {
         if !self.initialized.get(py) {
             return Err(not_initialized(py));
         }
-        Err(closed(py))
+        Err(self.closed(py))
     }
 
     #[inline]
@@ -177,7 +213,7 @@ impl Connection {
         let database: &'c Database = unsafe { &*Arc::as_ptr(&keep) };
         let guard = interpreter::lock(py, database);
         if !database.is_open() {
-            return Err(closed(py));
+            return Err(self.closed(py));
         }
         Ok(Locked {
             guard,
@@ -191,22 +227,14 @@ impl Connection {
         // SAFETY: cloning an Arc runs no Python code.
         match unsafe { self.physical.peek(py) } {
             Some(physical) => Ok(Arc::clone(physical.database())),
-            None => Err(closed(py)),
+            None => Err(self.closed(py)),
         }
     }
 
     /// Close a physical connection that this object does not refer to any more.
-    fn dispose(&self, py: Python<'_>, physical: Box<sqlite::Connection>) {
-        let database = Arc::clone(physical.database());
-        let closed = py.detach(|| {
-            let guard = database.lock();
-            let can = guard.can_close();
-            if can {
-                guard.close();
-            }
-            can
-        });
-        if !closed {
+    fn dispose(&self, py: Python<'_>, physical: Physical) {
+        let unfinished = py.detach(|| physical.finish());
+        if let Some(physical) = unfinished {
             // SAFETY: pushing runs no Python code.
             unsafe { self.retired.peek_mut(py) }.push(physical);
         }
@@ -303,7 +331,7 @@ impl Connection {
                 Keyword::Query if statement.is_readonly() => true,
                 Keyword::Query | Keyword::Dml => !guard.is_autocommit(),
                 Keyword::Begin => true,
-                Keyword::Attach | Keyword::Other => false,
+                Keyword::End | Keyword::Attach | Keyword::Other => false,
             };
         database.resumed_at().set(None);
         if !hold {
@@ -397,7 +425,9 @@ impl Connection {
     /// Whether methods of a Python subclass must be looked up.
     #[inline]
     fn is_plain(slf: &Bound<'_, Self>) -> bool {
-        slf.get_type_ptr() == slf.py().get_type::<Self>().as_type_ptr()
+        let class = slf.get_type_ptr();
+        class == slf.py().get_type::<Self>().as_type_ptr()
+            || class == slf.py().get_type::<super::manager::Session>().as_type_ptr()
     }
 
     fn open(slf: &Bound<'_, Self>, settings: &Settings<'_>) -> PyResult<()> {
@@ -431,7 +461,8 @@ impl Connection {
         // SAFETY: callable from any thread.
         this.thread_ident
             .set(py, unsafe { ffi::PyThread_get_thread_ident() });
-        drop(this.physical.replace(py, Some(Box::new(physical))));
+        let physical = Physical::Private(Box::new(physical));
+        drop(this.physical.replace(py, Some(physical)));
         if let Err(error) = audit::object(c"sqlite3.connect/handle", slf.as_any()) {
             if let Some(physical) = this.physical.take(py) {
                 this.dispose(py, physical);
@@ -447,7 +478,7 @@ impl Connection {
     }
 
     /// `__init__` was called again: cursors that still read from the old database keep it alive.
-    fn replaced(&self, py: Python<'_>, old: Box<sqlite::Connection>) {
+    fn replaced(&self, py: Python<'_>, old: Physical) {
         let shared = Arc::strong_count(old.database()) > 1 + old.statements_kept();
         if shared {
             drop(old);
@@ -474,65 +505,15 @@ impl Connection {
         Self::empty()
     }
 
-    #[cfg(not(Py_3_12))]
-    #[pyo3(signature = (database, timeout=5.0, detect_types=0, isolation_level=IsolationArgument::default(),
-        check_same_thread=None, factory=None, cached_statements=128, uri=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (*args, **kwargs))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        database: &Bound<'_, PyAny>,
-        timeout: f64,
-        detect_types: c_int,
-        isolation_level: IsolationArgument<'_>,
-        check_same_thread: Option<&Bound<'_, PyAny>>,
-        factory: Option<&Bound<'_, PyAny>>,
-        cached_statements: c_int,
-        uri: Option<&Bound<'_, PyAny>>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let _ = factory;
-        let settings = Settings {
-            database: Settings::file_system_path(database)?,
-            timeout,
-            detect_types,
-            isolation_level: isolation_level.resolve()?,
-            check_same_thread: Settings::switch(check_same_thread, true)?,
-            cached_statements,
-            uri: Settings::switch(uri, false)?,
-            autocommit: Autocommit::Legacy,
-        };
-        Self::open(slf, &settings)
-    }
-
-    #[cfg(Py_3_12)]
-    #[pyo3(signature = (database, timeout=5.0, detect_types=0, isolation_level=IsolationArgument::default(),
-        check_same_thread=None, factory=None, cached_statements=128, uri=None, *, autocommit=None))]
-    #[allow(clippy::too_many_arguments)]
-    fn __init__(
-        slf: &Bound<'_, Self>,
-        database: &Bound<'_, PyAny>,
-        timeout: f64,
-        detect_types: c_int,
-        isolation_level: IsolationArgument<'_>,
-        check_same_thread: Option<&Bound<'_, PyAny>>,
-        factory: Option<&Bound<'_, PyAny>>,
-        cached_statements: c_int,
-        uri: Option<&Bound<'_, PyAny>>,
-        autocommit: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let _ = factory;
-        let settings = Settings {
-            database: Settings::file_system_path(database)?,
-            timeout,
-            detect_types,
-            isolation_level: isolation_level.resolve()?,
-            check_same_thread: Settings::switch(check_same_thread, true)?,
-            cached_statements,
-            uri: Settings::switch(uri, false)?,
-            autocommit: match autocommit {
-                Some(value) => Autocommit::of(value)?,
-                None => Autocommit::Legacy,
-            },
-        };
+        #[cfg(Py_3_13)]
+        super::signature::deprecated_positions(slf.py(), "_sqlite3.Connection", args.len())?;
+        let settings = Settings::parse(args, kwargs)?;
         Self::open(slf, &settings)
     }
 
@@ -572,10 +553,10 @@ impl Connection {
     }
 
     /// Return a cursor for the connection.
-    #[pyo3(signature = (factory=super::settings::Optional(None)), text_signature = "($self, /, factory=<unrepresentable>)")]
+    #[pyo3(signature = (factory=Optional(None)), text_signature = "($self, /, factory=<unrepresentable>)")]
     fn cursor<'py>(
         slf: &Bound<'py, Self>,
-        factory: super::settings::Optional<'py>,
+        factory: Optional<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
@@ -597,11 +578,11 @@ impl Connection {
     }
 
     /// Executes an SQL statement.
-    #[pyo3(signature = (sql, parameters=super::settings::Optional(None), /), text_signature = "($self, sql, parameters=<unrepresentable>, /)")]
+    #[pyo3(signature = (sql, parameters=Optional(None), /), text_signature = "($self, sql, parameters=<unrepresentable>, /)")]
     fn execute<'py>(
         slf: &Bound<'py, Self>,
         sql: &Bound<'py, PyAny>,
-        parameters: super::settings::Optional<'py>,
+        parameters: Optional<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let sql = names::string(sql, "execute() argument 1")?;
@@ -719,8 +700,7 @@ impl Connection {
         if !self.initialized.get(py) {
             return Err(not_initialized(py));
         }
-        // SAFETY: a look at the discriminant runs no Python code.
-        if unsafe { self.physical.peek(py) }.is_none() {
+        if !self.is_open(py) {
             return Ok(());
         }
         let mut outcome = Ok(());
@@ -728,10 +708,7 @@ impl Connection {
             let guard = self.lock(py)?;
             outcome = self.rollback_open(py, &guard);
         }
-        if let Some(physical) = self.physical.take(py) {
-            self.forget_hooks(py);
-            self.dispose(py, physical);
-        }
+        self.give_up(py);
         outcome
     }
 

@@ -3,12 +3,11 @@
 use super::audit;
 use super::bind;
 use super::connection::Connection;
-use super::error::{core_exception, exception, last_exception, operational_error, programming_error};
+use super::error::{exception, last_exception, operational_error, programming_error};
 use super::fetch;
 use super::hook::{Hook, PendingError, report};
 use super::names::{c_string, type_name};
 use super::state::state;
-use crate::core::error::Error;
 use crate::core::raw::LockGuard;
 use crate::core::raw::function::{AggregateFunction, Arguments, Context, ScalarFunction};
 use pyo3::exceptions::{PyAttributeError, PyMemoryError, PyOverflowError, PyTypeError};
@@ -473,6 +472,20 @@ mod since_3_13 {
     use crate::py::signature::{Parameters, deprecated_keywords};
     use pyo3::types::{PyDict, PyTuple};
 
+    /// Objects for parameters that are all mandatory.
+    fn required<'py, const N: usize>(
+        function: &'static str,
+        names: [&'static str; N],
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<[Bound<'py, PyAny>; N]> {
+        let found = Parameters::all_required(function, names).parse(args, kwargs)?;
+        Ok(found.map(|object| match object {
+            Some(object) => object,
+            None => unreachable!("parse refuses missing mandatory parameters"),
+        }))
+    }
+
     #[pymethods]
     impl Connection {
         /// Creates a new function.
@@ -486,7 +499,7 @@ mod since_3_13 {
         ) -> PyResult<()> {
             let names = ["name", "narg", "func"];
             deprecated_keywords(py, "create_function", &names, kwargs)?;
-            let [name, narg, func] = Parameters::new("create_function", names).parse(args, kwargs)?;
+            let [name, narg, func] = required("create_function", names, args, kwargs)?;
             self.add_function(py, &name, narg.extract()?, &func, deterministic)
         }
 
@@ -501,7 +514,7 @@ mod since_3_13 {
             let names = ["name", "n_arg", "aggregate_class"];
             deprecated_keywords(py, "create_aggregate", &names, kwargs)?;
             let [name, n_arg, class] =
-                Parameters::new("create_aggregate", names).parse(args, kwargs)?;
+                required("create_aggregate", names, args, kwargs)?;
             self.add_aggregate(py, &name, n_arg.extract()?, &class)
         }
 
@@ -515,7 +528,7 @@ mod since_3_13 {
         ) -> PyResult<()> {
             let names = ["authorizer_callback"];
             deprecated_keywords(py, "set_authorizer", &names, kwargs)?;
-            let [callback] = Parameters::new("set_authorizer", names).parse(args, kwargs)?;
+            let [callback] = required("set_authorizer", names, args, kwargs)?;
             self.change_authorizer(py, &callback)
         }
 
@@ -529,7 +542,7 @@ mod since_3_13 {
         ) -> PyResult<()> {
             let names = ["progress_handler", "n"];
             deprecated_keywords(py, "set_progress_handler", &names[..1], kwargs)?;
-            let [callback, n] = Parameters::new("set_progress_handler", names).parse(args, kwargs)?;
+            let [callback, n] = required("set_progress_handler", names, args, kwargs)?;
             self.change_progress_handler(py, &callback, n.extract()?)
         }
 
@@ -543,7 +556,7 @@ mod since_3_13 {
         ) -> PyResult<()> {
             let names = ["trace_callback"];
             deprecated_keywords(py, "set_trace_callback", &names, kwargs)?;
-            let [callback] = Parameters::new("set_trace_callback", names).parse(args, kwargs)?;
+            let [callback] = required("set_trace_callback", names, args, kwargs)?;
             self.change_trace_callback(py, &callback)
         }
     }
@@ -664,10 +677,5 @@ impl Connection {
         })));
         drop(self.trace.replace(py, Some(hook)));
         Ok(())
-    }
-
-    /// Map an error of the core (kept here for the copy operations, too).
-    pub fn core_error(py: Python<'_>, error: Error) -> PyErr {
-        core_exception(py, error)
     }
 }

@@ -165,6 +165,7 @@ pub const OTHERS: &[(&str, i32)] = &[
 ];
 
 /// Configuration options of `getconfig`/`setconfig`; the module shows them since Python 3.12.
+#[cfg(Py_3_12)]
 pub const CONFIG_OPTIONS: &[(&str, i32)] = &[
     ("SQLITE_DBCONFIG_ENABLE_FKEY", 1002),
     ("SQLITE_DBCONFIG_ENABLE_TRIGGER", 1003),

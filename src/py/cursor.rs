@@ -2,7 +2,7 @@
 
 use super::bind;
 use super::connection::{Connection, Locked, step_exception};
-use super::error::{core_exception, exception, last_exception, programming_error};
+use super::error::{core_exception, exception, programming_error};
 use super::fetch::{self, Converters};
 use super::guarded::Guarded;
 use super::interpreter;
@@ -663,10 +663,4 @@ impl Drop for Cursor {
             }
         });
     }
-}
-
-/// The exception for the connection's last failure, for the other half of the cursor.
-#[cold]
-pub(super) fn failed(py: Python<'_>, guard: &LockGuard<'_>) -> PyErr {
-    last_exception(py, guard)
 }

@@ -43,11 +43,6 @@ impl<'py> RowFactory<'py> {
         }
     }
 
-    /// Whether Python code runs for each row.
-    fn runs_python(&self) -> bool {
-        matches!(self, Self::StdlibRow(_) | Self::Call(_))
-    }
-
     #[inline]
     fn make(
         &self,
@@ -243,12 +238,5 @@ impl Cursor {
         let list = PyList::empty(slf.py());
         fetch_into(slf, &list, usize::MAX)?;
         Ok(list)
-    }
-}
-
-impl RowFactory<'_> {
-    #[allow(dead_code)]
-    fn is_plain(&self) -> bool {
-        !self.runs_python()
     }
 }

@@ -88,13 +88,6 @@ impl<T> Guarded<Option<Py<T>>> {
         unsafe { (*self.0.get()).as_ref().map(|object| object.clone_ref(py)) }
     }
 
-    /// The object's address, for identity tests.
-    #[inline]
-    pub fn as_ptr(&self, _py: Python<'_>) -> *mut pyo3::ffi::PyObject {
-        // SAFETY: exclusive by the interpreter lock.
-        unsafe { (*self.0.get()).as_ref().map_or(std::ptr::null_mut(), Py::as_ptr) }
-    }
-
     /// For `__traverse__`, which runs with the interpreter lock held but without a token.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: the collector holds the interpreter lock and runs no Python code while it visits.

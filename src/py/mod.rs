@@ -13,13 +13,16 @@ mod cursor;
 mod cursor_fetch;
 mod error;
 mod fetch;
+#[cfg(Py_3_13)]
+mod finalize;
 mod guarded;
 mod hook;
 mod interpreter;
+mod manager;
 mod names;
+mod physical;
 mod row;
 mod settings;
-#[cfg(Py_3_13)]
 mod signature;
 mod state;
 mod statement;
@@ -160,10 +163,16 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     check_build()?;
     let state = state::initialise(py)?;
     interpreter::install();
+    // Another extension of this process may have set the logger of its own copy; ours is separate.
+    let _ = pyo3_log::try_init();
     module.add_class::<connection::Connection>()?;
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<row::Row>()?;
     module.add_class::<blob::Blob>()?;
+    module.add_class::<manager::DatabaseManager>()?;
+    module.add_class::<manager::Session>()?;
+    #[cfg(Py_3_13)]
+    finalize::install(py);
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;
     module.add("converters", state.converters.bind(py))?;

@@ -1,10 +1,10 @@
 //! The arguments of `connect`, checked once, in the stdlib's words.
 
-use super::names::type_name;
+use super::signature::Parameters;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::ffi::{CStr, OsStr, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -89,6 +89,7 @@ pub enum Autocommit {
 }
 
 /// `sqlite3.LEGACY_TRANSACTION_CONTROL`
+#[cfg(Py_3_12)]
 pub const LEGACY_TRANSACTION_CONTROL: c_int = -1;
 
 #[cfg(Py_3_12)]
@@ -118,27 +119,6 @@ impl Autocommit {
     }
 }
 
-/// The `isolation_level` argument, which may be left out, None, or a string.
-#[derive(Default)]
-pub struct IsolationArgument<'py>(Option<Bound<'py, PyAny>>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for IsolationArgument<'py> {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(Some(object.to_owned())))
-    }
-}
-
-impl IsolationArgument<'_> {
-    pub fn resolve(&self) -> PyResult<IsolationLevel> {
-        match &self.0 {
-            Some(value) => IsolationLevel::of(value),
-            None => Ok(IsolationLevel::Default),
-        }
-    }
-}
-
 /// What a connection is opened with.
 pub struct Settings<'py> {
     pub database: Bound<'py, PyBytes>,
@@ -152,8 +132,64 @@ pub struct Settings<'py> {
 }
 
 impl<'py> Settings<'py> {
+    /// The arguments of `Connection(...)`.
+    pub fn parse(
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        #[cfg(Py_3_12)]
+        const NAMES: [&str; 9] = [
+            "database",
+            "timeout",
+            "detect_types",
+            "isolation_level",
+            "check_same_thread",
+            "factory",
+            "cached_statements",
+            "uri",
+            "autocommit",
+        ];
+        #[cfg(not(Py_3_12))]
+        const NAMES: [&str; 8] = [
+            "database",
+            "timeout",
+            "detect_types",
+            "isolation_level",
+            "check_same_thread",
+            "factory",
+            "cached_statements",
+            "uri",
+        ];
+        const POSITIONAL: usize = 8;
+        let parameters = Parameters {
+            function: "Connection",
+            names: NAMES,
+            required: 1,
+            keyword_only: NAMES.len() - POSITIONAL,
+        };
+        let found = parameters.parse(args, kwargs)?;
+        let given = |index: usize| found[index].as_ref();
+        // In the order of the parameters, so that of several wrong ones the first is reported.
+        let Some(database) = given(0) else {
+            unreachable!("the first parameter is required")
+        };
+        Ok(Self {
+            database: Self::file_system_path(database)?,
+            timeout: given(1).map_or(Ok(5.0), |value| value.extract())?,
+            detect_types: given(2).map_or(Ok(0), |value| value.extract())?,
+            isolation_level: given(3).map_or(Ok(IsolationLevel::Default), IsolationLevel::of)?,
+            check_same_thread: Self::switch(given(4), true)?,
+            cached_statements: given(6).map_or(Ok(128), |value| value.extract())?,
+            uri: Self::switch(given(7), false)?,
+            #[cfg(Py_3_12)]
+            autocommit: given(8).map_or(Ok(Autocommit::Legacy), Autocommit::of)?,
+            #[cfg(not(Py_3_12))]
+            autocommit: Autocommit::Legacy,
+        })
+    }
+
     /// A path as the bytes that the file system takes (`os.fsencode`, without NUL).
-    pub fn file_system_path(database: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    fn file_system_path(database: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut bytes: *mut ffi::PyObject = std::ptr::null_mut();
         // SAFETY: the converter stores a new reference to a bytes object when it gives a true value.
         let code = unsafe {
@@ -168,13 +204,9 @@ impl<'py> Settings<'py> {
     }
 
     /// An argument that C takes as an int and uses as a truth value.
-    pub fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
+    fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
         match value {
             None => Ok(default),
-            Some(value) if value.is_none() => Err(PyTypeError::new_err(format!(
-                "'{}' object cannot be interpreted as an integer",
-                type_name(value)
-            ))),
             Some(value) => value.is_truthy(),
         }
     }

@@ -1,34 +1,41 @@
-//! Parameters that Python 3.13 wants by position: CPython's warnings and its errors.
-#![cfg(Py_3_13)]
+//! Arguments that must be parsed by hand: CPython's messages, and the warnings of Python 3.13 for
+//! parameters that it wants by position (or by keyword).
 
-use pyo3::exceptions::{PyDeprecationWarning, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::ffi::CString;
 
-/// Required parameters that may be passed by position or by keyword.
+/// Parameters that may be passed by position or by keyword, the first `required` of them mandatory and
+/// the last `keyword_only` by keyword only.
 pub struct Parameters<const N: usize> {
-    function: &'static str,
-    names: [&'static str; N],
+    pub function: &'static str,
+    pub names: [&'static str; N],
+    pub required: usize,
+    pub keyword_only: usize,
 }
 
 impl<const N: usize> Parameters<N> {
-    pub fn new(function: &'static str, names: [&'static str; N]) -> Self {
-        Self { function, names }
+    /// Parameters that are all mandatory.
+    #[cfg(Py_3_13)]
+    pub fn all_required(function: &'static str, names: [&'static str; N]) -> Self {
+        Self {
+            function,
+            names,
+            required: N,
+            keyword_only: 0,
+        }
     }
 
-    /// One object a parameter, in order.
+    /// One object a parameter, in order; None for what was left out.
     pub fn parse<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<[Bound<'py, PyAny>; N]> {
+    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
         let function = self.function;
-        if args.len() > N {
-            let given = args.len();
-            return Err(PyTypeError::new_err(format!(
-                "{function}() takes at most {N} positional arguments ({given} given)"
-            )));
+        let positional = N - self.keyword_only;
+        if args.len() > positional {
+            return Err(self.too_many(args.len(), positional, kwargs));
         }
         let mut found: [Option<Bound<'py, PyAny>>; N] = std::array::from_fn(|_| None);
         for (slot, object) in found.iter_mut().zip(args.iter()) {
@@ -37,9 +44,7 @@ impl<const N: usize> Parameters<N> {
         for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
             let key: String = key.extract()?;
             let Some(index) = self.names.iter().position(|name| *name == key) else {
-                return Err(PyTypeError::new_err(format!(
-                    "{function}() got an unexpected keyword argument '{key}'"
-                )));
+                return Err(self.unknown(&key));
             };
             if found[index].replace(value).is_some() {
                 return Err(PyTypeError::new_err(format!(
@@ -48,80 +53,105 @@ impl<const N: usize> Parameters<N> {
                 )));
             }
         }
-        let mut all = Vec::with_capacity(N);
-        for (index, slot) in found.into_iter().enumerate() {
-            all.push(slot.ok_or_else(|| {
-                PyTypeError::new_err(format!(
-                    "{function}() missing required argument '{}' (pos {})",
-                    self.names[index],
-                    index + 1
-                ))
-            })?);
+        if let Some(missing) = found[..self.required].iter().position(Option::is_none) {
+            return Err(PyTypeError::new_err(format!(
+                "{function}() missing required argument '{}' (pos {})",
+                self.names[missing],
+                missing + 1
+            )));
         }
-        match all.try_into() {
-            Ok(array) => Ok(array),
-            Err(_) => unreachable!("one object was pushed for each of the N parameters"),
+        Ok(found)
+    }
+
+    #[cold]
+    fn too_many(&self, given: usize, most: usize, kwargs: Option<&Bound<'_, PyDict>>) -> PyErr {
+        let given = given + kwargs.map_or(0, |kwargs| kwargs.len());
+        let positional = if cfg!(Py_3_12) { "positional " } else { "" };
+        PyTypeError::new_err(format!(
+            "{}() takes at most {most} {positional}arguments ({given} given)",
+            self.function
+        ))
+    }
+
+    #[cold]
+    fn unknown(&self, key: &str) -> PyErr {
+        let function = self.function;
+        PyTypeError::new_err(if cfg!(Py_3_13) {
+            format!("{function}() got an unexpected keyword argument '{key}'")
+        } else {
+            format!("'{key}' is an invalid keyword argument for {function}()")
+        })
+    }
+}
+
+/// What Python 3.13 warns about.
+#[cfg(Py_3_13)]
+mod deprecations {
+    use super::*;
+    use pyo3::exceptions::PyDeprecationWarning;
+    use std::ffi::CString;
+
+    /// Warn if any of `names` was passed by keyword.
+    pub fn deprecated_keywords(
+        py: Python<'_>,
+        function: &str,
+        names: &[&str],
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let Some(kwargs) = kwargs else {
+            return Ok(());
+        };
+        let mut used = false;
+        for name in names {
+            used |= kwargs.contains(name)?;
+        }
+        if !used {
+            return Ok(());
+        }
+        let list = enumerate(names);
+        let (arguments, parameters) = match names.len() {
+            1 => ("argument", "Parameter"),
+            _ => ("arguments", "Parameters"),
+        };
+        warn(
+            py,
+            format!(
+                "Passing keyword {arguments} {list} to _sqlite3.Connection.{function}() is \
+                 deprecated. {parameters} {list} will become positional-only in Python 3.15."
+            ),
+        )
+    }
+
+    /// `'a', 'b' and 'c'`
+    fn enumerate(names: &[&str]) -> String {
+        let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        match quoted.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+            None => String::new(),
         }
     }
-}
 
-/// Warn if any of `names` was passed by keyword.
-pub fn deprecated_keywords(
-    py: Python<'_>,
-    function: &str,
-    names: &[&str],
-    kwargs: Option<&Bound<'_, PyDict>>,
-) -> PyResult<()> {
-    let Some(kwargs) = kwargs else {
-        return Ok(());
-    };
-    let mut used = false;
-    for name in names {
-        used |= kwargs.contains(name)?;
+    /// Warn when `connect` or the class gets more than the database by position.
+    pub fn deprecated_positions(py: Python<'_>, function: &str, given: usize) -> PyResult<()> {
+        if !(2..=8).contains(&given) {
+            return Ok(());
+        }
+        warn(
+            py,
+            format!(
+                "Passing more than 1 positional argument to {function}() is deprecated. Parameters \
+                 'timeout', 'detect_types', 'isolation_level', 'check_same_thread', 'factory', \
+                 'cached_statements' and 'uri' will become keyword-only parameters in Python 3.15."
+            ),
+        )
     }
-    if !used {
-        return Ok(());
-    }
-    let list = enumerate(names);
-    let (arguments, parameters) = match names.len() {
-        1 => ("argument", "Parameter"),
-        _ => ("arguments", "Parameters"),
-    };
-    warn(
-        py,
-        format!(
-            "Passing keyword {arguments} {list} to _sqlite3.Connection.{function}() is deprecated. \
-             {parameters} {list} will become positional-only in Python 3.15."
-        ),
-    )
-}
 
-/// `'a', 'b' and 'c'`
-fn enumerate(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
+    fn warn(py: Python<'_>, message: String) -> PyResult<()> {
+        let message = CString::new(message)?;
+        PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), &message, 1)
     }
 }
 
-/// Warn when `connect` or the class gets more than the database by position.
-pub fn deprecated_positions(py: Python<'_>, function: &str, given: usize) -> PyResult<()> {
-    if !(2..=8).contains(&given) {
-        return Ok(());
-    }
-    warn(
-        py,
-        format!(
-            "Passing more than 1 positional argument to {function}() is deprecated. Parameters \
-             'timeout', 'detect_types', 'isolation_level', 'check_same_thread', 'factory', \
-             'cached_statements' and 'uri' will become keyword-only parameters in Python 3.15."
-        ),
-    )
-}
-
-fn warn(py: Python<'_>, message: String) -> PyResult<()> {
-    let message = CString::new(message)?;
-    PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), &message, 1)
-}
+#[cfg(Py_3_13)]
+pub use deprecations::{deprecated_keywords, deprecated_positions};

@@ -27,7 +27,7 @@ if sys.version_info < (3, 12):
 
 
 # The extension has more than the stdlib's module; the rest is `dbmanager`'s own.
-del compile_options, dict_row  # noqa: F821
+del DatabaseManager, Session, compile_options, dict_row  # noqa: F821
 
 paramstyle = "qmark"
 apilevel = "2.0"

@@ -7,6 +7,7 @@
 
 use super::hooks::Hooks;
 use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::sqlite::text::{self, Keyword};
 use parking_lot::lock_api::{GetThreadId, RawMutex as _};
 use parking_lot::{Mutex, RawMutex, RawThreadId};
 use rusqlite::ffi;
@@ -66,6 +67,8 @@ pub struct Database {
     blobs: RefCell<HashSet<*mut ffi::sqlite3_blob>>,
     /// Unfinished backups from or to this handle; it can't be closed before they end.
     backups: Cell<u32>,
+    /// Something was changed that a pool can't undo cheaply.
+    tainted: Cell<bool>,
 }
 
 // SAFETY: every call into the handle and every access to the `Cell`s happens under `mutex` (the public
@@ -98,6 +101,7 @@ impl Database {
             statements: RefCell::default(),
             blobs: RefCell::default(),
             backups: Cell::new(0),
+            tainted: Cell::new(false),
         })
     }
 
@@ -167,6 +171,22 @@ impl Database {
     #[inline]
     pub fn resumed_at(&self) -> &Cell<Option<Instant>> {
         &self.resumed_at
+    }
+
+    /// Note that more than data was changed on this connection, so that no pool lends it again.
+    #[inline]
+    pub fn taint(&self) {
+        self.tainted.set(true);
+    }
+
+    /// Whether more than data was changed on this connection.
+    pub fn is_tainted(&self) -> bool {
+        self.tainted.get()
+    }
+
+    /// What was changed until now is how the pool wants it.
+    pub fn untaint(&self) {
+        self.tainted.set(false);
     }
 
     /// Whether every statement must give the interpreter up at once.
@@ -302,6 +322,11 @@ impl<'a> LockGuard<'a> {
         &self.database.backups
     }
 
+    /// Whether any BLOB is open.
+    pub fn has_blobs(&self) -> bool {
+        !self.database.blobs.borrow().is_empty()
+    }
+
     /// Whether `close` may be called: nothing of this connection is running further out on the stack.
     pub fn can_close(&self) -> bool {
         self.database.lock_depth.get() == 1 && self.database.backups.get() == 0
@@ -395,12 +420,18 @@ impl<'a> LockGuard<'a> {
 
     /// Read (`value < 0`) or set a run-time limit; returns the previous value, or -1 for an unknown one.
     pub fn limit(&self, category: c_int, value: c_int) -> c_int {
+        if value >= 0 {
+            self.database.taint();
+        }
         // SAFETY: the handle is open; unknown categories give -1.
         unsafe { ffi::sqlite3_limit(self.handle(), category, value) }
     }
 
     /// Read (`value` -1) or set (0, 1) a boolean `SQLITE_DBCONFIG_*` option; returns its state after.
     pub fn config(&self, option: c_int, value: c_int) -> Result<bool> {
+        if value >= 0 {
+            self.database.taint();
+        }
         let mut state: c_int = 0;
         // SAFETY: every option that the bindings let through takes an int and an int pointer.
         let code = unsafe {
@@ -415,6 +446,7 @@ impl<'a> LockGuard<'a> {
 
     /// Allow or forbid `load_extension`, in C and in SQL.
     pub fn enable_load_extension(&self, enable: bool) -> Result<()> {
+        self.database.taint();
         // SAFETY: the handle is open.
         let code =
             unsafe { ffi::sqlite3_enable_load_extension(self.handle(), c_int::from(enable)) };
@@ -461,6 +493,9 @@ impl<'a> LockGuard<'a> {
 
     /// Run the first statement of a text to its end and give the rest of the text.
     pub fn run_first<'t>(&self, sql: &'t str) -> Result<&'t str> {
+        if matches!(text::leading_keyword(sql), Keyword::Attach | Keyword::Other) {
+            self.database.taint();
+        }
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
         // SAFETY: the text is valid for its length; the statement, if any, is finalized right here.

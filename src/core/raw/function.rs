@@ -238,6 +238,7 @@ impl LockGuard<'_> {
         if deterministic {
             flags |= ffi::SQLITE_DETERMINISTIC;
         }
+        self.database().taint();
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {
@@ -262,6 +263,7 @@ impl LockGuard<'_> {
         argument_count: c_int,
         function: F,
     ) -> Result<(), SqliteFailure> {
+        self.database().taint();
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {
@@ -286,6 +288,7 @@ impl LockGuard<'_> {
         argument_count: c_int,
         function: F,
     ) -> Result<(), SqliteFailure> {
+        self.database().taint();
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {

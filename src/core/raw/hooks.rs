@@ -170,6 +170,7 @@ fn address<T: ?Sized>(slot: &RefCell<Option<Box<Arc<T>>>>, closure: Option<Arc<T
 impl LockGuard<'_> {
     /// Set or clear the authorizer. All prepared statements expire, as SQLite does it.
     pub fn set_authorizer(&self, authorizer: Option<Arc<Authorizer>>) -> c_int {
+        self.database().taint();
         let callback = authorizer.as_ref().map(|_| on_authorize as _);
         if callback.is_none() {
             // SAFETY: the handle is open; no callback refers to the old closure any more.
@@ -188,6 +189,7 @@ impl LockGuard<'_> {
     /// SQLite has one slot: with a handler of the user's in it the interpreter is given up at once.
     pub fn set_progress(&self, operations: c_int, progress: Option<Arc<Progress>>) {
         let database = self.database();
+        database.taint();
         database.set_has_progress(progress.is_some());
         match progress {
             Some(progress) => {
@@ -220,6 +222,7 @@ impl LockGuard<'_> {
 
     /// Set or clear the trace hook.
     pub fn set_trace(&self, trace: Option<Arc<Trace>>) {
+        self.database().taint();
         let mask = ffi::SQLITE_TRACE_STMT as c_uint;
         if trace.is_none() {
             // SAFETY: the handle is open.
@@ -236,6 +239,7 @@ impl LockGuard<'_> {
     /// Register, replace or (None) remove a collation. Gives SQLite's result code.
     pub fn create_collation(&self, name: &CStr, collation: Option<Arc<Collation>>) -> c_int {
         type Shared = Arc<Collation>;
+        self.database().taint();
         let Some(collation) = collation else {
             // SAFETY: the handle is open.
             return unsafe {

@@ -64,6 +64,7 @@ impl LockGuard<'_> {
 
     /// Replace a schema by an image, kept in memory and resizeable.
     pub fn deserialize(&self, schema: &CStr, image: &[u8]) -> Result<()> {
+        self.database().taint();
         // SAFETY: plain allocation; NULL is handled.
         let copy = unsafe { ffi::sqlite3_malloc64(image.len() as u64) }.cast::<c_uchar>();
         if copy.is_null() {

@@ -385,6 +385,9 @@ impl Statement {
             return Step::Done;
         }
         guard.database().ticks().set(0);
+        if matches!(self.keyword, Keyword::Attach | Keyword::Other) {
+            guard.database().taint();
+        }
         // SAFETY: live statement under its lock.
         Step::from_code(unsafe { ffi::sqlite3_step(self.raw) })
     }

@@ -9,13 +9,15 @@ pub enum Keyword {
     Query,
     /// BEGIN, SAVEPOINT
     Begin,
+    /// COMMIT, END, ROLLBACK, RELEASE
+    End,
     /// ATTACH
     Attach,
-    /// Everything else: COMMIT, PRAGMA, DDL, VACUUM, …
+    /// Everything else: PRAGMA, DDL, VACUUM, …
     Other,
 }
 
-const KEYWORDS: [(&str, Keyword); 11] = [
+const KEYWORDS: [(&str, Keyword); 15] = [
     ("select", Keyword::Query),
     ("insert", Keyword::Dml),
     ("update", Keyword::Dml),
@@ -26,6 +28,10 @@ const KEYWORDS: [(&str, Keyword); 11] = [
     ("explain", Keyword::Query),
     ("begin", Keyword::Begin),
     ("savepoint", Keyword::Begin),
+    ("commit", Keyword::End),
+    ("end", Keyword::End),
+    ("rollback", Keyword::End),
+    ("release", Keyword::End),
     ("attach", Keyword::Attach),
 ];
 

@@ -1,0 +1,77 @@
+//! The ResourceWarning for a connection that was never closed (Python 3.13).
+//!
+//! pyo3 offers no `tp_finalize`, so it is set on the finished type, and called from a `tp_dealloc` that
+//! wraps pyo3's. Subclasses made in Python inherit both.
+
+use super::connection::Connection;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::ffi::CString;
+use std::sync::OnceLock;
+
+static DEALLOC: OnceLock<ffi::destructor> = OnceLock::new();
+
+/// Give the class its finalizer. Called once, before the class can be subclassed.
+pub fn install(py: Python<'_>) {
+    let class = py.get_type::<Connection>().as_type_ptr();
+    // SAFETY: the type is complete, nobody else uses it yet, and both functions fit their slots.
+    unsafe {
+        if let Some(original) = (*class).tp_dealloc {
+            DEALLOC.get_or_init(|| original);
+            (*class).tp_finalize = Some(finalize);
+            (*class).tp_dealloc = Some(dealloc);
+            ffi::PyType_Modified(class);
+        }
+    }
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: called by CPython for an object whose last reference went; the finalizer may bring it back.
+    unsafe {
+        if ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+            return;
+        }
+        if let Some(original) = DEALLOC.get() {
+            original(object);
+        }
+    }
+}
+
+unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
+    // SAFETY: finalizers run with the interpreter held.
+    let py = unsafe { Python::assume_attached() };
+    // A finalizer must leave the current exception alone.
+    let current = PyErr::take(py);
+    // SAFETY: an object of the class that the slot was set on, or of a subclass.
+    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    if let Ok(connection) = object.cast::<Connection>()
+        && connection.get().is_open(py)
+        && let Err(error) = warn(&object)
+    {
+        error.write_unraisable(py, Some(&object));
+    }
+    if let Some(error) = current {
+        error.restore(py);
+    }
+}
+
+fn warn(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = object.py();
+    let message = CString::new(format!("unclosed database in {}", object.repr()?))?;
+    // SAFETY: live objects and C string; the source is given for tracemalloc.
+    let code = unsafe {
+        let format = c"%s".as_ptr();
+        PyErr_ResourceWarning(object.as_ptr(), 1, format, message.as_ptr())
+    };
+    if code < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+}
+
+unsafe extern "C" {
+    // pyo3-ffi has no variadic functions.
+    fn PyErr_ResourceWarning(
+        source: *mut ffi::PyObject,
+        stack_level: ffi::Py_ssize_t,
+        format: *const std::ffi::c_char,
+        ...
+    ) -> std::ffi::c_int;
+}

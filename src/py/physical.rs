@@ -1,0 +1,54 @@
+//! What a connection object works on: a connection of its own, or one lent by a pool.
+
+use crate::core::pool::Lease;
+use crate::core::raw::Database;
+use crate::core::sqlite::{Connection, StatementCache};
+use std::sync::Arc;
+
+pub enum Physical {
+    Private(Box<Connection>),
+    Leased(Box<Lease>),
+}
+
+impl Physical {
+    #[inline]
+    fn connection(&self) -> &Connection {
+        match self {
+            Self::Private(connection) => connection,
+            Self::Leased(lease) => lease.connection(),
+        }
+    }
+
+    #[inline]
+    pub fn database(&self) -> &Arc<Database> {
+        self.connection().database()
+    }
+
+    #[inline]
+    pub fn cache(&mut self) -> &mut StatementCache {
+        match self {
+            Self::Private(connection) => connection.cache(),
+            Self::Leased(lease) => lease.connection_mut().cache(),
+        }
+    }
+
+    pub fn statements_kept(&self) -> usize {
+        self.connection().statements_kept()
+    }
+
+    /// Close the own connection or give the lent one back. Blocks; without the interpreter. Gives the
+    /// connection back to the caller when something of it is still running on this thread.
+    pub fn finish(self) -> Option<Self> {
+        let database = Arc::clone(self.database());
+        let guard = database.lock();
+        if !guard.can_close() {
+            return Some(self);
+        }
+        if let Self::Private(_) = self {
+            guard.close();
+        }
+        drop(guard);
+        drop(self);
+        None
+    }
+}
