@@ -20,6 +20,7 @@ use crate::core::sqlite::{self};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::{CStr, c_int, c_ulong};
@@ -418,16 +419,16 @@ impl Connection {
     #[inline]
     fn new_cursor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Cursor>> {
         let py = slf.py();
-        let cursor = Cursor::of(slf, slf.get().row_factory_ref(py))?;
-        Bound::new(py, cursor)
+        let cursor = Bound::new(py, Cursor::of(slf, slf.get().row_factory_ref(py)))?;
+        super::cursor::track(&cursor);
+        Ok(cursor)
     }
 
     /// Whether methods of a Python subclass must be looked up.
     #[inline]
     fn is_plain(slf: &Bound<'_, Self>) -> bool {
-        let class = slf.get_type_ptr();
-        class == slf.py().get_type::<Self>().as_type_ptr()
-            || class == slf.py().get_type::<super::manager::Session>().as_type_ptr()
+        let (py, class) = (slf.py(), slf.get_type_ptr());
+        class == Self::type_object_raw(py) || class == super::manager::Session::type_object_raw(py)
     }
 
     fn open(slf: &Bound<'_, Self>, settings: &Settings<'_>) -> PyResult<()> {

@@ -13,6 +13,7 @@ use crate::core::raw::statement::PrepareError;
 use crate::core::raw::{LockGuard, Statement, Step};
 use crate::core::sqlite::text;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -39,6 +40,18 @@ pub struct Cursor {
     closed: Guarded<bool>,
     /// A method of this cursor is running Python code.
     locked: Guarded<bool>,
+}
+
+/// Show a cursor to the garbage collector: those from the free list it does not know.
+#[inline]
+pub fn track(cursor: &Bound<'_, Cursor>) {
+    let object = cursor.as_ptr();
+    // SAFETY: a live, complete object of a class with the collector's header.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object) == 0 {
+            ffi::PyObject_GC_Track(object.cast());
+        }
+    }
 }
 
 /// What the cursor remembers with a prepared statement.
@@ -84,12 +97,12 @@ impl Cursor {
 
     /// A cursor for a connection, as `Connection.cursor()` makes it.
     #[inline]
-    pub fn of(connection: &Bound<'_, Connection>, row_factory: Option<Py<PyAny>>) -> PyResult<Self> {
+    pub fn of(connection: &Bound<'_, Connection>, row_factory: Option<Py<PyAny>>) -> Self {
         let mut cursor = Self::empty();
         cursor.connection = Guarded::new(Some(connection.clone().unbind()));
         cursor.row_factory = Guarded::new(row_factory);
         cursor.initialized = Guarded::new(true);
-        Ok(cursor)
+        cursor
     }
 
     pub fn set_row_factory_object(&self, py: Python<'_>, factory: Option<Py<PyAny>>) {
@@ -514,6 +527,7 @@ impl Cursor {
         this.closed.set(py, false);
         connection.get().check_thread(py)?;
         this.initialized.set(py, true);
+        track(slf);
         Ok(())
     }
 
@@ -657,6 +671,9 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
+        if self.statement.get_mut().is_none() {
+            return;
+        }
         Python::attach(|py| {
             if let Some(connection) = self.connection.clone_ref(py) {
                 self.release(py, connection.bind(py).get());

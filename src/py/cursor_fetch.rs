@@ -43,6 +43,11 @@ impl<'py> RowFactory<'py> {
         }
     }
 
+    /// Whether Python code runs for each row.
+    fn runs_python(&self) -> bool {
+        matches!(self, Self::StdlibRow(_) | Self::Call(_))
+    }
+
     #[inline]
     fn make(
         &self,
@@ -89,6 +94,11 @@ impl<'a, 'py> Reader<'a, 'py> {
             converters: converters.filter(|_| connection.detect_types(py) != 0),
             text_factory: TextFactory::of(connection.text_factory_ref(py)),
         })
+    }
+
+    /// Whether Python code runs for the values of a row.
+    fn runs_python(&self) -> bool {
+        self.converters.is_some() || matches!(self.text_factory, TextFactory::Call(_))
     }
 
     /// The current row, and a step to the next one. Tells whether there is a next one.
@@ -139,21 +149,21 @@ fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAn
             guard if std::ptr::eq(guard.database(), &**owner) => guard,
             other => {
                 drop(other);
-                return Ok(next_of_former(&reader)?);
+                return next_of_former(&reader);
             }
         };
         if reader.statement.data_count(&guard) == 0 {
             return Ok(None);
         }
-        reader.next(&guard).map(Some)
+        let fetched = reader.next(&guard)?;
+        if !fetched.1 {
+            // With the lock held, which is cheaper than taking it again.
+            this.release(py, connection);
+        }
+        Ok(Some(fetched))
     });
     let outcome = match fetched {
-        Ok(Some((tuple, more))) => {
-            if !more {
-                this.release(py, connection);
-            }
-            return factory.make(cursor, tuple).map(Some);
-        }
+        Ok(Some((tuple, _))) => return factory.make(cursor, tuple).map(Some),
         other => other.map(|_| None),
     };
     // Nothing left, or an error: the statement is done with, unless a conversion failed on the way.
@@ -194,13 +204,60 @@ fn fetch_into<'py>(
     list: &Bound<'py, PyList>,
     limit: usize,
 ) -> PyResult<()> {
-    for _ in 0..limit {
+    let mut left = limit;
+    while left > 0 {
+        // The first row settles everything that may be wrong.
         match next_row(cursor)? {
             Some(row) => list.append(row)?,
             None => break,
         }
+        left -= 1;
+        let taken = fetch_run(cursor, list, left)?;
+        if taken == 0 {
+            continue;
+        }
+        left -= taken;
     }
     Ok(())
+}
+
+/// Append rows in one go as long as no Python code runs for them. Gives how many; 0 if that can't be done.
+fn fetch_run<'py>(
+    cursor: &Bound<'py, Cursor>,
+    list: &Bound<'py, PyList>,
+    limit: usize,
+) -> PyResult<usize> {
+    let py = cursor.py();
+    let this = cursor.get();
+    let connection = this.check(py)?;
+    let connection = connection.get();
+    let factory = RowFactory::of(py, this);
+    let Some(reader) = Reader::of(cursor, connection) else {
+        return Ok(0);
+    };
+    if factory.runs_python() || reader.runs_python() || limit == 0 {
+        return Ok(0);
+    }
+    let guard = connection.lock(py)?;
+    if !std::ptr::eq(guard.database(), &**reader.statement.database()) {
+        return Ok(0);
+    }
+    let outcome = this.exclusively(py, || {
+        let mut taken = 0;
+        while taken < limit {
+            let (tuple, more) = reader.next(&guard)?;
+            taken += 1;
+            list.append(factory.make(cursor, tuple)?)?;
+            if !more {
+                break;
+            }
+        }
+        Ok(taken)
+    });
+    if outcome.is_err() || reader.statement.data_count(&guard) == 0 {
+        this.release(py, connection);
+    }
+    outcome
 }
 
 #[pymethods]

@@ -1,6 +1,7 @@
 //! Rows: from a statement's current row into Python objects.
 
 use super::error::operational_error;
+use super::text::str_object;
 use crate::core::raw::{ColumnValue, LockGuard, Statement};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
@@ -48,12 +49,19 @@ pub fn row<'py>(
     converters: Option<&Converters>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let count = statement.data_count(guard);
-    // SAFETY: plain allocation; the result is checked. Unset items are NULL, which a tuple's destructor
-    // and traversal allow.
-    let tuple = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(count as ffi::Py_ssize_t))?
-            .cast_into_unchecked::<PyTuple>()
-    };
+    let tuple = new_tuple(py, count)?;
+    if converters.is_none() && matches!(text_factory, TextFactory::Str) {
+        for index in 0..count {
+            let object = match statement.column(guard, index) {
+                ColumnValue::Text(text) => text_object(py, guard, statement, index, text)?,
+                value => object(py, value)?,
+            };
+            // SAFETY: the index is in range, the slot is empty, the reference is handed over.
+            unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
+        }
+        untrack(&tuple);
+        return Ok(tuple);
+    }
     let mut atomic = true;
     for index in 0..count {
         let converter = converters.and_then(|all| all.get(index as usize)?.as_ref());
@@ -79,12 +87,27 @@ pub fn row<'py>(
         unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
     }
     if atomic {
-        // Numbers, texts and bytes can't be part of a cycle: spare the collector the visit.
-        // SAFETY: the tuple is complete; untracking a container without containers in it is what the
-        // collector itself does at its first pass.
-        unsafe { ffi::PyObject_GC_UnTrack(tuple.as_ptr().cast()) };
+        untrack(&tuple);
     }
     Ok(tuple)
+}
+
+#[inline]
+fn new_tuple(py: Python<'_>, length: c_int) -> PyResult<Bound<'_, PyTuple>> {
+    // SAFETY: plain allocation; the result is checked. Unset items are NULL, which a tuple's destructor
+    // and traversal allow.
+    unsafe {
+        let tuple = ffi::PyTuple_New(length as ffi::Py_ssize_t);
+        Ok(Bound::from_owned_ptr_or_err(py, tuple)?.cast_into_unchecked())
+    }
+}
+
+/// Numbers, texts and bytes can't be part of a cycle: spare the collector the visit.
+#[inline]
+fn untrack(tuple: &Bound<'_, PyTuple>) {
+    // SAFETY: the tuple is complete; untracking a container without containers in it is what the collector
+    // itself does at its first pass.
+    unsafe { ffi::PyObject_GC_UnTrack(tuple.as_ptr().cast()) };
 }
 
 /// A new reference to the object for a value that is not TEXT (or is known to be valid UTF-8).
@@ -112,30 +135,6 @@ pub fn object(py: Python<'_>, value: ColumnValue<'_>) -> PyResult<*mut ffi::PyOb
         return Err(PyErr::fetch(py));
     }
     Ok(object)
-}
-
-/// Make a str of UTF-8: ASCII by a plain copy, the rest by CPython's decoder. NULL with an exception set
-/// when the bytes are not UTF-8 or memory ran out.
-///
-/// # Safety
-/// The interpreter lock is held.
-#[inline]
-unsafe fn str_object(text: &[u8]) -> *mut ffi::PyObject {
-    let length = text.len() as ffi::Py_ssize_t;
-    // One character: CPython shares these objects.
-    if text.len() > 1 && text.is_ascii() {
-        // SAFETY: a fresh, compact ASCII object has room for `length` bytes and its terminator.
-        unsafe {
-            let object = ffi::PyUnicode_New(length, 127);
-            if !object.is_null() {
-                let data = ffi::PyUnicode_DATA(object).cast::<u8>();
-                std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
-            }
-            return object;
-        }
-    }
-    // SAFETY: the interpreter lock is held; any bytes are allowed.
-    unsafe { ffi::PyUnicode_DecodeUTF8(text.as_ptr().cast(), length, std::ptr::null()) }
 }
 
 #[inline]

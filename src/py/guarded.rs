@@ -58,6 +58,12 @@ impl<T> Guarded<T> {
         unsafe { *self.0.get() = value }
     }
 
+    /// The value, by exclusive ownership (in a destructor).
+    #[inline]
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
     /// Look at the value in place.
     ///
     /// # Safety

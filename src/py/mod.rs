@@ -13,6 +13,7 @@ mod cursor;
 mod cursor_fetch;
 mod error;
 mod fetch;
+mod freelist;
 #[cfg(Py_3_13)]
 mod finalize;
 mod guarded;
@@ -27,6 +28,7 @@ mod signature;
 mod state;
 mod statement;
 mod stdlib_row;
+mod text;
 
 use self::state::state;
 use crate::core::raw::library;
@@ -171,6 +173,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<blob::Blob>()?;
     module.add_class::<manager::DatabaseManager>()?;
     module.add_class::<manager::Session>()?;
+    freelist::install(py);
     #[cfg(Py_3_13)]
     finalize::install(py);
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;

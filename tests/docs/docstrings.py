@@ -2,10 +2,13 @@
 
 import ast
 import doctest
-from collections.abc import Iterator
+import operator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+COMPARISONS = {ast.GtE: operator.ge, ast.Lt: operator.lt}
 
 
 def read_examples(path: Path, name: str) -> list[doctest.DocTest]:
@@ -28,9 +31,25 @@ def read_examples(path: Path, name: str) -> list[doctest.DocTest]:
 
 
 def _walk(node: ast.AST, qualified: str) -> Iterator[tuple[str, DOCUMENTED]]:
-    """Visit what can have a docstring, `if` branches of a stub included."""
+    """Visit what can have a docstring, and of `if` branches by version those of this Python."""
     if isinstance(node, DOCUMENTED):
         yield qualified or "module", node
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         name = getattr(child, "name", None) if isinstance(child, DOCUMENTED) else None
         yield from _walk(child, ".".join(filter(None, (qualified, name))))
+
+
+def _children(node: ast.AST) -> Iterable[ast.AST]:
+    if isinstance(node, ast.If) and (holds := _holds(node.test)) is not None:
+        return node.body if holds else node.orelse
+    return ast.iter_child_nodes(node)
+
+
+def _holds(test: ast.expr) -> bool | None:
+    """Whether `sys.version_info >= (3, 12)` or its like is true; None for any other condition."""
+    match test:
+        case ast.Compare(left=left, ops=[operation], comparators=[version]) if (
+            ast.unparse(left) == "sys.version_info"
+        ):
+            return COMPARISONS[type(operation)](sys.version_info, ast.literal_eval(version))
+    return None

@@ -8,8 +8,8 @@
 use super::hooks::Hooks;
 use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::sqlite::text::{self, Keyword};
-use parking_lot::lock_api::{GetThreadId, RawMutex as _};
-use parking_lot::{Mutex, RawMutex, RawThreadId};
+use parking_lot::lock_api::RawMutex as _;
+use parking_lot::{Mutex, RawMutex};
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
@@ -77,6 +77,17 @@ unsafe impl Send for Database {}
 // SAFETY: see above.
 unsafe impl Sync for Database {}
 
+/// A number that no other living thread has; never 0. (The address of a thread-local would do, but costs a
+/// call of the dynamic linker's in a shared library.)
+#[inline]
+fn this_thread() -> usize {
+    #[cfg(unix)]
+    // SAFETY: no arguments, cannot fail.
+    return unsafe { libc::pthread_self() } as usize;
+    #[cfg(not(unix))]
+    parking_lot::lock_api::GetThreadId::nonzero_thread_id(&parking_lot::RawThreadId).get()
+}
+
 impl Database {
     /// Take over a connection that rusqlite opened with `SQLITE_OPEN_NO_MUTEX`.
     pub fn adopt(connection: rusqlite::Connection) -> Arc<Self> {
@@ -114,7 +125,7 @@ impl Database {
     /// Lock the connection if no other thread holds it. Re-entrant; never blocks.
     #[inline]
     pub fn try_lock(&self) -> Option<LockGuard<'_>> {
-        let me = RawThreadId.nonzero_thread_id().get();
+        let me = this_thread();
         if self.lock_owner.load(Ordering::Relaxed) == me {
             self.lock_depth.set(self.lock_depth.get() + 1);
         } else if self.mutex.try_lock() {
@@ -137,7 +148,7 @@ impl Database {
         }
         self.mutex.lock();
         self.lock_owner
-            .store(RawThreadId.nonzero_thread_id().get(), Ordering::Relaxed);
+            .store(this_thread(), Ordering::Relaxed);
         self.lock_depth.set(1);
         LockGuard {
             database: self,
