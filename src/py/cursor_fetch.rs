@@ -3,10 +3,11 @@
 use super::connection::{Connection, Locked, step_exception};
 use super::cursor::Cursor;
 use super::fetch::{self, Converters, TextFactory};
+use super::interpreter;
 use super::row::{self, Row};
 use super::settings::Optional;
 use super::stdlib_row;
-use crate::core::raw::{Statement, Step};
+use crate::core::raw::{RowBatch, Statement, Step};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::ffi::c_int;
@@ -114,13 +115,21 @@ impl<'a, 'py> Reader<'a, 'py> {
         )?;
         let step = self.connection.step(py, guard, self.statement);
         self.connection.pending.check(py)?;
+        let more = self.conclude(guard, step)?;
+        Ok((tuple, more))
+    }
+
+    /// What a step means for the cursor. Tells whether there is a further row.
+    #[inline]
+    fn conclude(&self, guard: &Locked<'_>, step: Step) -> PyResult<bool> {
+        let py = self.cursor.py();
         match step {
-            Step::Row => Ok((tuple, true)),
+            Step::Row => Ok(true),
             Step::Done => {
                 if self.statement.is_dml() {
                     self.cursor.get().rowcount.set(py, guard.changes());
                 }
-                Ok((tuple, false))
+                Ok(false)
             }
             Step::Failed(_) => {
                 let error = step_exception(py, self.connection, guard);
@@ -243,6 +252,10 @@ fn fetch_run<'py>(
         return Ok(0);
     }
     let outcome = this.exclusively(py, || {
+        // Alone, the interpreter is nobody else's loss; and a part of a batch can't be put back.
+        if limit == usize::MAX - 1 && interpreter::has_other_threads(py) {
+            return fetch_batches(&reader, &factory, &guard, list);
+        }
         let mut taken = 0;
         while taken < limit {
             let (tuple, more) = reader.next(&guard)?;
@@ -258,6 +271,42 @@ fn fetch_run<'py>(
         this.release(py, connection);
     }
     outcome
+}
+
+/// Read all rows in turns: a batch is stepped without the interpreter, then its objects are made.
+fn fetch_batches<'py>(
+    reader: &Reader<'_, 'py>,
+    factory: &RowFactory<'py>,
+    guard: &Locked<'_>,
+    list: &Bound<'py, PyList>,
+) -> PyResult<usize> {
+    let py = list.py();
+    let mut batch = RowBatch::default();
+    let mut taken = 0;
+    loop {
+        let database = guard.database();
+        database.resumed_at().set(None);
+        interpreter::suspend(database);
+        let step = batch.fill(guard, reader.statement);
+        interpreter::resume(database);
+        reader.connection.pending.check(py)?;
+        for row in 0..batch.len() {
+            let value = |column: c_int| batch.value(row, column as usize);
+            let tuple = fetch::plain_row(
+                py,
+                guard,
+                reader.statement,
+                &reader.text_factory,
+                batch.columns() as c_int,
+                value,
+            )?;
+            list.append(factory.make(reader.cursor, tuple)?)?;
+        }
+        taken += batch.len();
+        if !reader.conclude(guard, step)? {
+            return Ok(taken);
+        }
+    }
 }
 
 #[pymethods]

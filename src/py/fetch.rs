@@ -49,47 +49,71 @@ pub fn row<'py>(
     converters: Option<&Converters>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let count = statement.data_count(guard);
-    let tuple = new_tuple(py, count)?;
-    if converters.is_none() && matches!(text_factory, TextFactory::Str) {
-        for index in 0..count {
-            let object = match statement.column(guard, index) {
-                ColumnValue::Text(text) => text_object(py, guard, statement, index, text)?,
-                value => object(py, value)?,
-            };
-            // SAFETY: the index is in range, the slot is empty, the reference is handed over.
-            unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
-        }
-        untrack(&tuple);
-        return Ok(tuple);
+    if converters.is_none() {
+        let value = |index| statement.column(guard, index);
+        return plain_row(py, guard, statement, text_factory, count, value);
     }
-    let mut atomic = true;
+    let tuple = new_tuple(py, count)?;
     for index in 0..count {
         let converter = converters.and_then(|all| all.get(index as usize)?.as_ref());
         let object = match converter {
-            Some(converter) => {
-                atomic = false;
-                converted(py, guard, statement, index, converter)?
+            Some(converter) => converted(py, guard, statement, index, converter)?,
+            None => {
+                let value = statement.column(guard, index);
+                plain(py, guard, statement, text_factory, index, value)?
             }
-            None => match (statement.column(guard, index), text_factory) {
-                (ColumnValue::Text(text), factory) => match factory {
-                    TextFactory::Str => text_object(py, guard, statement, index, text)?,
-                    TextFactory::Bytes => PyBytes::new(py, text).into_ptr(),
-                    TextFactory::ByteArray => PyByteArray::new(py, text).into_ptr(),
-                    TextFactory::Call(factory) => {
-                        atomic = false;
-                        factory.call1((PyBytes::new(py, text),))?.into_ptr()
-                    }
-                },
-                (value, _) => object(py, value)?,
-            },
         };
         // SAFETY: the index is in range, the slot is empty, the reference is handed over.
         unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
     }
-    if atomic {
+    Ok(tuple)
+}
+
+/// Build the tuple of a row without converters, wherever its values are.
+#[inline]
+pub fn plain_row<'py, 'v>(
+    py: Python<'py>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    text_factory: &TextFactory<'py>,
+    count: c_int,
+    value: impl Fn(c_int) -> ColumnValue<'v>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let tuple = new_tuple(py, count)?;
+    for index in 0..count {
+        let object = plain(py, guard, statement, text_factory, index, value(index))?;
+        // SAFETY: the index is in range, the slot is empty, the reference is handed over.
+        unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, object) };
+    }
+    if !matches!(text_factory, TextFactory::Call(_)) {
         untrack(&tuple);
     }
     Ok(tuple)
+}
+
+/// A new reference to the object for a value that has no converter.
+#[inline]
+fn plain<'py>(
+    py: Python<'py>,
+    guard: &LockGuard<'_>,
+    statement: &Statement,
+    text_factory: &TextFactory<'py>,
+    index: c_int,
+    value: ColumnValue<'_>,
+) -> PyResult<*mut ffi::PyObject> {
+    match (value, text_factory) {
+        (ColumnValue::Text(text), TextFactory::Str) => {
+            text_object(py, guard, statement, index, text)
+        }
+        (ColumnValue::Text(text), TextFactory::Bytes) => Ok(PyBytes::new(py, text).into_ptr()),
+        (ColumnValue::Text(text), TextFactory::ByteArray) => {
+            Ok(PyByteArray::new(py, text).into_ptr())
+        }
+        (ColumnValue::Text(text), TextFactory::Call(factory)) => {
+            Ok(factory.call1((PyBytes::new(py, text),))?.into_ptr())
+        }
+        (value, _) => object(py, value),
+    }
 }
 
 #[inline]

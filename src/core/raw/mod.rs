@@ -5,6 +5,7 @@
 //! the connection's lock (`Database::lock`), because the handle is opened without SQLite's own mutex.
 
 pub mod backup;
+pub mod batch;
 pub mod blob;
 pub mod database;
 pub mod function;
@@ -13,5 +14,6 @@ pub mod image;
 pub mod library;
 pub mod statement;
 
+pub use batch::RowBatch;
 pub use database::{Database, LockGuard};
 pub use statement::{ColumnValue, Statement, Step};
