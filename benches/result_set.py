@@ -174,8 +174,8 @@ def _row_tasks() -> dict[Contestant, TaskFactory]:
     def by_attribute(rows: Iterable[Any]) -> object:
         return sum(row.amount for row in rows)
 
-    def direct(connection: Any) -> Task:
-        connection.row_factory = sqlite3.Row
+    def direct(connection: Any, row: type) -> Task:
+        connection.row_factory = row
         return Task(lambda: by_name(connection.execute(SELECT).fetchall()), close=connection.close)
 
     def sqlalchemy(path: Path) -> Task:
@@ -203,8 +203,8 @@ def _row_tasks() -> dict[Contestant, TaskFactory]:
         )
 
     return {
-        Contestant.STDLIB: lambda path: direct(open_stdlib(path)),
-        Contestant.DBMANAGER: lambda path: direct(open_dbmanager(path)),
+        Contestant.STDLIB: lambda path: direct(open_stdlib(path), sqlite3.Row),
+        Contestant.DBMANAGER: lambda path: direct(open_dbmanager(path), importlib.import_module("dbmanager.sqlite3").Row),
         Contestant.SQLALCHEMY: sqlalchemy,
         Contestant.SQLALCHEMY_CORE: core,
         Contestant.PEEWEE: peewee,

@@ -115,6 +115,7 @@ impl Connection {
         self.thread_ident
             .set(py, unsafe { ffi::PyThread_get_thread_ident() });
         self.check_same_thread.set(py, true);
+        interpreter::reserve(py, physical.database());
         drop(self.physical.replace(py, Some(physical)));
     }
 
@@ -234,6 +235,12 @@ impl Connection {
 
     /// Close a physical connection that this object does not refer to any more.
     fn dispose(&self, py: Python<'_>, physical: Physical) {
+        if !interpreter::unreserve(py, physical.database()) {
+            // Something of it is running further out on this thread's stack.
+            // SAFETY: pushing runs no Python code.
+            unsafe { self.retired.peek_mut(py) }.push(physical);
+            return;
+        }
         let unfinished = py.detach(|| physical.finish());
         if let Some(physical) = unfinished {
             // SAFETY: pushing runs no Python code.
@@ -462,6 +469,9 @@ impl Connection {
         // SAFETY: callable from any thread.
         this.thread_ident
             .set(py, unsafe { ffi::PyThread_get_thread_ident() });
+        if settings.check_same_thread {
+            interpreter::reserve(py, physical.database());
+        }
         let physical = Physical::Private(Box::new(physical));
         drop(this.physical.replace(py, Some(physical)));
         if let Err(error) = audit::object(c"sqlite3.connect/handle", slf.as_any()) {

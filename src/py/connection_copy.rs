@@ -4,6 +4,7 @@ use super::blob::Blob;
 use super::buffer::View;
 use super::connection::Connection;
 use super::error::{core_exception, operational_error};
+use super::interpreter;
 use super::names::{c_string, type_name};
 use super::state::state;
 use crate::core::raw::backup::{Backup, Progress};
@@ -26,6 +27,10 @@ struct Plan<'a, 'py> {
 impl Connection {
     fn back_up_into(&self, py: Python<'_>, target: &Connection, plan: &Plan<'_, '_>) -> PyResult<()> {
         let (source, destination) = (self.database(py)?, target.database(py)?);
+        for database in [&source, &destination] {
+            // The copy locks and unlocks them without the interpreter.
+            interpreter::unreserve(py, database);
+        }
         let (name, pages, pause) = (&plan.name, plan.pages, plan.pause);
         let mut backup = py
             .detach(|| Backup::begin(&source, &destination, name))

@@ -114,8 +114,29 @@ pub fn lock<'a>(_py: Python<'_>, database: &'a Database) -> LockGuard<'a> {
     }
 }
 
+/// How often a thread looks whether a connection that another thread has reserved is idle.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+/// Let a connection keep its lock for this thread, which alone may use it.
+pub fn reserve(_py: Python<'_>, database: &Database) {
+    // SAFETY: everything in the bindings that locks a reserved database holds the interpreter, which is
+    // the outer lock; what locks without it (backups, pools) calls `unreserve` first.
+    unsafe { database.reserve() }
+}
+
+/// End a reservation unless the connection is running something on this thread's stack.
+pub fn unreserve(_py: Python<'_>, database: &Database) -> bool {
+    // SAFETY: as for `reserve`.
+    unsafe { database.unreserve_if_idle() }
+}
+
 #[cold]
 fn lock_contended(database: &Database) -> LockGuard<'_> {
+    // The thread that reserved it is in the middle of a statement, without the interpreter.
+    // SAFETY: the caller shows a token, so this thread is attached.
+    while !unsafe { database.unreserve_if_idle() } {
+        blocking(&mut || std::thread::sleep(LOOK_AGAIN));
+    }
     // SAFETY: the caller shows a token, so this thread is attached; the state goes back right here.
     unsafe {
         let state = ffi::PyEval_SaveThread();

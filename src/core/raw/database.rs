@@ -15,9 +15,10 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What could not be closed when its owner was dropped, because another thread held the lock.
@@ -44,7 +45,9 @@ pub struct Database {
     owner: UnsafeCell<Option<rusqlite::Connection>>,
     mutex: RawMutex,
     lock_owner: AtomicUsize,
-    lock_depth: Cell<u32>,
+    lock_depth: AtomicU32,
+    /// The depth at which the lock is idle: 1 while a thread has it reserved, else 0.
+    idle_depth: AtomicU32,
     open: AtomicBool,
     /// Held while another thread interrupts the handle, and when `open` becomes false.
     interrupt_gate: Mutex<()>,
@@ -98,7 +101,8 @@ impl Database {
             owner: UnsafeCell::new(Some(connection)),
             mutex: RawMutex::INIT,
             lock_owner: AtomicUsize::new(0),
-            lock_depth: Cell::new(0),
+            lock_depth: AtomicU32::new(0),
+            idle_depth: AtomicU32::new(0),
             open: AtomicBool::new(true),
             interrupt_gate: Mutex::new(()),
             orphans: Mutex::new(Vec::new()),
@@ -127,10 +131,10 @@ impl Database {
     pub fn try_lock(&self) -> Option<LockGuard<'_>> {
         let me = this_thread();
         if self.lock_owner.load(Ordering::Relaxed) == me {
-            self.lock_depth.set(self.lock_depth.get() + 1);
+            self.set_depth(self.depth() + 1);
         } else if self.mutex.try_lock() {
             self.lock_owner.store(me, Ordering::Relaxed);
-            self.lock_depth.set(1);
+            self.set_depth(1);
         } else {
             return None;
         }
@@ -149,11 +153,64 @@ impl Database {
         self.mutex.lock();
         self.lock_owner
             .store(this_thread(), Ordering::Relaxed);
-        self.lock_depth.set(1);
+        self.set_depth(1);
         LockGuard {
             database: self,
             _not_send: PhantomData,
         }
+    }
+
+    #[inline]
+    fn depth(&self) -> u32 {
+        self.lock_depth.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn set_depth(&self, depth: u32) {
+        self.lock_depth.store(depth, Ordering::Relaxed);
+    }
+
+    /// Let this thread keep the lock, so that locking costs no atomic operation, until someone unreserves
+    /// it. Other threads' destructors leave their statements to the owner meanwhile, and whoever wants the
+    /// lock asks for `unreserve_if_idle` first.
+    ///
+    /// # Safety
+    /// As long as the lock is reserved, it is taken, let go and unreserved only under one and the same outer
+    /// lock (the interpreter's).
+    pub unsafe fn reserve(&self) {
+        if let Some(guard) = self.try_lock() {
+            if self.idle_depth.load(Ordering::Relaxed) == 0 && !guard.is_nested() {
+                self.idle_depth.store(1, Ordering::Relaxed);
+                // The lock stays taken.
+                std::mem::forget(guard);
+            }
+        }
+    }
+
+    /// Whether a thread has the lock reserved.
+    #[inline]
+    pub fn is_reserved(&self) -> bool {
+        self.idle_depth.load(Ordering::Relaxed) != 0
+    }
+
+    /// End a reservation, of any thread, unless the lock is in use. Tells whether the lock is not reserved
+    /// afterwards.
+    ///
+    /// # Safety
+    /// As for `reserve`.
+    pub unsafe fn unreserve_if_idle(&self) -> bool {
+        if !self.is_reserved() {
+            return true;
+        }
+        if self.depth() != 1 {
+            return false;
+        }
+        self.idle_depth.store(0, Ordering::Relaxed);
+        self.set_depth(0);
+        self.lock_owner.store(0, Ordering::Relaxed);
+        // SAFETY: the mutex is locked (by the reservation) and nobody is using it, as the depth shows.
+        unsafe { self.mutex.unlock() };
+        true
     }
 
     /// Abort what runs on this connection, from any thread: it needs not the lock but a gate of its own,
@@ -243,7 +300,11 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let guard = self.lock();
+        // Nobody else can have the lock any more, whatever thread had it reserved.
+        let guard = ManuallyDrop::new(LockGuard {
+            database: self,
+            _not_send: PhantomData,
+        });
         guard.close();
     }
 }
@@ -259,17 +320,19 @@ impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         let db = self.database;
-        if db.lock_depth.get() == 1 {
-            if db.has_orphans.load(Ordering::Acquire) {
-                self.finalize_orphans();
-            }
-            db.lock_depth.set(0);
-            db.lock_owner.store(0, Ordering::Relaxed);
-            // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
-            unsafe { db.mutex.unlock() };
-        } else {
-            db.lock_depth.set(db.lock_depth.get() - 1);
+        let depth = db.depth();
+        let idle = db.idle_depth.load(Ordering::Relaxed);
+        if depth == idle + 1 && db.has_orphans.load(Ordering::Acquire) {
+            self.finalize_orphans();
         }
+        if depth != 1 {
+            db.set_depth(depth - 1);
+            return;
+        }
+        db.set_depth(0);
+        db.lock_owner.store(0, Ordering::Relaxed);
+        // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
+        unsafe { db.mutex.unlock() };
     }
 }
 
@@ -288,7 +351,7 @@ impl<'a> LockGuard<'a> {
 
     /// Whether this thread holds the lock further out, that is, whether we are inside a callback.
     pub fn is_nested(&self) -> bool {
-        self.database.lock_depth.get() > 1
+        self.database.depth() > 1 + self.database.idle_depth.load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -340,7 +403,7 @@ impl<'a> LockGuard<'a> {
 
     /// Whether `close` may be called: nothing of this connection is running further out on the stack.
     pub fn can_close(&self) -> bool {
-        self.database.lock_depth.get() == 1 && self.database.backups.get() == 0
+        !self.is_nested() && self.database.backups.get() == 0
     }
 
     /// Close the handle: its statements are finalized, its BLOBs closed, and an open transaction is rolled
@@ -568,6 +631,25 @@ mod tests {
         drop(inner);
         drop(outer);
         assert!(db.try_lock().is_some());
+    }
+
+    #[test]
+    fn a_reserved_lock_is_refused_to_others_until_it_is_unreserved() {
+        let db = open::memory().unwrap();
+        let refused = || {
+            std::thread::scope(|scope| scope.spawn(|| db.try_lock().is_none()).join().unwrap())
+        };
+        // SAFETY: this test's threads take turns.
+        unsafe {
+            db.reserve();
+            assert!(refused());
+            let guard = db.try_lock().expect("the thread that reserved it");
+            assert!(!guard.is_nested() && !db.unreserve_if_idle());
+            drop(guard);
+            assert!(refused());
+            assert!(db.unreserve_if_idle());
+        }
+        assert!(!refused());
     }
 
     #[test]
