@@ -35,9 +35,9 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return callback
 
 
-def prepared(run: Run, shown: bool) -> Any:
+def prepared(run: Run, shown: bool, **settings: Any) -> Any:
     """Open a connection on a table t(a) with three rows, tracebacks shown or not."""
-    connection = run.connect(":memory:", detect_types=3)
+    connection = run.connect(":memory:", **settings)
     connection.execute("CREATE TABLE t (a)")
     connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2,), (3,)])
     connection.commit()
@@ -125,7 +125,7 @@ def test_function_with_the_wrong_number_of_arguments(run: Run, shown: bool) -> N
     run(lambda: connection.execute("SELECT two(1)").fetchone())
     run(lambda: connection.execute("SELECT loose(1)").fetchone())
     run(lambda: connection.execute("SELECT loose(1, 2)").fetchone())
-    for narg in (-2, 128, 127, "x", None):
+    for narg in (-2, 5000, 127, "x", None):
         run(connection.create_function, "bad", narg, len)
     for name in (5, None, "with\x00nul", "x" * 300, "\ud800", ""):
         run(connection.create_function, name, 1, len)
@@ -249,7 +249,7 @@ def test_aggregate_results_and_registration(run: Run, shown: bool) -> None:
     run(lambda: connection.execute("SELECT give(a) FROM t").fetchall())
     run(connection.create_aggregate, "bad", 1, 5)
     run(lambda: connection.execute("SELECT bad(a) FROM t").fetchall())
-    run(connection.create_aggregate, "bad", 500, Aggregate)
+    run(connection.create_aggregate, "bad", 5000, Aggregate)
     run(connection.create_aggregate, 5, 1, Aggregate)
     run(connection.create_aggregate, "bad")
 
@@ -481,7 +481,7 @@ def test_trace_callback_sees_expanded_statements(run: Run, shown: bool) -> None:
 @errors
 @same_on_both
 def test_converter_that_raises(run: Run, shown: bool, error: Exception) -> None:
-    connection = prepared(run, shown)
+    connection = prepared(run, shown, detect_types=run.sqlite.PARSE_COLNAMES)
     run.sqlite.register_converter("failing", raising(error))
     cursor = connection.cursor()
     run(cursor.execute, "SELECT 1 AS \"a [failing]\" UNION ALL SELECT 2")
@@ -633,10 +633,11 @@ def test_callback_that_exits_or_is_interrupted(run: Run, shown: bool) -> None:
 @same_on_both
 def test_callbacks_that_use_their_own_connection(run: Run, shown: bool) -> None:
     connection = prepared(run, shown)
+    connection.execute("CREATE TABLE log (a)")
     actions: list[Callable[[], object]] = [
         connection.commit,
         connection.rollback,
-        lambda: connection.execute("INSERT INTO t VALUES (9)").rowcount,
+        lambda: connection.execute("INSERT INTO log VALUES (9)").rowcount,
         lambda: connection.execute("SELECT count(*) FROM t").fetchone()[0],
         lambda: connection.create_function("later", 0, lambda: 1),
         lambda: connection.executescript("SELECT 1") and None,

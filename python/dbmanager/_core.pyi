@@ -645,7 +645,7 @@ class Connection:
         """Give a database as the bytes that its file would have.
 
         Raises:
-            OperationalError: There is no such schema, or it is empty.
+            OperationalError: There is no such schema.
 
         Source: sqlite.org/c3ref/serialize.html.
 
@@ -659,8 +659,8 @@ class Connection:
     def deserialize(self, data: ReadableBuffer | str, /, *, name: str = "main") -> None:
         """Turn a schema of this connection into an in-memory database with these bytes.
 
-        The connection lets go of the file that it had. The image of a WAL database can't be opened in
-        memory: switch the source to ``PRAGMA journal_mode=DELETE`` first, or use `backup`.
+        The connection lets go of the file that it had. An image in memory can't be in WAL mode: if the
+        source was, set bytes 18 and 19 of the image to 1 first, or use `backup`.
 
         Raises:
             DatabaseError: The bytes are no database; noticed at the first use.
@@ -1305,7 +1305,7 @@ class Blob:
         >>> connection.close()
     """
 
-    def __new__(cls, *args: object, **kwargs: object) -> NoReturn:
+    def __new__(cls) -> NoReturn:
         """Raise TypeError: only `Connection.blobopen` makes blobs."""
     def read(self, length: int = ..., /) -> bytes:
         """Read `length` bytes from the current position; all that are left for -1, the default."""

@@ -5,12 +5,13 @@ use super::connection::{Connection, Locked};
 use super::error::{core_exception, programming_error};
 use super::guarded::Guarded;
 use super::names::type_name;
+use super::settings::CInt;
 use crate::core::raw::blob;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::slice::PySliceIndices;
-use pyo3::types::{PyBytes, PyDict, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
 
@@ -19,7 +20,6 @@ use std::ffi::c_int;
 pub struct Blob {
     connection: Py<Connection>,
     blob: Guarded<BlobCell>,
-    length: c_int,
     offset: Guarded<c_int>,
 }
 
@@ -30,7 +30,6 @@ impl Blob {
     pub fn new(connection: Py<Connection>, blob: blob::Blob) -> Self {
         Self {
             connection,
-            length: blob.length(),
             blob: Guarded::new(BlobCell(blob)),
             offset: Guarded::new(0),
         }
@@ -68,24 +67,31 @@ impl Blob {
             .map_err(|error| core_exception(py, error))
     }
 
+    /// Size in bytes; 0 once its row was changed behind it.
+    fn length(&self, py: Python<'_>) -> PyResult<c_int> {
+        let guard = self.check(py)?;
+        Ok(self.raw(py).length(&guard))
+    }
+
     fn index(&self, key: &Bound<'_, PyAny>) -> PyResult<c_int> {
         let py = key.py();
+        let length = self.length(py)?;
         // SAFETY: live objects; -1 with an exception set is looked at.
         let mut index = unsafe { ffi::PyNumber_AsSsize_t(key.as_ptr(), ffi::PyExc_IndexError) };
         if index == -1 && PyErr::occurred(py) {
             return Err(PyErr::fetch(py));
         }
         if index < 0 {
-            index += self.length as isize;
+            index += length as isize;
         }
-        if index < 0 || index >= self.length as isize {
+        if index < 0 || index >= length as isize {
             return Err(PyIndexError::new_err("Blob index out of range"));
         }
         Ok(index as c_int)
     }
 
     fn slice(&self, slice: &Bound<'_, PySlice>) -> PyResult<PySliceIndices> {
-        slice.indices(self.length as isize)
+        slice.indices(self.length(slice.py())? as isize)
     }
 }
 
@@ -104,7 +110,7 @@ fn is_index(key: &Bound<'_, PyAny>) -> bool {
 #[pymethods]
 impl Blob {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn __new__(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
@@ -130,12 +136,11 @@ impl Blob {
     ///
     /// If the end of the blob is reached, the data up to end of file will be returned. When length is not
     /// specified, or is negative, Blob.read() will read until the end of the blob.
-    #[pyo3(signature = (length=-1, /))]
-    fn read<'py>(&self, py: Python<'py>, length: c_int) -> PyResult<Bound<'py, PyBytes>> {
-        drop(self.check(py)?);
+    #[pyo3(signature = (length=CInt(-1), /), text_signature = "($self, length=-1, /)")]
+    fn read<'py>(&self, py: Python<'py>, length: CInt) -> PyResult<Bound<'py, PyBytes>> {
         let offset = self.offset.get(py);
-        let rest = self.length - offset;
-        let length = if length < 0 { rest } else { length.min(rest) };
+        let rest = self.length(py)? - offset;
+        let length = if length.0 < 0 { rest } else { length.0.min(rest) };
         if length == 0 {
             return Ok(PyBytes::new(py, &[]));
         }
@@ -151,10 +156,9 @@ impl Blob {
     #[pyo3(signature = (data, /))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let view = View::get(data)?;
-        drop(self.check(py)?);
         let offset = self.offset.get(py);
         let data = view.bytes();
-        if data.len() > (self.length - offset) as usize {
+        if data.len() as isize > (self.length(py)? - offset) as isize {
             return Err(PyValueError::new_err("data longer than blob length"));
         }
         self.write_at(py, data, offset)?;
@@ -166,13 +170,14 @@ impl Blob {
     ///
     /// The origin argument defaults to os.SEEK_SET (absolute blob positioning). Other values for origin are
     /// os.SEEK_CUR (seek relative to the current position) and os.SEEK_END (seek relative to the blob's end).
-    #[pyo3(signature = (offset, origin=0, /))]
-    fn seek(&self, py: Python<'_>, offset: c_int, origin: c_int) -> PyResult<()> {
-        drop(self.check(py)?);
+    #[pyo3(signature = (offset, origin=CInt(0), /), text_signature = "($self, offset, origin=0, /)")]
+    fn seek(&self, py: Python<'_>, offset: CInt, origin: CInt) -> PyResult<()> {
+        let length = self.length(py)?;
+        let (offset, origin) = (offset.0, origin.0);
         let base = match origin {
             0 => 0,
             1 => self.offset.get(py),
-            2 => self.length,
+            2 => length,
             _ => {
                 return Err(PyValueError::new_err(
                     "'origin' should be os.SEEK_SET, os.SEEK_CUR, or os.SEEK_END",
@@ -182,7 +187,7 @@ impl Blob {
         let Some(target) = base.checked_add(offset) else {
             return Err(PyOverflowError::new_err("seek offset results in overflow"));
         };
-        if !(0..=self.length).contains(&target) {
+        if !(0..=length).contains(&target) {
             return Err(PyValueError::new_err("offset out of blob range"));
         }
         self.offset.set(py, target);
@@ -217,8 +222,7 @@ impl Blob {
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        drop(self.check(py)?);
-        Ok(self.length as usize)
+        Ok(self.length(py)? as usize)
     }
 
     fn __getitem__<'py>(
@@ -237,6 +241,8 @@ impl Blob {
         };
         let slice = self.slice(slice)?;
         if slice.slicelength == 0 {
+            // Nothing to read, but a blob that has expired says so.
+            self.read_at(py, 0, 0)?;
             return Ok(PyBytes::new(py, &[]).into_any());
         }
         let (first, length) = span(&slice);
@@ -255,6 +261,12 @@ impl Blob {
     ) -> PyResult<()> {
         drop(self.check(py)?);
         if is_index(key) {
+            if !value.is_instance_of::<PyInt>() {
+                return Err(PyTypeError::new_err(format!(
+                    "'{}' object cannot be interpreted as an integer",
+                    type_name(value)
+                )));
+            }
             let index = self.index(key)?;
             return self.write_at(py, &[byte_of(value)?], index);
         }
@@ -262,13 +274,14 @@ impl Blob {
             return Err(PyTypeError::new_err("Blob indices must be integers"));
         };
         let slice = self.slice(slice)?;
+        if slice.slicelength == 0 {
+            // Like the stdlib, without a look at the value.
+            return Ok(());
+        }
         let view = View::get(value)?;
         let value = view.bytes();
         if value.len() != slice.slicelength {
             return Err(PyIndexError::new_err("Blob slice assignment is wrong size"));
-        }
-        if value.is_empty() {
-            return Ok(());
         }
         let (first, length) = span(&slice);
         if slice.step == 1 {
@@ -296,12 +309,6 @@ impl Blob {
 
 /// The value of a single byte.
 fn byte_of(value: &Bound<'_, PyAny>) -> PyResult<u8> {
-    if !value.is_instance_of::<pyo3::types::PyInt>() {
-        return Err(PyTypeError::new_err(format!(
-            "'{}' object cannot be interpreted as an integer",
-            type_name(value)
-        )));
-    }
     value
         .extract()
         .map_err(|_| PyValueError::new_err("byte must be in range(0, 256)"))

@@ -11,16 +11,15 @@ use super::hook::{Hook, PendingError};
 use super::interpreter;
 use super::names;
 use super::physical::Physical;
-use super::settings::{Autocommit, IsolationLevel, Optional, Settings};
+use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
 use super::state::state;
 use crate::core::raw::{Database, LockGuard, Statement, Step};
 use crate::core::sqlite::cache::Place;
 use crate::core::sqlite::text::Keyword;
 use crate::core::sqlite::{self};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::{CStr, c_int, c_ulong};
@@ -181,10 +180,15 @@ impl Connection {
         if unsafe { self.physical.peek(py) }.is_some() {
             return Ok(());
         }
+        self.check_initialized(py)?;
+        Err(self.closed(py))
+    }
+
+    pub fn check_initialized(&self, py: Python<'_>) -> PyResult<()> {
         if !self.initialized.get(py) {
             return Err(not_initialized(py));
         }
-        Err(self.closed(py))
+        Ok(())
     }
 
     #[inline]
@@ -431,18 +435,11 @@ impl Connection {
         Ok(cursor)
     }
 
-    /// Whether methods of a Python subclass must be looked up.
-    #[inline]
-    fn is_plain(slf: &Bound<'_, Self>) -> bool {
-        let (py, class) = (slf.py(), slf.get_type_ptr());
-        class == Self::type_object_raw(py) || class == super::manager::Session::type_object_raw(py)
-    }
-
     fn open(slf: &Bound<'_, Self>, settings: &Settings<'_>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let path = settings.path()?;
-        audit::object(c"sqlite3.connect", settings.path_object())?;
+        audit::object(c"sqlite3.connect", &settings.object)?;
         // A second __init__ starts anew, and leaves nothing behind if it fails.
         this.initialized.set(py, false);
         let old = this.physical.take(py);
@@ -594,21 +591,13 @@ impl Connection {
         slf: &Bound<'py, Self>,
         sql: &Bound<'py, PyAny>,
         parameters: Optional<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Bound<'py, Cursor>> {
         let py = slf.py();
         let sql = names::string(sql, "execute() argument 1")?;
-        let parameters = parameters.0;
-        if Self::is_plain(slf) {
-            slf.get().check(py)?;
-            let cursor = Self::new_cursor(slf)?;
-            Cursor::execute_one(&cursor, slf, sql, parameters.as_ref())?;
-            return Ok(cursor.into_any());
-        }
-        let cursor = slf.call_method0("cursor")?;
-        match parameters {
-            Some(parameters) => cursor.call_method1("execute", (sql, parameters))?,
-            None => cursor.call_method1("execute", (sql,))?,
-        };
+        slf.get().check(py)?;
+        // Like the stdlib, without a look at what a subclass made of `cursor`.
+        let cursor = Self::new_cursor(slf)?;
+        Cursor::execute_one(&cursor, slf, sql, parameters.0.as_ref())?;
         Ok(cursor)
     }
 
@@ -618,10 +607,11 @@ impl Connection {
         slf: &Bound<'py, Self>,
         sql: &Bound<'py, PyAny>,
         parameters: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Bound<'py, Cursor>> {
         let sql = names::string(sql, "executemany() argument 1")?;
-        let cursor = slf.call_method0("cursor")?;
-        cursor.call_method1("executemany", (sql, parameters))?;
+        slf.get().check(slf.py())?;
+        let cursor = Self::new_cursor(slf)?;
+        Cursor::execute_many(&cursor, slf, sql, parameters)?;
         Ok(cursor)
     }
 
@@ -630,9 +620,10 @@ impl Connection {
     fn executescript<'py>(
         slf: &Bound<'py, Self>,
         sql_script: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let cursor = slf.call_method0("cursor")?;
-        cursor.call_method1("executescript", (sql_script,))?;
+    ) -> PyResult<Bound<'py, Cursor>> {
+        slf.get().check(slf.py())?;
+        let cursor = Self::new_cursor(slf)?;
+        Cursor::execute_script(&cursor, slf, sql_script)?;
         Ok(cursor)
     }
 
@@ -708,9 +699,7 @@ impl Connection {
     /// Any pending transaction is not committed implicitly.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.check_thread(py)?;
-        if !self.initialized.get(py) {
-            return Err(not_initialized(py));
-        }
+        self.check_initialized(py)?;
         if !self.is_open(py) {
             return Ok(());
         }
@@ -769,15 +758,15 @@ impl Connection {
 
     /// Get connection run-time limits.
     #[pyo3(signature = (category, /))]
-    fn getlimit(&self, py: Python<'_>, category: c_int) -> PyResult<c_int> {
-        self.setlimit(py, category, -1)
+    fn getlimit(&self, py: Python<'_>, category: CInt) -> PyResult<c_int> {
+        self.setlimit(py, category, CInt(-1))
     }
 
     /// Set connection run-time limits.
     #[pyo3(signature = (category, limit, /))]
-    fn setlimit(&self, py: Python<'_>, category: c_int, limit: c_int) -> PyResult<c_int> {
+    fn setlimit(&self, py: Python<'_>, category: CInt, limit: CInt) -> PyResult<c_int> {
         self.check(py)?;
-        match self.lock(py)?.limit(category, limit) {
+        match self.lock(py)?.limit(category.0, limit.0) {
             old if old < 0 => Err(programming_error(py, "'category' is out of bounds")),
             old => Ok(old),
         }
@@ -858,6 +847,16 @@ impl Connection {
     #[getter]
     fn text_factory<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.text_factory_ref(py)
+    }
+
+    #[deleter]
+    fn delete_text_factory(&self, py: Python<'_>) {
+        drop(self.text_factory.take(py));
+    }
+
+    #[deleter]
+    fn delete_isolation_level(&self) -> PyResult<()> {
+        Err(PyAttributeError::new_err("cannot delete attribute"))
     }
 
     #[setter]

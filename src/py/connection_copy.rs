@@ -1,17 +1,19 @@
 //! `Connection`: whole databases and single values — backup, images, BLOBs, dump, configuration.
 
+use super::bind;
 use super::blob::Blob;
 use super::buffer::View;
 use super::connection::Connection;
 use super::error::{core_exception, operational_error};
 use super::interpreter;
-use super::names::{c_string, type_name};
+use super::names::{c_string, wrong_argument};
+use super::settings::CInt;
 use super::state::state;
 use crate::core::raw::backup::{Backup, Progress};
 use crate::core::raw::blob;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString};
 use rusqlite::ffi as sqlite;
 use std::ffi::{CString, c_int};
 use std::time::Duration;
@@ -104,12 +106,12 @@ fn back_up_to_stdlib(
 #[pymethods]
 impl Connection {
     /// Makes a backup of the database.
-    #[pyo3(signature = (target, *, pages=-1, progress=None, name=None, sleep=0.25),
+    #[pyo3(signature = (target, *, pages=CInt(-1), progress=None, name=None, sleep=0.25),
         text_signature = "($self, /, target, *, pages=-1, progress=None, name='main',\n       sleep=0.25)")]
     fn backup<'py>(
         slf: &Bound<'py, Self>,
         target: &Bound<'py, PyAny>,
-        pages: c_int,
+        pages: CInt,
         progress: Option<&Bound<'py, PyAny>>,
         name: Option<&Bound<'py, PyAny>>,
         sleep: f64,
@@ -122,10 +124,8 @@ impl Connection {
             None => false,
         };
         if ours.is_none() && !theirs {
-            return Err(PyTypeError::new_err(format!(
-                "backup() argument 'target' must be sqlite3.Connection, not {}",
-                type_name(target)
-            )));
+            let what = "backup() argument 'target'";
+            return Err(wrong_argument(target, what, "sqlite3.Connection"));
         }
         let name = match name {
             Some(name) => c_string(name, "backup() argument 'name'")?,
@@ -144,7 +144,7 @@ impl Connection {
             return Err(PyTypeError::new_err("progress argument must be a callable"));
         }
         let plan = Plan {
-            pages: if pages == 0 { -1 } else { pages },
+            pages: if pages.0 == 0 { -1 } else { pages.0 },
             progress,
             name,
             pause: Duration::try_from_secs_f64(sleep).unwrap_or_default(),
@@ -211,13 +211,18 @@ impl Connection {
         slf: &Bound<'_, Self>,
         table: &Bound<'_, PyAny>,
         column: &Bound<'_, PyAny>,
-        row: i64,
+        row: &Bound<'_, PyAny>,
         readonly: bool,
         name: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Blob> {
         let py = slf.py();
         let table = c_string(table, "blobopen() argument 1")?;
         let column = c_string(column, "blobopen() argument 2")?;
+        if !row.is_instance_of::<PyInt>() {
+            return Err(PyTypeError::new_err("expected 'int'"));
+        }
+        // SAFETY: just checked.
+        let row = unsafe { bind::integer(py, row.as_ptr())? };
         let name = schema_name(name, "blobopen()")?;
         let this = slf.get();
         this.check(py)?;

@@ -7,6 +7,7 @@ use super::error::{exception, last_exception, operational_error, programming_err
 use super::fetch;
 use super::hook::{Hook, PendingError, report};
 use super::names::{c_string, type_name};
+use super::settings::CInt;
 use super::state::state;
 use crate::core::raw::LockGuard;
 use crate::core::raw::function::{AggregateFunction, Arguments, Context, ScalarFunction};
@@ -329,7 +330,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        narg: c_int,
+        narg: CInt,
         func: &Bound<'_, PyAny>,
         deterministic: bool,
     ) -> PyResult<()> {
@@ -343,7 +344,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        n_arg: c_int,
+        n_arg: CInt,
         aggregate_class: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         self.add_aggregate(py, name, n_arg, aggregate_class)
@@ -367,7 +368,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         progress_handler: &Bound<'_, PyAny>,
-        n: c_int,
+        n: CInt,
     ) -> PyResult<()> {
         self.change_progress_handler(py, progress_handler, n)
     }
@@ -389,17 +390,17 @@ impl Connection {
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        num_params: c_int,
+        num_params: CInt,
         aggregate_class: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let name = c_string(name, "create_window_function() argument 1")?;
         self.check(py)?;
         let guard = self.lock(py)?;
         let outcome = if aggregate_class.is_none() {
-            guard.remove_window(&name, num_params)
+            guard.remove_window(&name, num_params.0)
         } else {
             let hook = self.hook(py, &guard, aggregate_class);
-            guard.create_window(&name, num_params, Aggregate(hook))
+            guard.create_window(&name, num_params.0, Aggregate(hook))
         };
         outcome.map_err(|failure| programming_error(py, failure.message))
     }
@@ -567,7 +568,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        narg: c_int,
+        narg: CInt,
         func: &Bound<'_, PyAny>,
         deterministic: bool,
     ) -> PyResult<()> {
@@ -576,7 +577,7 @@ impl Connection {
         let guard = self.lock(py)?;
         let hook = self.hook(py, &guard, func);
         guard
-            .create_scalar(&name, narg, deterministic, Scalar(hook))
+            .create_scalar(&name, narg.0, deterministic, Scalar(hook))
             .map_err(|_| operational_error(py, "Error creating function"))
     }
 
@@ -584,7 +585,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
-        n_arg: c_int,
+        n_arg: CInt,
         class: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let name = c_string(name, "create_aggregate() argument 'name'")?;
@@ -592,7 +593,7 @@ impl Connection {
         let guard = self.lock(py)?;
         let hook = self.hook(py, &guard, class);
         guard
-            .create_aggregate(&name, n_arg, Aggregate(hook))
+            .create_aggregate(&name, n_arg.0, Aggregate(hook))
             .map_err(|_| operational_error(py, "Error creating aggregate"))
     }
 
@@ -620,7 +621,7 @@ impl Connection {
         &self,
         py: Python<'_>,
         callback: &Bound<'_, PyAny>,
-        n: c_int,
+        n: CInt,
     ) -> PyResult<()> {
         self.check(py)?;
         let guard = self.lock(py)?;
@@ -641,7 +642,7 @@ impl Connection {
             });
             answer.unwrap_or(false)
         };
-        guard.set_progress(n, Some(Arc::new(interrupts)));
+        guard.set_progress(n.0, Some(Arc::new(interrupts)));
         drop(self.progress.replace(py, Some(hook)));
         Ok(())
     }

@@ -6,8 +6,8 @@ use super::error::{core_exception, exception, programming_error};
 use super::fetch::{self, Converters};
 use super::guarded::Guarded;
 use super::interpreter;
-use super::names::{string, type_name};
-use super::settings::{Autocommit, Optional};
+use super::names::{string, wrong_argument};
+use super::settings::{Autocommit, CInt, Optional};
 use super::state::state;
 use crate::core::raw::statement::PrepareError;
 use crate::core::raw::{LockGuard, Statement, Step};
@@ -171,6 +171,35 @@ impl Cursor {
         outcome
     }
 
+    /// `executemany` with a str and a connection that was checked.
+    pub fn execute_many(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        sql: &Bound<'_, PyString>,
+        parameters: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let outcome = this.exclusively(py, || this.run_many(py, connection.get(), sql, parameters));
+        if outcome.is_err() {
+            this.rowcount.set(py, -1);
+        }
+        outcome
+    }
+
+    /// `executescript` with a connection that was checked.
+    pub fn execute_script(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        script: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let script = string(script, "executescript() argument")?.to_str()?;
+        if script.contains('\0') {
+            return Err(PyValueError::new_err("embedded null character"));
+        }
+        slf.get().run_script(slf.py(), connection.get(), script)
+    }
+
     /// Get the statement and begin a transaction if it needs one.
     #[inline]
     fn prepare<'c>(
@@ -228,7 +257,9 @@ impl Cursor {
             connection.give_back(py, statement);
             return Err(error);
         }
-        self.lastrowid.set(py, Some(guard.last_insert_rowid()));
+        if !statement.is_empty() {
+            self.lastrowid.set(py, Some(guard.last_insert_rowid()));
+        }
         match step {
             Step::Row => {
                 drop(self.statement.replace(py, Some(statement)));
@@ -508,10 +539,8 @@ impl Cursor {
         }
         let argument = args.get_item(0)?;
         let Ok(connection) = argument.cast::<Connection>() else {
-            return Err(PyTypeError::new_err(format!(
-                "Cursor() argument 1 must be sqlite3.Connection, not {}",
-                type_name(&argument)
-            )));
+            let what = "Cursor() argument 1";
+            return Err(wrong_argument(&argument, what, "sqlite3.Connection"));
         };
         this.check_locked(py)?;
         if let Some(old) = this.connection.clone_ref(py) {
@@ -526,6 +555,7 @@ impl Cursor {
         this.arraysize.set(py, 1);
         this.closed.set(py, false);
         connection.get().check_thread(py)?;
+        connection.get().check_initialized(py)?;
         this.initialized.set(py, true);
         track(slf);
         Ok(())
@@ -569,16 +599,9 @@ impl Cursor {
         sql: &Bound<'py, PyAny>,
         seq_of_parameters: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = slf.py();
-        let this = slf.get();
         let sql = string(sql, "executemany() argument 1")?;
-        let connection = this.check(py)?;
-        let outcome =
-            this.exclusively(py, || this.run_many(py, connection.get(), sql, seq_of_parameters));
-        if let Err(error) = outcome {
-            this.rowcount.set(py, -1);
-            return Err(error);
-        }
+        let connection = slf.get().check(slf.py())?;
+        Self::execute_many(slf, &connection, sql, seq_of_parameters)?;
         Ok(slf.clone())
     }
 
@@ -588,13 +611,9 @@ impl Cursor {
         slf: &Bound<'py, Self>,
         sql_script: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = slf.py();
-        let script = string(sql_script, "executescript() argument")?.to_str()?;
-        if script.contains('\0') {
-            return Err(PyValueError::new_err("embedded null character"));
-        }
-        let connection = slf.get().check(py)?;
-        slf.get().run_script(py, connection.get(), script)?;
+        string(sql_script, "executescript() argument")?;
+        let connection = slf.get().check(slf.py())?;
+        Self::execute_script(slf, &connection, sql_script)?;
         Ok(slf.clone())
     }
 
@@ -649,8 +668,8 @@ impl Cursor {
     }
 
     #[setter]
-    fn set_arraysize(&self, py: Python<'_>, value: c_int) {
-        self.arraysize.set(py, value);
+    fn set_arraysize(&self, py: Python<'_>, value: CInt) {
+        self.arraysize.set(py, value.0);
     }
 
     #[getter]

@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 use super::fetch::{self, Converters, TextFactory};
 use super::interpreter;
 use super::row::{self, Row};
-use super::settings::Optional;
+use super::settings::{CInt, Optional};
 use super::stdlib_row;
 use crate::core::raw::{RowBatch, Statement, Step};
 use pyo3::prelude::*;
@@ -329,7 +329,7 @@ impl Cursor {
     fn fetchmany<'py>(slf: &Bound<'py, Self>, size: Optional<'py>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
         let size: c_int = match size.0 {
-            Some(size) => size.extract()?,
+            Some(size) => CInt::of(&size)?,
             None => slf.get().arraysize.get(py),
         };
         let list = PyList::empty(py);

@@ -282,7 +282,8 @@ fn bracketed(name: &[u8]) -> Option<&[u8]> {
 fn converter_for(py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
     let key = PyString::from_bytes(py, key)?.call_method0("upper")?;
     let converters = super::state::state(py).converters.bind(py);
-    Ok(converters.get_item(key)?.map(Bound::unbind))
+    let converter = converters.get_item(key)?;
+    Ok(converter.filter(|object| !object.is_none()).map(Bound::unbind))
 }
 
 /// The name of a column as `description` shows it.

@@ -30,5 +30,16 @@ pub fn string<'a, 'py>(
 
 #[cold]
 fn wrong_type(object: &Bound<'_, PyAny>, what: &str) -> PyErr {
-    PyTypeError::new_err(format!("{what} must be str, not {}", type_name(object)))
+    wrong_argument(object, what, "str")
+}
+
+/// The error for an argument of a wrong type, as CPython's argument parser words it.
+#[cold]
+pub fn wrong_argument(object: &Bound<'_, PyAny>, what: &str, expected: &str) -> PyErr {
+    let given = if object.is_none() {
+        "None".to_owned()
+    } else {
+        type_name(object)
+    };
+    PyTypeError::new_err(format!("{what} must be {expected}, not {given}"))
 }

@@ -1,7 +1,7 @@
 //! `Row`, and `dict_row`: rows that are read by column name.
 
 use super::cursor::Cursor;
-use super::names::type_name;
+use super::names::wrong_argument;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
@@ -96,16 +96,10 @@ impl Row {
         }
         let (cursor, data) = (args.get_item(0)?, args.get_item(1)?);
         let Ok(cursor) = cursor.cast::<Cursor>() else {
-            return Err(PyTypeError::new_err(format!(
-                "Row() argument 1 must be sqlite3.Cursor, not {}",
-                type_name(&cursor)
-            )));
+            return Err(wrong_argument(&cursor, "Row() argument 1", "sqlite3.Cursor"));
         };
         let Ok(data) = data.cast::<PyTuple>() else {
-            return Err(PyTypeError::new_err(format!(
-                "Row() argument 2 must be tuple, not {}",
-                type_name(&data)
-            )));
+            return Err(wrong_argument(&data, "Row() argument 2", "tuple"));
         };
         Ok(Self {
             data: data.clone().unbind(),

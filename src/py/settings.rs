@@ -1,7 +1,7 @@
 //! The arguments of `connect`, checked once, in the stdlib's words.
 
 use super::signature::Parameters;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -17,6 +17,35 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Optional<'py> {
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         Ok(Optional(Some(object.to_owned())))
+    }
+}
+
+/// An int argument that C takes as an `int`, with CPython's error when it is too large.
+#[derive(Clone, Copy)]
+pub struct CInt(pub c_int);
+
+impl CInt {
+    pub fn of(object: &Bound<'_, PyAny>) -> PyResult<c_int> {
+        let mut overflow: c_int = 0;
+        // SAFETY: any object may be asked; errors are looked at below.
+        let value = unsafe { ffi::PyLong_AsLongAndOverflow(object.as_ptr(), &mut overflow) };
+        if value == -1 && overflow == 0 && PyErr::occurred(object.py()) {
+            return Err(PyErr::fetch(object.py()));
+        }
+        match c_int::try_from(value) {
+            Ok(value) if overflow == 0 => Ok(value),
+            _ => Err(PyOverflowError::new_err(
+                "Python int too large to convert to C int",
+            )),
+        }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for CInt {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Self::of(&object).map(Self)
     }
 }
 
@@ -121,6 +150,8 @@ impl Autocommit {
 
 /// What a connection is opened with.
 pub struct Settings<'py> {
+    /// As given, for the audit event.
+    pub object: Bound<'py, PyAny>,
     pub database: Bound<'py, PyBytes>,
     pub timeout: f64,
     pub detect_types: c_int,
@@ -174,13 +205,14 @@ impl<'py> Settings<'py> {
             unreachable!("the first parameter is required")
         };
         Ok(Self {
+            object: database.clone(),
             database: Self::file_system_path(database)?,
             timeout: given(1).map_or(Ok(5.0), |value| value.extract())?,
-            detect_types: given(2).map_or(Ok(0), |value| value.extract())?,
+            detect_types: given(2).map_or(Ok(0), CInt::of)?,
             isolation_level: given(3).map_or(Ok(IsolationLevel::Default), IsolationLevel::of)?,
             check_same_thread: Self::switch(given(4), true)?,
-            cached_statements: given(6).map_or(Ok(128), |value| value.extract())?,
-            uri: Self::switch(given(7), false)?,
+            cached_statements: given(6).map_or(Ok(128), CInt::of)?,
+            uri: given(7).map_or(Ok(false), |value| value.is_truthy())?,
             #[cfg(Py_3_12)]
             autocommit: given(8).map_or(Ok(Autocommit::Legacy), Autocommit::of)?,
             #[cfg(not(Py_3_12))]
@@ -207,16 +239,16 @@ impl<'py> Settings<'py> {
     fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
         match value {
             None => Ok(default),
+            // Until Python 3.11 these were ints.
+            #[cfg(not(Py_3_12))]
+            Some(value) => Ok(CInt::of(value)? != 0),
+            #[cfg(Py_3_12)]
             Some(value) => value.is_truthy(),
         }
     }
 
     pub fn path(&self) -> PyResult<PathBuf> {
         Ok(PathBuf::from(OsStr::from_bytes(self.database.as_bytes())))
-    }
-
-    pub fn path_object(&self) -> &Bound<'py, PyAny> {
-        self.database.as_any()
     }
 
     pub fn cached_statements(&self) -> usize {

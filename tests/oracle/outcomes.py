@@ -17,7 +17,7 @@ Outcome = tuple[Any, ...]
 # be the stdlib's own (see docs/limits.md).
 _ADDRESS = re.compile(r"<[\w.]*?(\w+) object at 0x[0-9a-f]+>")
 
-_OWN_CLASSES = frozenset({"Connection", "Cursor", "Blob", "Statement"})
+_OWN_CLASSES = frozenset({"Row", "Connection", "Cursor", "Blob", "Statement"})
 
 
 def outcome_of(step: Callable[..., object], *arguments: object, **keywords: object) -> Outcome:
@@ -47,15 +47,29 @@ def error_outcome(error: BaseException, depth: int = 3) -> Outcome:
     return (
         "error",
         identity(type(error)),
-        normal(error.args),
+        _arguments_of(error),
         getattr(error, "sqlite_errorcode", "no code"),
         getattr(error, "sqlite_errorname", "no name"),
         {"cause": behind[0], "context": behind[1]},
     )
 
 
+# The wording of wrong counts and unknown names of arguments differs even between C functions: docs/limits.md.
+_WRONG_ARGUMENTS = re.compile(
+    r"expected (at (least|most) |exactly )?\d+ arguments?, got|takes (exactly|no|at most|from)\b|"
+    r"takes \d+ positional arguments?|missing \d+ required positional|missing required argument|"
+    r"unexpected keyword argument|invalid keyword argument|positional-only arguments passed as keyword"
+)
+
+
+def _arguments_of(error: BaseException) -> object:
+    if type(error) is TypeError and _WRONG_ARGUMENTS.search(str(error)):
+        return "wrong arguments"
+    return normal(error.args)
+
+
 def identity(kind: type) -> object:
-    """Give what must be the same about a class: exceptions and Row are the stdlib's own."""
+    """Give what must be the same about a class: exceptions are the stdlib's own."""
     return kind
 
 
@@ -101,11 +115,11 @@ def _class(kind: type) -> object:
 
 def _object(value: Any) -> Any:
     for kind in type(value).__mro__:
-        if kind.__name__ in _OWN_CLASSES:
-            return "object", type(value).__name__, kind.__name__
         if kind.__name__ == "Row":
             names = tuple(value.keys()) if len(value) else ()
             return "row", _class(kind), names, normal(tuple(value))
+        if kind.__name__ in _OWN_CLASSES:
+            return "object", type(value).__name__, kind.__name__
         if kind in {int, float, str, bytes, tuple, list, dict}:
             return "subclass", type(value).__name__, normal(kind(value))
     if callable(value) and hasattr(value, "__qualname__"):

@@ -48,6 +48,8 @@ def test_fetchmany_of_every_size(run: Run, size: object) -> None:
     run(cursor.fetchmany, size)
     cursor = connection.execute(NUMBERS)
     run(cursor.fetchmany, size=size)
+    if isinstance(size, int) and size >= 2**31:
+        return  # the stdlib wraps such an arraysize around, ours refuses it
     cursor = connection.execute(NUMBERS)
     run(setattr, cursor, "arraysize", size)
     run.see(arraysize=cursor.arraysize)
@@ -170,9 +172,7 @@ def test_cursor_is_not_entered_again_from_its_own_rows(run: Run) -> None:
         (cursor.close,),
         (cursor.__init__, connection),
     ]
-    if sys.version_info < (3, 12):  # the stdlib crashes since: see test_crashes
-        steps.append((cursor.execute, "SELECT 1"))
-        steps.append((cursor.executemany, "INSERT INTO t VALUES (?)", [(2,)]))
+    # The stdlib lets execute and executemany in, and since 3.12 crashes then: see test_crashes.
     for step in steps:
         run(cursor.executemany, "INSERT INTO t VALUES (?)", rows(*step))
         run(lambda: connection.execute("SELECT count(*) FROM t").fetchone())

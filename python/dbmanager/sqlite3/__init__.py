@@ -4,13 +4,13 @@ Change ``import sqlite3`` into ``from dbmanager import sqlite3``: everything tha
 module has is here, with the same results, exceptions (the stdlib's own classes) and messages.
 """
 
-import sys
-import warnings
+import sys as _sys
+import warnings as _warnings
 
 from dbmanager.sqlite3 import dbapi2 as dbapi2
 from dbmanager.sqlite3.dbapi2 import *  # noqa: F403
 
-if sys.version_info >= (3, 12):
+if _sys.version_info >= (3, 12):
     from dbmanager.sqlite3.dbapi2 import (
         _deprecated_attribute,
         _deprecated_names as _deprecated_names,
@@ -25,7 +25,11 @@ else:
 
     def __getattr__(name: str) -> object:
         if name == "OptimizedUnicode":
-            message = "OptimizedUnicode is deprecated and will be removed in Python 3.12; it is an alias for str"
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            # To the letter, line breaks included, as Python 3.11 words it.
+            message = """
+            OptimizedUnicode is deprecated and will be removed in Python 3.12.
+            Since Python 3.3 it has simply been an alias for 'str'.
+        """
+            _warnings.warn(message, DeprecationWarning, stacklevel=2)
             return str
         raise AttributeError(f"module 'sqlite3' has no attribute '{name}'")

@@ -6,24 +6,26 @@ ones are there already; only a Python that was built without SQLite gets ours.
 
 import collections.abc
 import datetime
-import sys
+import sys as _sys
 import time
-import warnings
+import warnings as _warnings
 
 from dbmanager import _core
 from dbmanager._core import *  # noqa: F403
 from dbmanager._core import Row, sqlite_version
 
-if sys.version_info < (3, 12):
+if _sys.version_info < (3, 12):
 
-    def enable_shared_cache(do_enable: int) -> None:
+    def enable_shared_cache(enable: int) -> None:
         """Switch shared-cache mode for connections opened from now on; Python 3.12 removed this."""
         message = (
-            "enable_shared_cache is deprecated and will be removed in Python 3.12. Open the database as a "
-            "URI with the parameter cache=shared if it must be used."
+            "enable_shared_cache is deprecated and will be removed in Python 3.12. "
+            "Shared cache is strongly discouraged by the SQLite 3 documentation. "
+            "If shared cache must be used, open the database in URI mode using"
+            "the cache=shared query parameter."
         )
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        _core.enable_shared_cache(do_enable)
+        _warnings.warn(message, DeprecationWarning, stacklevel=2)
+        _core.enable_shared_cache(enable)
 
 
 # The extension has more than the stdlib's module; the rest is `dbmanager`'s own.
@@ -60,7 +62,7 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
     return Timestamp(*time.localtime(ticks)[:6])
 
 
-if sys.version_info >= (3, 12):
+if _sys.version_info >= (3, 12):
     _deprecated_names = frozenset({"version", "version_info"})
     _deprecated_version = _VERSION
     _deprecated_version_info = _VERSION_INFO
@@ -77,7 +79,7 @@ def _deprecated_attribute(module: str, name: str) -> object:
     """Give a module attribute that Python 3.12 deprecated, with its warning for the caller's caller."""
     if name in ("version", "version_info"):
         message = f"{name} is deprecated and will be removed in Python 3.14"
-        warnings.warn(message, DeprecationWarning, stacklevel=3)
+        _warnings.warn(message, DeprecationWarning, stacklevel=3)
         return _VERSION if name == "version" else _VERSION_INFO
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 

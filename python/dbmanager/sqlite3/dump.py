@@ -5,18 +5,18 @@ version. It is loaded from its file, because ``import sqlite3.dump`` would need 
 may lack) and may give this very module (when it stands in for the stdlib's).
 """
 
-import importlib.util
-import sysconfig
-from pathlib import Path
-from types import ModuleType
+import importlib.util as _importlib
+import sysconfig as _sysconfig
+from pathlib import Path as _Path
+from types import ModuleType as _ModuleType
 
 
-def _load_stdlib_dump() -> ModuleType:
-    path = Path(sysconfig.get_path("stdlib")) / "sqlite3" / "dump.py"
-    spec = importlib.util.spec_from_file_location("dbmanager.sqlite3._stdlib_dump", path)
+def _load_stdlib_dump() -> _ModuleType:
+    path = _Path(_sysconfig.get_path("stdlib")) / "sqlite3" / "dump.py"
+    spec = _importlib.spec_from_file_location("dbmanager.sqlite3._stdlib_dump", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"the standard library's {path} can't be loaded; is this Python complete?")
-    module = importlib.util.module_from_spec(spec)
+    module = _importlib.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 pub struct Blob {
     database: Arc<Database>,
     raw: Cell<*mut ffi::sqlite3_blob>,
-    length: c_int,
 }
 
 // SAFETY: all use of `raw` happens under the database's lock.
@@ -50,14 +49,13 @@ impl Blob {
         Ok(Self {
             database: Arc::clone(database),
             raw: Cell::new(raw),
-            // SAFETY: just opened.
-            length: unsafe { ffi::sqlite3_blob_bytes(raw) },
         })
     }
 
-    /// Size in bytes; it never changes.
-    pub fn length(&self) -> c_int {
-        self.length
+    /// Size in bytes; 0 once its row was changed behind it.
+    pub fn length(&self, _guard: &LockGuard<'_>) -> c_int {
+        // SAFETY: the blob is open under its lock; NULL gives 0.
+        unsafe { ffi::sqlite3_blob_bytes(self.raw.get()) }
     }
 
     /// Whether it may still be used.

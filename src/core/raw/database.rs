@@ -455,7 +455,12 @@ impl<'a> LockGuard<'a> {
         if code == ffi::SQLITE_OK {
             Ok(())
         } else {
-            Err(Error::Sqlite(self.last_failure()))
+            let failure = self.last_failure();
+            if failure.extended_code == ffi::SQLITE_OK {
+                // Some calls give a code and leave the connection without an error.
+                return Err(Error::Sqlite(SqliteFailure::from_code(code)));
+            }
+            Err(Error::Sqlite(failure))
         }
     }
 
