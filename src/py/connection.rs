@@ -8,6 +8,7 @@ use super::cursor::Cursor;
 use super::error::{core_exception, last_exception, prepare_exception, programming_error};
 use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
+use super::manager::Session;
 use super::interpreter;
 use super::names;
 use super::physical::Physical;
@@ -20,7 +21,7 @@ use crate::core::sqlite::{self};
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::{CStr, c_int, c_ulong};
 use std::ops::Deref;
@@ -654,6 +655,19 @@ impl Connection {
         let statement = Statement::prepare_locked(&database, &guard, sql.to_str()?)
             .map_err(|error| prepare_exception(py, error))?;
         Ok(super::statement::PyStatement::new(statement))
+    }
+
+    /// The stdlib's class, so that `isinstance(connection, sqlite3.Connection)` holds in code that knows
+    /// only the stdlib's (pandas). An instance of a Python subclass tells its own class.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyType> {
+        let py = slf.py();
+        let class = slf.get_type();
+        let ours = class.is(py.get_type::<Self>()) || class.is(py.get_type::<Session>());
+        match &state(py).stdlib {
+            Some(stdlib) if ours => stdlib.connection.bind(py).clone(),
+            _ => class,
+        }
     }
 
     /// The signature of calling a connection, for `inspect.signature`.

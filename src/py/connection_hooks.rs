@@ -287,7 +287,7 @@ fn authorize(hook: &Hook, action: c_int, strings: [Option<&CStr>; 4]) -> c_int {
         let outcome = (|| {
             let result = callable.call1((action, text(0)?, text(1)?, text(2)?, text(3)?))?;
             if result.is_instance_of::<PyInt>() {
-                result.extract::<c_int>()
+                CInt::of(&result)
             } else {
                 Ok(sqlite::SQLITE_DENY)
             }

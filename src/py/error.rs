@@ -95,16 +95,9 @@ pub fn prepare_exception(py: Python<'_>, error: PrepareError) -> PyErr {
         PrepareError::TooLarge => {
             exception(py, &state(py).exceptions.data_error, error.to_string())
         }
-        PrepareError::Sqlite(failure) => sqlite_exception(py, &explained(failure)),
+        PrepareError::Sqlite(failure) => sqlite_exception(py, &failure),
         PrepareError::ContainsNul | PrepareError::Multiple | PrepareError::Closed => {
             programming_error(py, error.to_string())
         }
     }
-}
-
-/// SQLite's syntax error for `UPDATE/DELETE … ORDER BY … LIMIT` does not tell that this library was
-/// generated without that grammar; say so, and how to write it.
-fn explained(mut failure: SqliteFailure) -> SqliteFailure {
-    let _ = &mut failure;
-    failure
 }

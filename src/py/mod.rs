@@ -33,6 +33,7 @@ mod text;
 use self::state::state;
 use crate::core::raw::library;
 use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::ffi::c_int;
@@ -142,6 +143,19 @@ fn compile_options() -> Vec<String> {
     library::compile_options()
 }
 
+/// Refuse sub-interpreters: the exception classes and registries that the module shares with the stdlib
+/// belong to the main one.
+fn check_interpreter() -> PyResult<()> {
+    // SAFETY: called with an interpreter.
+    let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if id == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "dbmanager can be used in the main interpreter only, not in a sub-interpreter",
+    ))
+}
+
 /// Refuse a build that lacks what the module relies on.
 fn check_build() -> PyResult<()> {
     let missing = library::missing_options();
@@ -162,6 +176,7 @@ fn check_build() -> PyResult<()> {
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    check_interpreter()?;
     check_build()?;
     let state = state::initialise(py)?;
     interpreter::install();

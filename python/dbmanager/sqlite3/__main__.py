@@ -55,24 +55,23 @@ class _Shell(InteractiveConsole):
 
 def main(*args: list[str]) -> None:
     """Run the shell; ``args`` stands for ``sys.argv[1:]`` when given."""
-    parser = ArgumentParser(description="Python sqlite3 CLI", prog="python -m sqlite3")
+    parser = ArgumentParser(description="An SQL shell on dbmanager.sqlite3", prog="python -m sqlite3")
     parser.add_argument(
         "filename",
         type=str,
         default=":memory:",
         nargs="?",
-        help="SQLite database to open (defaults to ':memory:'). A new database is created if the file "
-        "does not previously exist.",
+        help="database file, made if it is not there (without one: a database in memory)",
     )
-    parser.add_argument("sql", type=str, nargs="?", help="An SQL query to execute.")
+    parser.add_argument("sql", type=str, nargs="?", help="statement to run instead of a prompt")
     parser.add_argument(
         "-v",
         "--version",
         action="version",
         version=f"SQLite version {sqlite3.sqlite_version}",
-        help="Print underlying SQLite library version",
+        help="tell the version of the SQLite library",
     )
-    options = parser.parse_args(*args)
+    options = parser.parse_args(args[0] if args else None)
     name = "a transient in-memory database" if options.filename == ":memory:" else repr(options.filename)
     end_of_file = "CTRL-Z" if sys.platform == "win32" else "CTRL-D"
     banner = dedent(f"""

@@ -16,7 +16,7 @@ from dbmanager._core import Row, sqlite_version
 
 if _sys.version_info < (3, 12):
 
-    def enable_shared_cache(enable: int) -> None:
+    def enable_shared_cache(enable: int) -> None:  # type: ignore[misc]
         """Switch shared-cache mode for connections opened from now on; Python 3.12 removed this."""
         message = (
             "enable_shared_cache is deprecated and will be removed in Python 3.12. "

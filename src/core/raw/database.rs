@@ -450,6 +450,19 @@ impl<'a> LockGuard<'a> {
         }
     }
 
+    /// The last failure, which compiling or running `sql` caused, with an explanation if we have one.
+    pub(super) fn failure_of(&self, sql: &str) -> SqliteFailure {
+        // SAFETY: the handle is open; -1 when the error has no place in a text.
+        let offset = unsafe { ffi::sqlite3_error_offset(self.handle()) };
+        let mut failure = self.last_failure();
+        if let Ok(offset) = usize::try_from(offset)
+            && text::limits_a_change(sql, offset)
+        {
+            failure.message.push_str(text::LIMITED_CHANGE);
+        }
+        failure
+    }
+
     /// `Ok` for SQLITE_OK, else the connection's last failure.
     pub fn check(&self, code: c_int) -> Result<()> {
         if code == ffi::SQLITE_OK {
@@ -592,7 +605,9 @@ impl<'a> LockGuard<'a> {
             }
             code
         };
-        self.check(code)?;
+        if code != ffi::SQLITE_OK {
+            return Err(Error::Sqlite(self.failure_of(sql)));
+        }
         let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
         Ok(&sql[consumed.min(sql.len())..])
     }

@@ -178,7 +178,7 @@ impl Statement {
             )
         };
         if code != ffi::SQLITE_OK {
-            return Err(PrepareError::Sqlite(guard.last_failure()));
+            return Err(PrepareError::Sqlite(guard.failure_of(sql)));
         }
         // From here on `Drop` finalizes the statement.
         guard.adopt_statement(raw);

@@ -67,6 +67,32 @@ pub fn skip_blanks_and_comments(sql: &str) -> &str {
     }
 }
 
+/// Appended to SQLite's syntax error at an ORDER BY or LIMIT of an UPDATE or DELETE, for which the bundled
+/// library was generated without a grammar. Debian's library has it.
+pub const LIMITED_CHANGE: &str = " (this SQLite has no ORDER BY and LIMIT on UPDATE and DELETE; write \
+    … WHERE rowid IN (SELECT rowid FROM … ORDER BY … LIMIT …) instead)";
+
+/// Whether the syntax error at `offset` is the ORDER BY or LIMIT of an UPDATE or DELETE.
+pub fn limits_a_change(sql: &str, offset: usize) -> bool {
+    let (Some(before), Some(at)) = (sql.get(..offset), sql.get(offset..)) else {
+        return false;
+    };
+    let mut words = skip_blanks_and_comments(before).split_whitespace();
+    let first = words.next().unwrap_or("");
+    let previous = words.next_back().unwrap_or("");
+    let mut following = at.split_whitespace();
+    let word = following.next().unwrap_or("");
+    let next = following.next().unwrap_or("");
+    let is = |word: &str, what: &str| word.eq_ignore_ascii_case(what);
+    let names_a_table = ["from", "update", "into", "or"]
+        .iter()
+        .any(|what| is(previous, what));
+    (is(first, "update") || is(first, "delete") || is(first, "with"))
+        && !names_a_table
+        && !previous.is_empty()
+        && (is(word, "limit") || (is(word, "order") && is(next, "by")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +103,16 @@ mod tests {
         assert_eq!(leading_keyword("  select 1"), Keyword::Query);
         assert_eq!(leading_keyword("create table t(x)"), Keyword::Other);
         assert_eq!(leading_keyword(""), Keyword::Other);
+    }
+
+    #[test]
+    fn a_limit_on_a_change_is_told_from_a_table_of_that_name() {
+        let limits = |sql: &str, at: &str| limits_a_change(sql, sql.find(at).unwrap());
+        assert!(limits("DELETE FROM t LIMIT 1", "LIMIT"));
+        assert!(limits("update t set a = 1 where b order by c limit 2", "order"));
+        assert!(!limits("delete from order", "order"));
+        assert!(!limits("select * from t limit limit", "limit"));
+        assert!(!limits("update limit set a = 1", "limit"));
     }
 
     #[test]
