@@ -1,5 +1,6 @@
 """What one session did to its connection can't be seen by the next one."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -10,12 +11,17 @@ import pytest
 from dbmanager import DatabaseManager, sqlite3
 
 
+def prepared(path):
+    """Give a manager of a new file with one row, and with no connection open."""
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(10))")
+    connection.close()
+    return DatabaseManager(f"sqlite:///{path}")
+
+
 @pytest.fixture
 def db(tmp_path):
-    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db")
-    with db.session() as session:
-        session.execute("CREATE TABLE t (x)")
-        session.execute("INSERT INTO t VALUES (zeroblob(10))")
+    db = prepared(tmp_path / "app.db")
     yield db
     in_use = db.get_stats()["pool_in_use"]
     DatabaseManager.reset()
@@ -177,7 +183,7 @@ STATES = {
         run("INSERT INTO t VALUES (2), (3)", "ROLLBACK"),
         one("SELECT last_insert_rowid()"),
     ),
-    "counters of a trigger's and a select's": (
+    "counters after RETURNING": (
         run("INSERT INTO t VALUES (2) RETURNING x", "ROLLBACK"),
         one("SELECT last_insert_rowid(), changes(), total_changes()"),
     ),
@@ -193,39 +199,239 @@ if sys.version_info >= (3, 12):
     )
 
 
-def fresh(db):
-    """Give a manager of the same file whose connections nobody used."""
-    db.close()
-    return DatabaseManager(db.url)
+# Known faults: strict, so that whoever mends one takes its name away here.
+NOT_YET_RESET = {
+    "pragma that is only prepared",
+    "pragma that is only explained",
+    "pragma refused for its parameters",
+    "pragma refused by executemany",
+    "total_changes",
+    "changes()",
+    "last_insert_rowid()",
+    "counters after RETURNING",
+}
+
+
+def not_yet_reset(states):
+    fault = pytest.mark.xfail(strict=True, reason="seen by the next session")
+    return [
+        pytest.param(*state, id=name, marks=[fault] if name in NOT_YET_RESET else [])
+        for name, state in states.items()
+    ]
+
+
+def leave_by_exception(session):
+    with pytest.raises(LookupError), session:
+        yield session
+        raise LookupError
+
+
+def leave_by_commit(session):
+    with session:
+        yield session
+        if session.in_transaction:
+            session.rollback()  # data would be seen by the next, rightly
+
+
+def leave_by_close(session):
+    with session:
+        yield session
+        session.close()
+
+
+def leave_to_the_collector(session):
+    yield session.__enter__()
 
 
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
-@pytest.mark.parametrize(("leave", "look"), STATES.values(), ids=STATES)
-@pytest.mark.parametrize("end", ["success", "exception"])
-def test_state_of_a_session_is_not_seen_by_the_next(tmp_path, leave, look, end):
-    def result(*steps):
-        with fresh(prepared(tmp_path)).session() as session:
-            pass
-        db = DatabaseManager(session_url(tmp_path))
-        for step in steps:
-            try:
-                with db.session() as session:
-                    step(session)
-                    if end == "exception":
-                        raise LookupError
-            except LookupError:
-                pass
+@pytest.mark.parametrize(
+    "leave", [leave_by_exception, leave_by_commit, leave_by_close, leave_to_the_collector]
+)
+@pytest.mark.parametrize(("change", "look"), not_yet_reset(STATES))
+def test_state_of_a_session_is_not_seen_by_the_next(db, tmp_path, change, look, leave):
+    for session in leave(db.session()):
+        change(session)
+    del session
+    gc.collect()
+    with db.session() as session:
+        found = outcome(look, session)
+    with prepared(tmp_path / "fresh.db").session() as session:
+        assert found == outcome(look, session)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+@pytest.mark.parametrize(("change", "look"), STATES.values(), ids=STATES)
+def test_same_session_sees_the_state_it_changed(db, tmp_path, change, look):
+    """The looks above aren't blind."""
+    with db.session() as session:
+        change(session)
+        changed = outcome(look, session)
+        session.close()
+    with prepared(tmp_path / "fresh.db").session() as session:
+        assert changed != outcome(look, session)
+
+
+# ---- what reads or waits still -------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(db, tmp_path):
+    """Try to empty the WAL from another process; True if no reader or writer is in the way."""
+    code = """
+import json, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0)
+print(json.dumps(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()))
+connection.close()
+"""
+
+    def attempt():
+        path = str(tmp_path / "app.db")
+        run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+        busy, _, _ = json.loads(run.stdout)
+        return busy == 0
+
+    return attempt
+
+
+def fill(session):
+    session.executemany("INSERT INTO t VALUES (?)", [(x,) for x in range(5000)])
+
+
+def test_unfinished_cursor_leaves_no_lock_behind(db, checkpoint):
+    with db.session() as session:
+        fill(session)
+    with db.session() as session:
+        cursor = session.execute("SELECT x FROM t")
+        cursor.fetchone()
+        assert not checkpoint()
+    assert checkpoint()
+    assert cursor is not None
+
+
+def test_unfinished_cursor_of_a_failed_session_leaves_no_lock_behind(db, checkpoint):
+    with db.session() as session:
+        fill(session)
+    with pytest.raises(LookupError), db.session() as session:
+        cursor = session.execute("SELECT x FROM t")
+        cursor.fetchone()
+        session.execute("DELETE FROM t")
+        raise LookupError
+    assert checkpoint()
+    assert cursor is not None
+
+
+@pytest.mark.xfail(strict=True, reason="the discarded connection keeps its read lock")
+def test_open_blob_leaves_no_lock_behind(db, checkpoint):
+    with db.session() as session:
+        blob = session.blobopen("t", "x", 1)
+        blob.read(1)
+    assert checkpoint()
+    with pytest.raises(sqlite3.ProgrammingError):
+        blob.read()
+
+
+def test_iterator_over_a_dump_leaves_no_lock_behind(db, checkpoint):
+    with db.session() as session:
+        dump = session.iterdump()
+        next(dump)
+    assert checkpoint()
+    with pytest.raises(sqlite3.ProgrammingError):
+        list(dump)
+
+
+def test_open_transaction_of_a_dropped_session_leaves_no_lock_behind(db, checkpoint):
+    session = db.session()
+    session.__enter__().execute("INSERT INTO t VALUES (1)")
+    del session
+    gc.collect()
+    assert checkpoint()
+
+
+def test_unfinished_cursor_gives_no_rows_after_its_session(db):
+    with db.session() as session:
+        fill(session)
+        cursor = session.execute("SELECT x FROM t")
+        rows = iter(cursor)
+        next(rows)
+    for use in (cursor.fetchone, cursor.fetchall, lambda: next(rows), lambda: cursor.execute("")):
+        with pytest.raises(sqlite3.ProgrammingError, match="this session is not open"):
+            use()
+
+
+def test_cursor_of_an_old_session_does_not_disturb_the_connections_next_user(db):
+    with db.session() as session:
+        fill(session)
+    with db.session() as session:
+        old = session.execute("SELECT x FROM t ORDER BY rowid")
+        old.fetchone()
+    with db.session() as session:
+        new = session.execute("SELECT x FROM t ORDER BY rowid")
+        assert new.fetchone() == (bytes(10),)
+        del old
+        gc.collect()
+        assert new.fetchmany(3) == [(0,), (1,), (2,)]
+
+
+def test_cursors_of_old_sessions_can_be_dropped_while_other_threads_use_the_connections(db):
+    with db.session() as session:
+        fill(session)
+
+    def work(_):
+        kept = []
+        for _ in range(50):
+            with db.session() as session:
+                cursor = session.execute("SELECT x FROM t LIMIT 100")
+                cursor.fetchone()
+                kept.append(cursor)
+        return kept
+
+    with ThreadPoolExecutor(8) as executor:
+        cursors = list(executor.map(work, range(8)))
+    del cursors
+    gc.collect()
+    with db.session() as session:
+        assert session.execute("SELECT count(*) FROM t").fetchone() == (5001,)
+
+
+def test_session_left_within_its_own_callback_comes_back(db):
+    session = db.session()
+    session.__enter__()
+    session.create_function("leave", 0, lambda: session.__exit__(None, None, None))
+    with pytest.raises(sqlite3.Error):
+        session.execute("SELECT leave(), x FROM t").fetchall()
+    del session
+    gc.collect()
+    assert db.get_stats()["pool_in_use"] == 0
+
+
+# ---- keeping what is still good --------------------------------------------------------------
+
+
+def test_connection_of_a_clean_session_is_lent_again(db):
+    for _ in range(3):
         with db.session() as session:
-            return outcome(look, session)
+            session.execute("INSERT INTO t VALUES (1)")
+            session.execute("SELECT x FROM t").fetchone()
+            session.row_factory = sqlite3.Row
+    figures = db.get_stats()
+    assert (figures["opened_total"], figures["discarded_total"]) == (1, 0)
 
-    def keep_nothing(session):
-        leave(session)
-        if session.in_transaction:
-            session.rollback()
 
-    try:
-        expected = result()
-        step = leave if end == "exception" else keep_nothing
-        assert result(step) == expected
-    finally:
-        DatabaseManager.reset()
+def test_connection_of_a_failed_session_is_lent_again(db):
+    with pytest.raises(sqlite3.OperationalError), db.session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+        session.execute("SELECT * FROM nowhere")
+    with db.session() as session:
+        assert session.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    figures = db.get_stats()
+    assert (figures["opened_total"], figures["discarded_total"]) == (1, 0)
+
+
+def test_table_changed_behind_an_idle_connection_is_seen(db, tmp_path):
+    with db.session() as session:
+        session.execute("SELECT * FROM t").fetchall()
+    other = sqlite3.connect(tmp_path / "app.db")
+    other.execute("ALTER TABLE t ADD COLUMN y DEFAULT 5")
+    other.close()
+    with db.session() as session:
+        assert session.execute("SELECT * FROM t").fetchall() == [(bytes(10), 5)]

@@ -9,6 +9,7 @@ use super::interpreter;
 use super::names::{string, wrong_argument};
 use super::settings::{Autocommit, CInt, Optional};
 use super::state::state;
+use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::statement::PrepareError;
 use crate::core::raw::{LockGuard, Statement, Step};
 use crate::core::sqlite::text;
@@ -140,7 +141,7 @@ impl Cursor {
     #[inline]
     pub(super) fn exclusively<R>(&self, py: Python<'_>, body: impl FnOnce() -> R) -> R {
         self.locked.set(py, true);
-        let result = body();
+        let result = StopForeignUnwind::guard(body);
         self.locked.set(py, false);
         result
     }

@@ -3,12 +3,12 @@
 //! Every callback catches panics at the C edge and turns them into an SQL error.
 
 use super::database::LockGuard;
+use super::edge::contain;
 use super::statement::ColumnValue;
 use crate::core::error::SqliteFailure;
 use rusqlite::ffi;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
 
@@ -155,7 +155,7 @@ unsafe fn guarded<F>(raw: *mut ffi::sqlite3_context, body: impl FnOnce(&F, &Cont
     let context = Context { raw };
     // SAFETY: the user data is the `Box<F>` given at registration, alive until xDestroy.
     let function = unsafe { &*ffi::sqlite3_user_data(raw).cast::<F>() };
-    if catch_unwind(AssertUnwindSafe(|| body(function, &context))).is_err() {
+    if contain(|| body(function, &context)).is_none() {
         context.error(PANICKED);
     }
 }
@@ -214,7 +214,7 @@ pub(super) unsafe extern "C" fn on_destroy<F>(data: *mut c_void) {
     // SAFETY: SQLite calls this once, with the pointer that `Box::into_raw` gave at registration.
     let function = unsafe { Box::from_raw(data.cast::<F>()) };
     // A panic in a destructor must not unwind into C; what it leaves behind is leaked.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
+    contain(|| drop(function));
 }
 
 fn outcome(code: c_int) -> Result<(), SqliteFailure> {

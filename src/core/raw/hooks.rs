@@ -3,12 +3,12 @@
 //! The closures are shared (`Arc`) and cloned before each call, so that a hook may replace itself.
 
 use super::database::{Database, LockGuard};
+use super::edge::contain;
 use super::function::on_destroy;
 use rusqlite::ffi;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
 use std::sync::{Arc, OnceLock};
@@ -86,13 +86,13 @@ unsafe extern "C" fn on_authorize(
     let authorizer = unsafe { Arc::clone(&*data.cast::<Arc<Authorizer>>()) };
     // SAFETY: SQLite gives NULL or C strings that live during the call.
     let strings = unsafe { [optional(a), optional(b), optional(c), optional(d)] };
-    catch_unwind(AssertUnwindSafe(|| authorizer(action, strings))).unwrap_or(ffi::SQLITE_DENY)
+    contain(|| authorizer(action, strings)).unwrap_or(ffi::SQLITE_DENY)
 }
 
 unsafe extern "C" fn on_progress(data: *mut c_void) -> c_int {
     // SAFETY: `data` is the boxed Arc that `set_progress` registered.
     let progress = unsafe { Arc::clone(&*data.cast::<Arc<Progress>>()) };
-    let interrupt = catch_unwind(AssertUnwindSafe(|| progress())).unwrap_or(true);
+    let interrupt = contain(|| progress()).unwrap_or(true);
     c_int::from(interrupt)
 }
 
@@ -102,7 +102,7 @@ unsafe extern "C" fn on_tick(data: *mut c_void) -> c_int {
     database.ticks().set(database.ticks().get().wrapping_add(1));
     if let Some(handler) = TICK.get() {
         // A panic must not unwind into C; going on without a yield is always correct.
-        let _ = catch_unwind(AssertUnwindSafe(|| handler(database)));
+        contain(|| handler(database));
     }
     0
 }
@@ -122,7 +122,7 @@ unsafe extern "C" fn on_trace(
             sql: unsafe { CStr::from_ptr(text.cast()) },
         };
         // A trace has no way to fail; the bindings report exceptions themselves.
-        let _ = catch_unwind(AssertUnwindSafe(|| trace(&traced)));
+        contain(|| trace(&traced));
     }
     0
 }
@@ -142,7 +142,7 @@ unsafe extern "C" fn on_collate(
             bytes(right, right_length),
         )
     };
-    catch_unwind(AssertUnwindSafe(|| collation(left, right))).unwrap_or(Ordering::Equal) as c_int
+    contain(|| collation(left, right)).unwrap_or(Ordering::Equal) as c_int
 }
 
 /// # Safety

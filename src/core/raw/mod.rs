@@ -8,6 +8,7 @@ pub mod backup;
 pub mod batch;
 pub mod blob;
 pub mod database;
+pub mod edge;
 pub mod function;
 pub mod hooks;
 pub mod image;
