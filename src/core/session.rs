@@ -117,13 +117,25 @@ mod tests {
 
     #[test]
     fn urls_are_read_as_sqlalchemy_writes_them() {
-        assert_eq!(parse("sqlite:///app.db").unwrap(), Path::new("/srv/app/app.db"));
-        assert_eq!(parse("sqlite:////data/app.db").unwrap(), Path::new("/data/app.db"));
+        assert_eq!(
+            parse("sqlite:///app.db").unwrap(),
+            Path::new("/srv/app/app.db")
+        );
+        assert_eq!(
+            parse("sqlite:////data/app.db").unwrap(),
+            Path::new("/data/app.db")
+        );
     }
 
     #[test]
     fn what_is_not_supported_says_what_to_write() {
-        for url in ["app.db", "postgresql://h/db", "sqlite://app.db", "sqlite://", "sqlite:///a?x=1"] {
+        for url in [
+            "app.db",
+            "postgresql://h/db",
+            "sqlite://app.db",
+            "sqlite://",
+            "sqlite:///a?x=1",
+        ] {
             assert!(matches!(parse(url), Err(Error::Url(_))), "{url}");
         }
     }

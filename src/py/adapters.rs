@@ -44,7 +44,11 @@ fn search_adapters(py: Python<'_>, state: &State, size: usize) -> bool {
 }
 
 /// Register an adapter for a type.
-pub fn register(py: Python<'_>, class: &Bound<'_, PyAny>, adapter: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn register(
+    py: Python<'_>,
+    class: &Bound<'_, PyAny>,
+    adapter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let state = state(py);
     let key = PyTuple::new(py, [class, state.prepare_protocol.bind(py).as_any()])?;
     state.adapters.bind(py).set_item(key, adapter)?;

@@ -10,7 +10,11 @@ unsafe extern "C" {
 }
 
 fn outcome(py: Python<'_>, code: c_int) -> PyResult<()> {
-    if code < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+    if code < 0 {
+        Err(PyErr::fetch(py))
+    } else {
+        Ok(())
+    }
 }
 
 /// Raise an event with one object.
@@ -24,7 +28,11 @@ pub fn object(event: &CStr, argument: &Bound<'_, PyAny>) -> PyResult<()> {
 pub fn object_and_switch(event: &CStr, first: &Bound<'_, PyAny>, switch: bool) -> PyResult<()> {
     // SAFETY: the format names two objects, which are alive.
     let code = unsafe {
-        let flag = if switch { ffi::Py_True() } else { ffi::Py_False() };
+        let flag = if switch {
+            ffi::Py_True()
+        } else {
+            ffi::Py_False()
+        };
         PySys_Audit(event.as_ptr(), c"OO".as_ptr(), first.as_ptr(), flag)
     };
     outcome(first.py(), code)
@@ -33,6 +41,13 @@ pub fn object_and_switch(event: &CStr, first: &Bound<'_, PyAny>, switch: bool) -
 /// Raise an event with an object and a text.
 pub fn object_and_text(event: &CStr, first: &Bound<'_, PyAny>, text: &CStr) -> PyResult<()> {
     // SAFETY: the format names an object and a C string, both alive.
-    let code = unsafe { PySys_Audit(event.as_ptr(), c"Os".as_ptr(), first.as_ptr(), text.as_ptr()) };
+    let code = unsafe {
+        PySys_Audit(
+            event.as_ptr(),
+            c"Os".as_ptr(),
+            first.as_ptr(),
+            text.as_ptr(),
+        )
+    };
     outcome(first.py(), code)
 }

@@ -305,10 +305,7 @@ fn by_position(
 ) -> PyResult<()> {
     // SAFETY: any object may be asked.
     if unsafe { ffi::PySequence_Check(parameters.as_ptr()) } == 0 {
-        return Err(programming_error(
-            py,
-            "parameters are of unsupported type",
-        ));
+        return Err(programming_error(py, "parameters are of unsupported type"));
     }
     // SAFETY: just checked that the sequence protocol is there, which is all the casts stand for.
     let sequence = unsafe { parameters.cast_unchecked::<PySequence>() };
@@ -345,7 +342,12 @@ fn warn_about_names(py: Python<'_>, statement: &Statement) -> PyResult<()> {
              sqlite3.ProgrammingError will be raised."
         );
         let message = std::ffi::CString::new(message)?;
-        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), &message, 1)?;
+        PyErr::warn(
+            py,
+            &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(),
+            &message,
+            1,
+        )?;
     }
     Ok(())
 }

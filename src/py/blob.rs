@@ -111,11 +111,10 @@ fn is_index(key: &Bound<'_, PyAny>) -> bool {
 impl Blob {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
-    fn __new__(
-        _args: &Bound<'_, PyTuple>,
-        _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        Err(PyTypeError::new_err("cannot create 'sqlite3.Blob' instances"))
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Err(PyTypeError::new_err(
+            "cannot create 'sqlite3.Blob' instances",
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -140,7 +139,11 @@ impl Blob {
     fn read<'py>(&self, py: Python<'py>, length: CInt) -> PyResult<Bound<'py, PyBytes>> {
         let offset = self.offset.get(py);
         let rest = self.length(py)? - offset;
-        let length = if length.0 < 0 { rest } else { length.0.min(rest) };
+        let length = if length.0 < 0 {
+            rest
+        } else {
+            length.0.min(rest)
+        };
         if length == 0 {
             return Ok(PyBytes::new(py, &[]));
         }

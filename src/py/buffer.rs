@@ -10,9 +10,8 @@ impl View {
     pub fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let mut view = Box::new(ffi::Py_buffer::new());
         // SAFETY: a live object; the view is released by `Drop` when this succeeds.
-        let code = unsafe {
-            ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut(), ffi::PyBUF_SIMPLE)
-        };
+        let code =
+            unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut(), ffi::PyBUF_SIMPLE) };
         if code == 0 {
             Ok(Self(view))
         } else {

@@ -8,8 +8,8 @@ use super::cursor::Cursor;
 use super::error::{core_exception, last_exception, prepare_exception, programming_error};
 use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
-use super::manager::Session;
 use super::interpreter;
+use super::manager::Session;
 use super::names;
 use super::physical::Physical;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
@@ -285,11 +285,13 @@ impl Connection {
     ) -> PyResult<Box<Statement>> {
         let text = sql.to_str()?;
         // SAFETY: the cache runs no Python code; evicted statements hold only names.
-        let cached = unsafe { self.physical.peek_mut(py) }.as_mut().and_then(|physical| {
-            let place = physical.cache().find(text)?;
-            let statement = physical.cache().take(place);
-            Some((place, statement))
-        });
+        let cached = unsafe { self.physical.peek_mut(py) }
+            .as_mut()
+            .and_then(|physical| {
+                let place = physical.cache().find(text)?;
+                let statement = physical.cache().take(place);
+                Some((place, statement))
+            });
         if let Some((place, Some(statement))) = cached {
             self.remember(py, sql, place, index);
             return Ok(statement);
@@ -530,7 +532,12 @@ impl Connection {
         self.row_factory.traverse(&visit)?;
         self.text_factory.traverse(&visit)?;
         // SAFETY: the collector holds the interpreter lock and runs no Python code while it visits.
-        let (py, hooks) = unsafe { (Python::assume_attached(), [&self.authorizer, &self.progress, &self.trace]) };
+        let (py, hooks) = unsafe {
+            (
+                Python::assume_attached(),
+                [&self.authorizer, &self.progress, &self.trace],
+            )
+        };
         for hook in hooks {
             // SAFETY: as above.
             if let Some(hook) = unsafe { hook.peek(py) } {
@@ -563,10 +570,7 @@ impl Connection {
 
     /// Return a cursor for the connection.
     #[pyo3(signature = (factory=Optional(None)), text_signature = "($self, /, factory=<unrepresentable>)")]
-    fn cursor<'py>(
-        slf: &Bound<'py, Self>,
-        factory: Optional<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn cursor<'py>(slf: &Bound<'py, Self>, factory: Optional<'py>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
         this.check(py)?;

@@ -27,7 +27,12 @@ struct Plan<'a, 'py> {
 }
 
 impl Connection {
-    fn back_up_into(&self, py: Python<'_>, target: &Connection, plan: &Plan<'_, '_>) -> PyResult<()> {
+    fn back_up_into(
+        &self,
+        py: Python<'_>,
+        target: &Connection,
+        plan: &Plan<'_, '_>,
+    ) -> PyResult<()> {
         let (source, destination) = (self.database(py)?, target.database(py)?);
         for database in [&source, &destination] {
             // The copy locks and unlocks them without the interpreter.
@@ -74,7 +79,10 @@ fn back_up_to_stdlib(
     let Some(stdlib) = &state(py).stdlib else {
         unreachable!("the target is a connection of the stdlib's module, so there is one");
     };
-    let folder = py.import("tempfile")?.getattr("TemporaryDirectory")?.call0()?;
+    let folder = py
+        .import("tempfile")?
+        .getattr("TemporaryDirectory")?
+        .call0()?;
     let path = py
         .import("os.path")?
         .call_method1("join", (folder.getattr("name")?, "image.db"))?;
@@ -268,7 +276,9 @@ impl Connection {
         self.check(py)?;
         known_option(op)?;
         let guard = self.lock(py)?;
-        guard.config(op, -1).map_err(|error| core_exception(py, error))
+        guard
+            .config(op, -1)
+            .map_err(|error| core_exception(py, error))
     }
 
     /// Set a boolean connection configuration option.
@@ -298,7 +308,10 @@ impl Connection {
 
 #[cfg(Py_3_12)]
 fn known_option(op: c_int) -> PyResult<()> {
-    if super::constants::CONFIG_OPTIONS.iter().any(|(_, known)| *known == op) {
+    if super::constants::CONFIG_OPTIONS
+        .iter()
+        .any(|(_, known)| *known == op)
+    {
         return Ok(());
     }
     Err(PyValueError::new_err(format!("unknown config 'op': {op}")))

@@ -101,7 +101,13 @@ fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Make an exception SQLite's error; its text is for the SQL side, the exception is only reported.
 #[cold]
-fn fail(py: Python<'_>, context: &Context, error: PyErr, message: &str, callable: &Bound<'_, PyAny>) {
+fn fail(
+    py: Python<'_>,
+    context: &Context,
+    error: PyErr,
+    message: &str,
+    callable: &Bound<'_, PyAny>,
+) {
     if error.is_instance_of::<PyMemoryError>(py) {
         context.error_no_memory();
     } else if error.is_instance_of::<PyOverflowError>(py) {
@@ -179,7 +185,12 @@ impl Aggregate {
     }
 
     /// Run `finalize` or `value` and hand its result to SQLite.
-    fn conclude(context: &Context, class: &Bound<'_, PyAny>, instance: &Bound<'_, PyAny>, method: &Bound<'_, PyString>) {
+    fn conclude(
+        context: &Context,
+        class: &Bound<'_, PyAny>,
+        instance: &Bound<'_, PyAny>,
+        method: &Bound<'_, PyString>,
+    ) {
         let outcome = instance
             .call_method0(method)
             .and_then(|value| set_result(context, &value));
@@ -207,7 +218,9 @@ impl AggregateFunction for Aggregate {
 
     fn value(&self, context: &Context) {
         self.0.enter(|py, class| {
-            let instance = context.aggregate_slot(false).map_or(std::ptr::null_mut(), |s| s.get());
+            let instance = context
+                .aggregate_slot(false)
+                .map_or(std::ptr::null_mut(), |s| s.get());
             if instance.is_null() {
                 return;
             }
@@ -514,8 +527,7 @@ mod since_3_13 {
         ) -> PyResult<()> {
             let names = ["name", "n_arg", "aggregate_class"];
             deprecated_keywords(py, "create_aggregate", &names, kwargs)?;
-            let [name, n_arg, class] =
-                required("create_aggregate", names, args, kwargs)?;
+            let [name, n_arg, class] = required("create_aggregate", names, args, kwargs)?;
             self.add_aggregate(py, &name, n_arg.extract()?, &class)
         }
 

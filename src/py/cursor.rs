@@ -131,7 +131,10 @@ impl Cursor {
             return Err(programming_error(py, "Cannot operate on a closed cursor."));
         }
         self.check_locked(py)?;
-        let connection = self.connection.clone_ref(py).ok_or_else(|| not_initialized(py))?;
+        let connection = self
+            .connection
+            .clone_ref(py)
+            .ok_or_else(|| not_initialized(py))?;
         let connection = connection.into_bound(py);
         connection.get().check(py)?;
         Ok(connection)
@@ -219,7 +222,8 @@ impl Cursor {
             let message = "executemany() can only execute DML statements.";
             return Err(programming_error(py, message));
         }
-        self.rowcount.set(py, if statement.is_dml() { 0 } else { -1 });
+        self.rowcount
+            .set(py, if statement.is_dml() { 0 } else { -1 });
         if connection.begins_implicitly(py, &guard, &statement)
             && let Err(error) = connection.begin(py, &guard)
         {
@@ -547,7 +551,10 @@ impl Cursor {
         if let Some(old) = this.connection.clone_ref(py) {
             this.release(py, old.bind(py).get());
         }
-        drop(this.connection.replace(py, Some(connection.clone().unbind())));
+        drop(
+            this.connection
+                .replace(py, Some(connection.clone().unbind())),
+        );
         drop(this.description.take(py));
         drop(this.row_factory.take(py));
         drop(this.converters.take(py));

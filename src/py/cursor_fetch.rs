@@ -87,7 +87,10 @@ impl<'a, 'py> Reader<'a, 'py> {
         let (statement, converters) = unsafe {
             let statement: *const Statement = &raw const **this.statement.peek(py).as_ref()?;
             let converters = this.converters.peek(py).as_deref();
-            (&*statement, converters.map(|all| &*(all as *const Converters)))
+            (
+                &*statement,
+                converters.map(|all| &*(all as *const Converters)),
+            )
         };
         Some(Self {
             cursor,

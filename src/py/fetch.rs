@@ -201,7 +201,13 @@ fn not_utf8(
     message.truncate(198);
     let message: String = message
         .into_iter()
-        .map(|byte| if byte.is_ascii() { byte as char } else { '\u{fffd}' })
+        .map(|byte| {
+            if byte.is_ascii() {
+                byte as char
+            } else {
+                '\u{fffd}'
+            }
+        })
         .collect();
     operational_error(py, message)
 }
@@ -283,7 +289,9 @@ fn converter_for(py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
     let key = PyString::from_bytes(py, key)?.call_method0("upper")?;
     let converters = super::state::state(py).converters.bind(py);
     let converter = converters.get_item(key)?;
-    Ok(converter.filter(|object| !object.is_none()).map(Bound::unbind))
+    Ok(converter
+        .filter(|object| !object.is_none())
+        .map(Bound::unbind))
 }
 
 /// The name of a column as `description` shows it.

@@ -63,7 +63,11 @@ fn warn(object: &Bound<'_, PyAny>) -> PyResult<()> {
         let format = c"%s".as_ptr();
         PyErr_ResourceWarning(object.as_ptr(), 1, format, message.as_ptr())
     };
-    if code < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+    if code < 0 {
+        Err(PyErr::fetch(py))
+    } else {
+        Ok(())
+    }
 }
 
 unsafe extern "C" {

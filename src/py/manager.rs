@@ -148,7 +148,9 @@ impl Session {
         let lease = py
             .detach(|| manager.lease())
             .map_err(|error| core_exception(py, error))?;
-        slf.as_super().get().lend(py, Physical::Leased(Box::new(lease)));
+        slf.as_super()
+            .get()
+            .lend(py, Physical::Leased(Box::new(lease)));
         Ok(slf.clone())
     }
 

@@ -13,9 +13,9 @@ mod cursor;
 mod cursor_fetch;
 mod error;
 mod fetch;
-mod freelist;
 #[cfg(Py_3_13)]
 mod finalize;
+mod freelist;
 mod guarded;
 mod hook;
 mod interpreter;

@@ -25,7 +25,9 @@ pub fn string<'a, 'py>(
     object: &'a Bound<'py, PyAny>,
     what: &str,
 ) -> PyResult<&'a Bound<'py, PyString>> {
-    object.cast::<PyString>().map_err(|_| wrong_type(object, what))
+    object
+        .cast::<PyString>()
+        .map_err(|_| wrong_type(object, what))
 }
 
 #[cold]

@@ -96,7 +96,11 @@ impl Row {
         }
         let (cursor, data) = (args.get_item(0)?, args.get_item(1)?);
         let Ok(cursor) = cursor.cast::<Cursor>() else {
-            return Err(wrong_argument(&cursor, "Row() argument 1", "sqlite3.Cursor"));
+            return Err(wrong_argument(
+                &cursor,
+                "Row() argument 1",
+                "sqlite3.Cursor",
+            ));
         };
         let Ok(data) = data.cast::<PyTuple>() else {
             return Err(wrong_argument(&data, "Row() argument 2", "tuple"));

@@ -67,18 +67,25 @@ impl IsolationLevel {
             return Ok(Self::None);
         }
         let Ok(text) = value.cast::<PyString>() else {
-            return Err(PyTypeError::new_err(
-                "isolation_level must be str or None",
-            ));
+            return Err(PyTypeError::new_err("isolation_level must be str or None"));
         };
         let text = text.to_str()?;
         if text.contains('\0') {
             return Err(PyValueError::new_err("embedded null character"));
         }
-        let levels = [Self::Default, Self::Deferred, Self::Immediate, Self::Exclusive];
+        let levels = [
+            Self::Default,
+            Self::Deferred,
+            Self::Immediate,
+            Self::Exclusive,
+        ];
         levels
             .into_iter()
-            .find(|level| level.name().is_some_and(|name| name.eq_ignore_ascii_case(text)))
+            .find(|level| {
+                level
+                    .name()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(text))
+            })
             .ok_or_else(|| {
                 PyValueError::new_err(
                     "isolation_level string must be '', 'DEFERRED', 'IMMEDIATE', or 'EXCLUSIVE'",
@@ -126,7 +133,11 @@ impl Autocommit {
     pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
         use pyo3::types::{PyBool, PyInt};
         if value.is_exact_instance_of::<PyBool>() {
-            return Ok(if value.is_truthy()? { Self::On } else { Self::Off });
+            return Ok(if value.is_truthy()? {
+                Self::On
+            } else {
+                Self::Off
+            });
         }
         if value.is_instance_of::<PyInt>()
             && value.extract::<c_int>().ok() == Some(LEGACY_TRANSACTION_CONTROL)
@@ -265,6 +276,9 @@ impl<'py> Settings<'py> {
     pub fn may_share_cache(&self) -> bool {
         let path = self.database.as_bytes();
         super::shared_cache_enabled()
-            || (self.uri && path.windows(6).any(|part| part.eq_ignore_ascii_case(b"cache=")))
+            || (self.uri
+                && path
+                    .windows(6)
+                    .any(|part| part.eq_ignore_ascii_case(b"cache=")))
     }
 }

@@ -184,7 +184,10 @@ mod tests {
         let Err(error) = pool.lease() else {
             panic!("there is one connection, and it is lent")
         };
-        assert!(error.to_string().contains("(1 in use, 0 waiting)"), "{error}");
+        assert!(
+            error.to_string().contains("(1 in use, 0 waiting)"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -29,11 +29,7 @@ pub struct Progress {
 
 impl Backup {
     /// Begin to copy schema `name` of `source` over the main database of `destination`.
-    pub fn begin(
-        source: &Arc<Database>,
-        destination: &Arc<Database>,
-        name: &CStr,
-    ) -> Result<Self> {
+    pub fn begin(source: &Arc<Database>, destination: &Arc<Database>, name: &CStr) -> Result<Self> {
         let (from, to) = lock_both(source, destination);
         // SAFETY: both handles are open and locked by us.
         let raw = unsafe {

@@ -88,12 +88,8 @@ impl RowBatch {
             Stored::Integer(value) => ColumnValue::Integer(value),
             Stored::Real(value) => ColumnValue::Real(value),
             Stored::NoMemory => ColumnValue::NoMemory,
-            Stored::Text { start, length } => {
-                ColumnValue::Text(&self.bytes[start..start + length])
-            }
-            Stored::Blob { start, length } => {
-                ColumnValue::Blob(&self.bytes[start..start + length])
-            }
+            Stored::Text { start, length } => ColumnValue::Text(&self.bytes[start..start + length]),
+            Stored::Blob { start, length } => ColumnValue::Blob(&self.bytes[start..start + length]),
         }
     }
 }

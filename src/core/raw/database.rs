@@ -151,8 +151,7 @@ impl Database {
             return guard;
         }
         self.mutex.lock();
-        self.lock_owner
-            .store(this_thread(), Ordering::Relaxed);
+        self.lock_owner.store(this_thread(), Ordering::Relaxed);
         self.set_depth(1);
         LockGuard {
             database: self,
@@ -656,9 +655,8 @@ mod tests {
     #[test]
     fn a_reserved_lock_is_refused_to_others_until_it_is_unreserved() {
         let db = open::memory().unwrap();
-        let refused = || {
-            std::thread::scope(|scope| scope.spawn(|| db.try_lock().is_none()).join().unwrap())
-        };
+        let refused =
+            || std::thread::scope(|scope| scope.spawn(|| db.try_lock().is_none()).join().unwrap());
         // SAFETY: this test's threads take turns.
         unsafe {
             db.reserve();

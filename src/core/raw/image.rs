@@ -79,7 +79,7 @@ impl LockGuard<'_> {
                 copy,
                 image.len() as i64,
                 image.len() as i64,
-                (ffi::SQLITE_DESERIALIZE_FREEONCLOSE | ffi::SQLITE_DESERIALIZE_RESIZEABLE) as u32,
+                ffi::SQLITE_DESERIALIZE_FREEONCLOSE | ffi::SQLITE_DESERIALIZE_RESIZEABLE,
             )
         };
         self.check(code)

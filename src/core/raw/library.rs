@@ -51,7 +51,10 @@ const RELIED_ON: [(&str, &str); 8] = [
     ("ENABLE_RTREE", "R-Tree tables"),
     ("ENABLE_DBSTAT_VTAB", "the dbstat table"),
     ("ENABLE_COLUMN_METADATA", "column metadata"),
-    ("MAX_VARIABLE_NUMBER=250000", "250,000 variables in a statement"),
+    (
+        "MAX_VARIABLE_NUMBER=250000",
+        "250,000 variables in a statement",
+    ),
 ];
 
 /// The relied-on options that this build lacks, as `(option, what it gives)`.

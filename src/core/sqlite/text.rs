@@ -99,7 +99,10 @@ mod tests {
 
     #[test]
     fn the_first_word_is_found_behind_comments() {
-        assert_eq!(leading_keyword("/* a */ -- b\n INSERT into t"), Keyword::Dml);
+        assert_eq!(
+            leading_keyword("/* a */ -- b\n INSERT into t"),
+            Keyword::Dml
+        );
         assert_eq!(leading_keyword("  select 1"), Keyword::Query);
         assert_eq!(leading_keyword("create table t(x)"), Keyword::Other);
         assert_eq!(leading_keyword(""), Keyword::Other);
@@ -109,7 +112,10 @@ mod tests {
     fn a_limit_on_a_change_is_told_from_a_table_of_that_name() {
         let limits = |sql: &str, at: &str| limits_a_change(sql, sql.find(at).unwrap());
         assert!(limits("DELETE FROM t LIMIT 1", "LIMIT"));
-        assert!(limits("update t set a = 1 where b order by c limit 2", "order"));
+        assert!(limits(
+            "update t set a = 1 where b order by c limit 2",
+            "order"
+        ));
         assert!(!limits("delete from order", "order"));
         assert!(!limits("select * from t limit limit", "limit"));
         assert!(!limits("update limit set a = 1", "limit"));
