@@ -176,7 +176,6 @@ STATES = {
         lambda s: setattr(s, "isolation_level", None),
         lambda s: (s.isolation_level, s.execute("INSERT INTO t VALUES (2)"), s.in_transaction)[::2],
     ),
-    "interrupt": (lambda s: s.interrupt(), one(NUMBERS + "SELECT max(i) FROM n")),
     "total_changes": (run("INSERT INTO t VALUES (2)", "ROLLBACK"), lambda s: s.total_changes),
     "changes()": (run("INSERT INTO t VALUES (2), (3)", "ROLLBACK"), one("SELECT changes()")),
     "last_insert_rowid()": (

@@ -273,6 +273,31 @@ def test_eleventh_session_waits_for_the_first_that_comes_back(url):
     assert figures["requests_waiting"] == figures["timeouts_total"] == 0
 
 
+@pytest.mark.xfail(strict=True, reason="r2d2 wakes nobody when it drops a connection")
+def test_session_that_waits_gets_the_place_of_a_connection_that_was_discarded(url):
+    db = DatabaseManager(url)
+    held = [db.session() for _ in range(10)]
+    for session in held:
+        session.__enter__()
+
+    def work():
+        with db.session() as session:
+            return session.execute("SELECT 1").fetchone()
+
+    with ThreadPoolExecutor(1) as executor:
+        eleventh = executor.submit(work)
+        while db.get_stats()["requests_waiting"] == 0:
+            os.sched_yield()
+        unfit = held.pop()
+        unfit.set_progress_handler(lambda: 0, 1000)
+        unfit.__exit__(None, None, None)
+        try:
+            assert eleventh.result(timeout=2) == (1,)
+        finally:
+            for session in held:
+                session.__exit__(None, None, None)
+
+
 def test_more_threads_than_connections_all_get_their_turn(url):
     db = DatabaseManager(url)
     together = threading.Barrier(30)

@@ -420,13 +420,10 @@ impl Connection {
         self.row_factory.clone_ref(py)
     }
 
-    /// The text factory; `str` before anything was set.
+    /// The text factory; None if it was never set, which means `str`.
     #[inline]
-    pub fn text_factory_ref<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        match self.text_factory.clone_ref(py) {
-            Some(factory) => factory.into_bound(py),
-            None => py.get_type::<PyString>().into_any(),
-        }
+    pub fn text_factory_ref(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.text_factory.clone_ref(py)
     }
 
     /// Make a cursor, quickly if nothing was overridden.
@@ -864,7 +861,10 @@ impl Connection {
 
     #[getter]
     fn text_factory<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.text_factory_ref(py)
+        match self.text_factory.clone_ref(py) {
+            Some(factory) => factory.into_bound(py),
+            None => py.get_type::<PyString>().into_any(),
+        }
     }
 
     #[deleter]

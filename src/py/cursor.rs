@@ -573,6 +573,11 @@ impl Cursor {
         self.connection.traverse(&visit)?;
         self.description.traverse(&visit)?;
         self.row_factory.traverse(&visit)?;
+        // SAFETY: the collector holds the interpreter lock and runs no Python code while it visits.
+        let converters = unsafe { self.converters.peek(Python::assume_attached()) };
+        for converter in converters.iter().flat_map(|all| all.iter()) {
+            visit.call(converter)?;
+        }
         self.bound.traverse(&visit)
     }
 

@@ -97,7 +97,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             connection,
             statement,
             converters: converters.filter(|_| connection.detect_types(py) != 0),
-            text_factory: TextFactory::of(connection.text_factory_ref(py)),
+            text_factory: TextFactory::of(py, connection.text_factory_ref(py)),
         })
     }
 

@@ -18,10 +18,13 @@ pub enum TextFactory<'py> {
 }
 
 impl<'py> TextFactory<'py> {
-    /// Classify a connection's `text_factory`.
+    /// Classify a connection's `text_factory`; None if it was never set.
     #[inline]
-    pub fn of(factory: Bound<'py, PyAny>) -> Self {
-        let py = factory.py();
+    pub fn of(py: Python<'py>, factory: Option<Py<PyAny>>) -> Self {
+        let Some(factory) = factory else {
+            return TextFactory::Str;
+        };
+        let factory = factory.into_bound(py);
         if factory.is(py.get_type::<PyString>()) {
             TextFactory::Str
         } else if factory.is(py.get_type::<PyBytes>()) {

@@ -179,7 +179,6 @@ impl<'py> Settings<'py> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
-        #[cfg(Py_3_12)]
         const NAMES: [&str; 9] = [
             "database",
             "timeout",
@@ -189,25 +188,19 @@ impl<'py> Settings<'py> {
             "factory",
             "cached_statements",
             "uri",
+            // By keyword only, since Python 3.12.
             "autocommit",
         ];
-        #[cfg(not(Py_3_12))]
-        const NAMES: [&str; 8] = [
-            "database",
-            "timeout",
-            "detect_types",
-            "isolation_level",
-            "check_same_thread",
-            "factory",
-            "cached_statements",
-            "uri",
-        ];
-        const POSITIONAL: usize = 8;
         let parameters = Parameters {
             function: "Connection",
             names: NAMES,
             required: 1,
-            keyword_only: NAMES.len() - POSITIONAL,
+            positional: NAMES.len() - 1,
+            known: if cfg!(Py_3_12) {
+                NAMES.len()
+            } else {
+                NAMES.len() - 1
+            },
         };
         let found = parameters.parse(args, kwargs)?;
         let given = |index: usize| found[index].as_ref();

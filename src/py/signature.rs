@@ -5,13 +5,14 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// Parameters that may be passed by position or by keyword, the first `required` of them mandatory and
-/// the last `keyword_only` by keyword only.
+/// Parameters that may be passed by keyword: the first `required` of them are mandatory, the first
+/// `positional` may also be passed by position, and this Python knows the first `known` of them.
 pub struct Parameters<const N: usize> {
     pub function: &'static str,
     pub names: [&'static str; N],
     pub required: usize,
-    pub keyword_only: usize,
+    pub positional: usize,
+    pub known: usize,
 }
 
 impl<const N: usize> Parameters<N> {
@@ -22,7 +23,8 @@ impl<const N: usize> Parameters<N> {
             function,
             names,
             required: N,
-            keyword_only: 0,
+            positional: N,
+            known: N,
         }
     }
 
@@ -33,9 +35,8 @@ impl<const N: usize> Parameters<N> {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
         let function = self.function;
-        let positional = N - self.keyword_only;
-        if args.len() > positional {
-            return Err(self.too_many(args.len(), positional, kwargs));
+        if args.len() > self.positional {
+            return Err(self.too_many(args.len(), kwargs));
         }
         let mut found: [Option<Bound<'py, PyAny>>; N] = std::array::from_fn(|_| None);
         for (slot, object) in found.iter_mut().zip(args.iter()) {
@@ -43,7 +44,8 @@ impl<const N: usize> Parameters<N> {
         }
         for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
             let key: String = key.extract()?;
-            let Some(index) = self.names.iter().position(|name| *name == key) else {
+            let known = &self.names[..self.known];
+            let Some(index) = known.iter().position(|name| *name == key) else {
                 return Err(self.unknown(&key));
             };
             if found[index].replace(value).is_some() {
@@ -64,7 +66,8 @@ impl<const N: usize> Parameters<N> {
     }
 
     #[cold]
-    fn too_many(&self, given: usize, most: usize, kwargs: Option<&Bound<'_, PyDict>>) -> PyErr {
+    fn too_many(&self, given: usize, kwargs: Option<&Bound<'_, PyDict>>) -> PyErr {
+        let most = self.positional;
         let given = given + kwargs.map_or(0, |kwargs| kwargs.len());
         let positional = if cfg!(Py_3_12) { "positional " } else { "" };
         PyTypeError::new_err(format!(

@@ -1,0 +1,152 @@
+"""When statements give the interpreter up, and what other threads may do meanwhile."""
+
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dbmanager import sqlite3
+
+# Runs for as long as the function `go_on` says, some rows at a time.
+ENDLESS = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i % 100000 OR go_on())
+    SELECT max(i) FROM n
+"""
+
+
+def test_long_query_lets_other_threads_run() -> None:
+    ran = threading.Event()
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        # The query ends when the other thread has run, which needs the interpreter.
+        connection.create_function("go_on", 0, lambda: not ran.is_set())
+        other = threading.Thread(target=ran.set)
+        other.start()
+        connection.execute(ENDLESS).fetchall()
+        other.join()
+
+
+def test_query_without_callbacks_gives_the_interpreter_up_midway() -> None:
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+
+        def interrupt() -> None:
+            connection.interrupt()
+
+        # Without the interpreter given up the timer's thread could never run.
+        timer = threading.Timer(0.05, interrupt)
+        timer.start()
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+            ).fetchall()
+        timer.join()
+
+
+@pytest.mark.parametrize("how", ["argument", "pragma"])
+def test_waiting_for_a_lock_gives_the_interpreter_up(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.db"
+    released = threading.Event()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder:
+        holder.execute("CREATE TABLE t (a)")
+        holder.execute("BEGIN IMMEDIATE")
+
+        def release() -> None:
+            holder.execute("COMMIT")
+            released.set()
+
+        timeout = 60.0 if how == "argument" else 0.0
+        with closing(sqlite3.connect(path, timeout=timeout)) as waiter:
+            if how == "pragma":
+                waiter.execute("PRAGMA busy_timeout = 60000")
+            timer = threading.Timer(0.05, release)
+            timer.start()
+            waiter.execute("INSERT INTO t VALUES (1)")
+            assert released.is_set()
+            waiter.commit()
+            timer.join()
+
+
+def test_another_thread_may_read_the_state_of_a_thread_bound_connection() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        seen: list[object] = []
+
+        def look() -> None:
+            seen.append((connection.in_transaction, connection.total_changes))
+
+        for _ in range(3):
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+            # The owner goes on as before.
+            connection.execute("INSERT INTO t VALUES (1)")
+        assert seen == [(True, 1), (True, 2), (True, 3)]
+
+
+def test_another_thread_waits_for_a_running_statement_before_it_reads_the_state() -> None:
+    inside, seen = threading.Event(), []
+    with closing(sqlite3.connect(":memory:")) as connection:
+
+        def look() -> None:
+            inside.wait()
+            seen.append(connection.total_changes)
+
+        other = threading.Thread(target=look)
+        other.start()
+        rounds = iter(range(20))
+
+        def go_on() -> bool:
+            inside.set()
+            return next(rounds, None) is not None
+
+        connection.create_function("go_on", 0, go_on)
+        connection.execute(ENDLESS).fetchall()
+        other.join()
+    assert seen == [0]
+
+
+def test_cursor_dropped_by_another_thread_is_finished_by_the_owner() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+        connection.commit()
+        box = [connection.execute("SELECT a FROM t")]
+        thread = threading.Thread(target=box.clear)
+        thread.start()
+        thread.join()
+        # An unfinished SELECT would keep the table from being dropped.
+        connection.execute("SELECT 1").fetchall()
+        connection.execute("DROP TABLE t")
+
+
+CALLED_BACK_AT_EXIT = """
+import threading
+from dbmanager import sqlite3
+
+connection = sqlite3.connect(":memory:", check_same_thread=False)
+started = threading.Event()
+
+def step():
+    started.set()
+    return 1
+
+connection.create_function("step", 0, step)
+query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + step() FROM n) SELECT max(i) FROM n"
+threading.Thread(target=lambda: connection.execute(query).fetchall(), daemon=True).start()
+started.wait()
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_daemon_thread_in_a_callback_does_not_abort_the_exit(attempt: int) -> None:
+    del attempt
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::ResourceWarning", "-c", CALLED_BACK_AT_EXIT],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
