@@ -23,8 +23,8 @@ from benches.dataset import build_lookup
 SELECT = "SELECT owner, balance FROM account WHERE id = ?"
 ROWS = 10_000
 
-# Looks all keys up, one after the other, and gives the last row. The loop is within, so that a call of a
-# Python function is not part of what is measured.
+# Looks all keys up, one after the other, and gives the last row. The loop is within, so that a
+# call of a Python function is not part of what is measured.
 _Lookup = Callable[[Sequence[int]], Any]
 _Run = Callable[..., object]
 

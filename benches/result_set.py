@@ -204,7 +204,9 @@ def _row_tasks() -> dict[Contestant, TaskFactory]:
 
     return {
         Contestant.STDLIB: lambda path: direct(open_stdlib(path), sqlite3.Row),
-        Contestant.DBMANAGER: lambda path: direct(open_dbmanager(path), importlib.import_module("dbmanager.sqlite3").Row),
+        Contestant.DBMANAGER: lambda path: direct(
+            open_dbmanager(path), importlib.import_module("dbmanager.sqlite3").Row
+        ),
         Contestant.SQLALCHEMY: sqlalchemy,
         Contestant.SQLALCHEMY_CORE: core,
         Contestant.PEEWEE: peewee,

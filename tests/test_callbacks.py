@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
 NUMBERS = "json_each('[1,2,3]')"
@@ -83,9 +84,31 @@ class Unconvertible:
 
 
 RESULTS: list[object] = [
-    None, 1, 2**63 - 1, 2**63, -(2**63) - 1, 1.5, float("nan"), float("inf"), "text", "é😀",
-    "a\x00b", "\ud800", b"blob", b"", "", bytearray(b"array"), memoryview(b"view"),
-    memoryview(b"strided")[::2], True, [], (), {}, Unconvertible(), object, 1j,
+    None,
+    1,
+    2**63 - 1,
+    2**63,
+    -(2**63) - 1,
+    1.5,
+    float("nan"),
+    float("inf"),
+    "text",
+    "é😀",
+    "a\x00b",
+    "\ud800",
+    b"blob",
+    b"",
+    "",
+    bytearray(b"array"),
+    memoryview(b"view"),
+    memoryview(b"strided")[::2],
+    True,
+    [],
+    (),
+    {},
+    Unconvertible(),
+    object,
+    1j,
 ]
 
 
@@ -106,8 +129,16 @@ def test_function_arguments_of_every_type(run: Run, shown: bool) -> None:
     seen: list[object] = []
     connection.create_function("take", -1, lambda *arguments: seen.append(arguments))
     for expression in (
-        "", "NULL", "1, 2.5, 'é', x'00ff'", "9223372036854775807", "'a' || char(0) || 'b'", "''",
-        "x''", "1e999", "CAST(x'ff' AS TEXT)", "zeroblob(3)",
+        "",
+        "NULL",
+        "1, 2.5, 'é', x'00ff'",
+        "9223372036854775807",
+        "'a' || char(0) || 'b'",
+        "''",
+        "x''",
+        "1e999",
+        "CAST(x'ff' AS TEXT)",
+        "zeroblob(3)",
     ):
         run(lambda expression=expression: connection.execute(f"SELECT take({expression})"))
     run.see(seen=seen)
@@ -261,9 +292,7 @@ WINDOW = "SELECT a, w(a) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT R
 @pytest.mark.parametrize("method", ["none", "__init__", "step", "inverse", "value", "finalize"])
 @errors
 @same_on_both
-def test_window_function_that_raises(
-    run: Run, shown: bool, method: str, error: Exception
-) -> None:
+def test_window_function_that_raises(run: Run, shown: bool, method: str, error: Exception) -> None:
     connection = prepared(run, shown)
     run(connection.create_window_function, "w", 1, aggregate(error, method))
     run(lambda: connection.execute(WINDOW).fetchall())
@@ -357,8 +386,16 @@ def test_authorizer_answers(run: Run, shown: bool) -> None:
     connection = prepared(run, shown)
     module = run.sqlite
     for answer in (
-        module.SQLITE_OK, module.SQLITE_DENY, module.SQLITE_IGNORE, 99, 2**31, 2**70, None, "x",
-        1.5, True,
+        module.SQLITE_OK,
+        module.SQLITE_DENY,
+        module.SQLITE_IGNORE,
+        99,
+        2**31,
+        2**70,
+        None,
+        "x",
+        1.5,
+        True,
     ):
         connection.set_authorizer(lambda *arguments, answer=answer: answer)
         run(lambda: connection.execute("SELECT a FROM t").fetchall())
@@ -382,9 +419,20 @@ def test_authorizer_is_told_what_is_done(run: Run) -> None:
         return 0
 
     connection.set_authorizer(authorizer)
-    for sql in ("SELECT a FROM t", "INSERT INTO t VALUES (1)", "UPDATE t SET a = 1",
-                "DELETE FROM t", "SELECT a FROM v", "BEGIN", "ROLLBACK", "SAVEPOINT s",
-                "RELEASE s", "PRAGMA user_version", "SELECT abs(1)", "ATTACH ':memory:' AS o"):
+    for sql in (
+        "SELECT a FROM t",
+        "INSERT INTO t VALUES (1)",
+        "UPDATE t SET a = 1",
+        "DELETE FROM t",
+        "SELECT a FROM v",
+        "BEGIN",
+        "ROLLBACK",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "PRAGMA user_version",
+        "SELECT abs(1)",
+        "ATTACH ':memory:' AS o",
+    ):
         seen.clear()
         run(connection.execute, sql)
         run.see(seen=list(seen))
@@ -484,11 +532,11 @@ def test_converter_that_raises(run: Run, shown: bool, error: Exception) -> None:
     connection = prepared(run, shown, detect_types=run.sqlite.PARSE_COLNAMES)
     run.sqlite.register_converter("failing", raising(error))
     cursor = connection.cursor()
-    run(cursor.execute, "SELECT 1 AS \"a [failing]\" UNION ALL SELECT 2")
+    run(cursor.execute, 'SELECT 1 AS "a [failing]" UNION ALL SELECT 2')
     run(cursor.fetchall)
     run(cursor.fetchone)
     run(lambda: list(connection.execute("SELECT 1, 'x' AS \"a [failing]\"")))
-    run(lambda: connection.execute("SELECT NULL AS \"a [failing]\"").fetchall())
+    run(lambda: connection.execute('SELECT NULL AS "a [failing]"').fetchall())
     still_usable(run, connection)
 
 
@@ -570,9 +618,7 @@ def test_backup_progress_that_raises(run: Run, shown: bool, error: Exception) ->
 @tracebacks
 @errors
 @same_on_both
-def test_parameters_that_raise_while_they_are_read(
-    run: Run, shown: bool, error: Exception
-) -> None:
+def test_parameters_that_raise_while_they_are_read(run: Run, shown: bool, error: Exception) -> None:
     class Items:
         def __len__(self) -> int:
             return 1

@@ -39,7 +39,8 @@ def test_query_without_callbacks_gives_the_interpreter_up_midway() -> None:
         timer.start()
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             connection.execute(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                "SELECT max(i) FROM n"
             ).fetchall()
         timer.join()
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dbmanager.sqlite3 as sqlite
 import pytest
+
+import dbmanager.sqlite3 as sqlite
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 
@@ -313,9 +314,7 @@ EXITS = {
 
 @pytest.mark.parametrize("what", EXITS)
 @pytest.mark.parametrize("mode", ["plain", "dev"])
-def test_interpreter_exit_with_open_objects_is_silent(
-    what: str, mode: str, tmp_path: Path
-) -> None:
+def test_interpreter_exit_with_open_objects_is_silent(what: str, mode: str, tmp_path: Path) -> None:
     code = "import sys\nimport dbmanager.sqlite3 as s\npath = sys.argv[1]\n" + EXITS[what]
     # 3.13 warns of unclosed connections, rightly; everything else is a fault.
     options = ["-X", "dev", "-W", "ignore::ResourceWarning"] if mode == "dev" else []

@@ -12,8 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import dbmanager.sqlite3 as sqlite
 import pytest
+
+import dbmanager.sqlite3 as sqlite
 
 THREADS = 8
 ROUNDS = 150
@@ -156,7 +157,7 @@ def test_callbacks_run_while_other_threads_use_the_connection(shared: Any) -> No
                 sql = "SELECT total_of(value) FROM json_each('[1,2,3]')"
                 assert shared.execute(sql).fetchone() == (6,)
             else:
-                sql = "SELECT value FROM json_each('[\"a\",\"b\"]') ORDER BY value COLLATE backwards"
+                sql = 'SELECT value FROM json_each(\'["a","b"]\') ORDER BY value COLLATE backwards'
                 assert shared.execute(sql).fetchall() == [("b",), ("a",)]
 
     together(work)
@@ -169,7 +170,9 @@ def test_callback_that_uses_the_connection_does_not_lock_itself_out(shared: Any)
 
     def work(worker: int) -> None:
         for _ in range(ROUNDS // 3):
-            assert shared.execute("SELECT inner_count() + ?", (worker,)).fetchone() == (10 + worker,)
+            assert shared.execute("SELECT inner_count() + ?", (worker,)).fetchone() == (
+                10 + worker,
+            )
 
     together(work)
 
@@ -302,7 +305,9 @@ def test_backup_while_threads_write_is_a_consistent_copy(shared: Any) -> None:
                     assert target.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             else:
                 # Both rows in one statement: a copy has both or none.
-                shared.execute("INSERT INTO t VALUES (?, ?, 'a'), (?, ?, 'b')", (worker, number) * 2)
+                shared.execute(
+                    "INSERT INTO t VALUES (?, ?, 'a'), (?, ?, 'b')", (worker, number) * 2
+                )
                 shared.commit()
 
     together(work)

@@ -54,11 +54,13 @@ def error_outcome(error: BaseException, depth: int = 3) -> Outcome:
     )
 
 
-# The wording of wrong counts and unknown names of arguments differs even between C functions: docs/limits.md.
+# The wording of wrong counts and unknown names of arguments differs even between C functions:
+# docs/limits.md.
 _WRONG_ARGUMENTS = re.compile(
     r"expected (at (least|most) |exactly )?\d+ arguments?, got|takes (exactly|no|at most|from)\b|"
     r"takes \d+ positional arguments?|missing \d+ required positional|missing required argument|"
-    r"unexpected keyword argument|invalid keyword argument|positional-only arguments passed as keyword"
+    r"unexpected keyword argument|invalid keyword argument|"
+    r"positional-only arguments passed as keyword"
 )
 
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import dbmanager.sqlite3
 import pytest
+
+import dbmanager.sqlite3
 from tests.oracle.outcomes import Outcome, attempt, error_outcome, identity, normal, plain_text
 
 ORACLE: ModuleType = sqlite3
@@ -88,7 +89,7 @@ class Run:
             attempt(connection.close)
 
     def _note(self, label: str, outcome: Outcome) -> None:
-        frame = sys._getframe(2)  # noqa: SLF001 - the caller's line is the step's name
+        frame = sys._getframe(2)
         self.notes.append(Note(frame.f_lineno, label, outcome))
 
 

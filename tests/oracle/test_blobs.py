@@ -3,8 +3,9 @@
 from contextlib import closing
 from typing import Any
 
-import dbmanager.sqlite3
 import pytest
+
+import dbmanager.sqlite3
 from tests.oracle.steps import Run, same_on_both
 
 
@@ -90,9 +91,28 @@ def test_blob_opened_to_read_refuses_to_be_written(run: Run) -> None:
 
 
 INDEXES: list[object] = [
-    0, 9, -1, -10, 10, -11, 2**40, -(2**40), 2**70, "x", None, 1.0, True,
-    slice(None), slice(2, 5), slice(5, 2), slice(-3, None), slice(0, 10, 3),
-    slice(8, 100), slice(0, 0), slice(0, 5, 0), slice("x"),
+    0,
+    9,
+    -1,
+    -10,
+    10,
+    -11,
+    2**40,
+    -(2**40),
+    2**70,
+    "x",
+    None,
+    1.0,
+    True,
+    slice(None),
+    slice(2, 5),
+    slice(5, 2),
+    slice(-3, None),
+    slice(0, 10, 3),
+    slice(8, 100),
+    slice(0, 0),
+    slice(0, 5, 0),
+    slice("x"),
 ]
 
 
@@ -106,8 +126,25 @@ def test_blob_is_indexed_and_sliced_as_bytes_are(run: Run, index: Any) -> None:
     def assign(value: object) -> None:
         blob[index] = value
 
-    for value in (65, 0, 255, 256, -1, b"A", b"AB", b"ABC", bytearray(b"ABC"), "A", None, 1.5,
-                  b"ABCD", b"0123456789", b"", 2**70, memoryview(b"ABC")):
+    for value in (
+        65,
+        0,
+        255,
+        256,
+        -1,
+        b"A",
+        b"AB",
+        b"ABC",
+        bytearray(b"ABC"),
+        "A",
+        None,
+        1.5,
+        b"ABCD",
+        b"0123456789",
+        b"",
+        2**70,
+        memoryview(b"ABC"),
+    ):
         run(assign, value)
         run(lambda: blob[:])
 

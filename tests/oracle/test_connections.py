@@ -8,8 +8,9 @@ import threading
 from contextlib import closing
 from typing import Any
 
-import dbmanager.sqlite3
 import pytest
+
+import dbmanager.sqlite3
 from tests.oracle.outcomes import attempt
 from tests.oracle.steps import Run, same_on_both
 
@@ -356,12 +357,32 @@ if sys.version_info >= (3, 12):
 def test_foreign_keys_and_other_defaults_are_the_stdlibs(run: Run) -> None:
     connection = run.connect()
     for name in (
-        "foreign_keys", "recursive_triggers", "encoding", "auto_vacuum", "synchronous",
-        "journal_mode", "page_size", "cache_spill", "defer_foreign_keys", "read_uncommitted",
-        "case_sensitive_like", "temp_store", "locking_mode", "query_only", "trusted_schema",
-        "user_version", "wal_autocheckpoint", "cell_size_check", "legacy_alter_table",
-        "secure_delete", "fullfsync", "checkpoint_fullfsync", "automatic_index",
-        "ignore_check_constraints", "reverse_unordered_selects", "max_page_count",
+        "foreign_keys",
+        "recursive_triggers",
+        "encoding",
+        "auto_vacuum",
+        "synchronous",
+        "journal_mode",
+        "page_size",
+        "cache_spill",
+        "defer_foreign_keys",
+        "read_uncommitted",
+        "case_sensitive_like",
+        "temp_store",
+        "locking_mode",
+        "query_only",
+        "trusted_schema",
+        "user_version",
+        "wal_autocheckpoint",
+        "cell_size_check",
+        "legacy_alter_table",
+        "secure_delete",
+        "fullfsync",
+        "checkpoint_fullfsync",
+        "automatic_index",
+        "ignore_check_constraints",
+        "reverse_unordered_selects",
+        "max_page_count",
     ):
         if name in {"secure_delete", "max_page_count"}:
             continue  # build options of Debian's library, not of the interface
@@ -572,7 +593,7 @@ def test_serialize_and_deserialize_carry_the_database(run: Run) -> None:
     run(connection.serialize, name=5)
     run(connection.serialize, "main")
     run(other.deserialize, image, "main")
-    # Into "temp" and unknown names: the stdlib raises SystemError or an old error, see test_crashes.
+    # Into "temp" and unknown names: the stdlib raises SystemError or an old error: test_crashes.
 
 
 @same_on_both

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import dbmanager.sqlite3
 import pytest
+
+import dbmanager.sqlite3
 
 
 def test_cursor_of_a_connection_without_base_init_is_refused() -> None:

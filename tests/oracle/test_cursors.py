@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
 NUMBERS = "SELECT value FROM json_each('[1,2,3,4,5,6,7]')"
@@ -145,9 +146,7 @@ def test_cursor_of_a_closed_connection_refuses_everything(run: Run) -> None:
     run(cursor.execute, "SELECT 1")
     run(cursor.executemany, "SELECT 1", [])
     run(cursor.executescript, "SELECT 1")
-    run.see(
-        description=cursor.description, rowcount=cursor.rowcount, lastrowid=cursor.lastrowid
-    )
+    run.see(description=cursor.description, rowcount=cursor.rowcount, lastrowid=cursor.lastrowid)
     assert cursor.connection is connection
     run(cursor.close)
 

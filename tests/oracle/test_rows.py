@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
 
@@ -19,9 +20,34 @@ def rows(run: Run, sql: str) -> list[Any]:
 def test_row_is_read_by_index_name_and_slice(run: Run) -> None:
     (row,) = rows(run, "SELECT 1 AS a, 'two' AS B, x'03' AS \"c d\", NULL AS é, 5 AS a")
     for key in (
-        0, 4, -1, -5, 5, -6, "a", "A", "b", "B", "c d", "C D", "é", "É", "nothing", "", 1.0, None,
-        b"a", True, (), slice(1, 3), slice(None), slice(None, None, -1), slice(10, 20), 2**70,
-        -(2**70), "a\x00",
+        0,
+        4,
+        -1,
+        -5,
+        5,
+        -6,
+        "a",
+        "A",
+        "b",
+        "B",
+        "c d",
+        "C D",
+        "é",
+        "É",
+        "nothing",
+        "",
+        1.0,
+        None,
+        b"a",
+        True,
+        (),
+        slice(1, 3),
+        slice(None),
+        slice(None, None, -1),
+        slice(10, 20),
+        2**70,
+        -(2**70),
+        "a\x00",
     ):
         run(lambda key=key: row[key])
     run(row.keys)

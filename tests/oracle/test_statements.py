@@ -5,16 +5,15 @@ from collections import UserDict, UserList, namedtuple
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
-Point = namedtuple("Point", "x y")
+Point = namedtuple("Point", "x y")  # noqa: PYI024
 
 
 def see(run: Run, cursor: Any) -> None:
     """Note what a cursor tells about its statement."""
-    run.see(
-        rowcount=cursor.rowcount, lastrowid=cursor.lastrowid, description=cursor.description
-    )
+    run.see(rowcount=cursor.rowcount, lastrowid=cursor.lastrowid, description=cursor.description)
 
 
 @same_on_both
@@ -489,9 +488,7 @@ def test_statement_is_prepared_anew_after_the_schema_changed(run: Run) -> None:
 
 @pytest.mark.parametrize("cached_statements", [0, 1, 2, 128, -1, 2**31, "x", None])
 @same_on_both
-def test_size_of_the_statement_cache_changes_no_result(
-    run: Run, cached_statements: object
-) -> None:
+def test_size_of_the_statement_cache_changes_no_result(run: Run, cached_statements: object) -> None:
     connection = run(run.connect, ":memory:", cached_statements=cached_statements)
     if connection is None:
         return
@@ -555,18 +552,24 @@ def test_many_columns_and_many_parameters(run: Run) -> None:
         ("CREATE TABLE t (a PRIMARY KEY) WITHOUT ROWID", "INSERT INTO t VALUES (NULL)"),
         ("CREATE TABLE t (a INTEGER) STRICT", "INSERT INTO t VALUES ('x')"),
         (
-            "PRAGMA foreign_keys = ON; CREATE TABLE p (a PRIMARY KEY);"
-            "CREATE TABLE t (a REFERENCES p)",
+            (
+                "PRAGMA foreign_keys = ON; CREATE TABLE p (a PRIMARY KEY);"
+                "CREATE TABLE t (a REFERENCES p)"
+            ),
             "INSERT INTO t VALUES (1)",
         ),
         (
-            "CREATE TABLE t (a); CREATE TRIGGER r BEFORE INSERT ON t "
-            "BEGIN SELECT RAISE(ABORT, 'refused by the trigger'); END",
+            (
+                "CREATE TABLE t (a); CREATE TRIGGER r BEFORE INSERT ON t "
+                "BEGIN SELECT RAISE(ABORT, 'refused by the trigger'); END"
+            ),
             "INSERT INTO t VALUES (1)",
         ),
         (
-            "CREATE TABLE t (a); CREATE TRIGGER r BEFORE INSERT ON t "
-            "BEGIN SELECT RAISE(ROLLBACK, 'rolled back'); END",
+            (
+                "CREATE TABLE t (a); CREATE TRIGGER r BEFORE INSERT ON t "
+                "BEGIN SELECT RAISE(ROLLBACK, 'rolled back'); END"
+            ),
             "INSERT INTO t VALUES (1)",
         ),
         ("CREATE TABLE t (a)", "INSERT INTO t VALUES (1, 2)"),

@@ -9,9 +9,10 @@ from contextlib import closing
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 import dbmanager
 import dbmanager.sqlite3
-import pytest
 from tests.oracle.outcomes import attempt, identity, normal
 from tests.oracle.steps import Run, same_on_both
 
@@ -166,9 +167,7 @@ def test_signature_is_the_same(path: str) -> None:
 
 
 def _shape(signature: inspect.Signature) -> list[tuple[object, ...]]:
-    return [
-        (p.name, p.kind, _default(p.default)) for p in signature.parameters.values()
-    ]
+    return [(p.name, p.kind, _default(p.default)) for p in signature.parameters.values()]
 
 
 def _default(value: object) -> object:

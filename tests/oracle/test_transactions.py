@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
 HAS_AUTOCOMMIT = sys.version_info >= (3, 12)

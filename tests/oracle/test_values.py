@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from tests.oracle.steps import Run, same_on_both
 
 
@@ -225,7 +226,7 @@ def test_text_that_is_not_utf8_fails_with_the_column_and_the_text(run: Run) -> N
 @same_on_both
 def test_text_factory_changed_under_an_open_cursor_takes_effect(run: Run) -> None:
     connection = run.connect()
-    cursor = connection.execute("SELECT value FROM json_each('[\"a\", \"b\", \"c\"]')")
+    cursor = connection.execute('SELECT value FROM json_each(\'["a", "b", "c"]\')')
     run(cursor.fetchone)
     connection.text_factory = bytes
     run(cursor.fetchone)
@@ -278,8 +279,19 @@ def test_decltypes_key_on_the_word_before_a_blank_or_parenthesis(run: Run, decla
 
 @pytest.mark.parametrize(
     "name",
-    ["a [shout]", "a [SHOUT]", "a[shout]", "[shout]", "a [shout", "a [ shout]", "a [shout] b",
-     "a [nothing]", "a [x] [shout]", "a []", "é [shout]"],
+    [
+        "a [shout]",
+        "a [SHOUT]",
+        "a[shout]",
+        "[shout]",
+        "a [shout",
+        "a [ shout]",
+        "a [shout] b",
+        "a [nothing]",
+        "a [x] [shout]",
+        "a []",
+        "é [shout]",
+    ],
 )
 @same_on_both
 def test_colnames_key_on_the_bracket(run: Run, name: str) -> None:
@@ -522,14 +534,46 @@ def test_mutable_buffer_changed_after_execute_does_not_change_what_was_bound(run
 def test_function_results_of_sqlite_have_their_types(run: Run) -> None:
     connection = run.connect()
     for expression in (
-        "1/2", "1/2.0", "5/0", "'1' + 1", "1 || 2", "NULL + 1", "x'41' || 'b'", "1 = 1",
-        "CAST('12abc' AS INTEGER)", "CAST(x'3132' AS TEXT)", "CAST('x' AS BLOB)", "hex('é')",
-        "length('😀')", "substr('日本語', 2, 1)", "upper('é')", "round(2.5)", "abs(-1)",
-        "zeroblob(3)", "date('2024-02-29', '+1 year')", "json('[1, 2.5, null]')",
-        "json_extract('{\"a\": [1, 2]}', '$.a[1]')", "max(1, 'a', x'00')", "typeof(1e0)",
-        "quote(x'0102')", "quote('it''s')", "unicode('é')", "char(233, 0, 65)", "sqrt(2)",
-        "pi()", "1e999", "-1e999", "9223372036854775807", "-9223372036854775808",
-        "9223372036854775808", "0x7fffffffffffffff", "'a' LIKE 'A'", "x'61' LIKE 'A'",
-        "instr('abc', 'c')", "printf('%5d|%-5s|', 42, 'é')", "group_concat('x')", "total(NULL)",
+        "1/2",
+        "1/2.0",
+        "5/0",
+        "'1' + 1",
+        "1 || 2",
+        "NULL + 1",
+        "x'41' || 'b'",
+        "1 = 1",
+        "CAST('12abc' AS INTEGER)",
+        "CAST(x'3132' AS TEXT)",
+        "CAST('x' AS BLOB)",
+        "hex('é')",
+        "length('😀')",
+        "substr('日本語', 2, 1)",
+        "upper('é')",
+        "round(2.5)",
+        "abs(-1)",
+        "zeroblob(3)",
+        "date('2024-02-29', '+1 year')",
+        "json('[1, 2.5, null]')",
+        "json_extract('{\"a\": [1, 2]}', '$.a[1]')",
+        "max(1, 'a', x'00')",
+        "typeof(1e0)",
+        "quote(x'0102')",
+        "quote('it''s')",
+        "unicode('é')",
+        "char(233, 0, 65)",
+        "sqrt(2)",
+        "pi()",
+        "1e999",
+        "-1e999",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "0x7fffffffffffffff",
+        "'a' LIKE 'A'",
+        "x'61' LIKE 'A'",
+        "instr('abc', 'c')",
+        "printf('%5d|%-5s|', 42, 'é')",
+        "group_concat('x')",
+        "total(NULL)",
     ):
         run(lambda expression=expression: connection.execute(f"SELECT {expression}").fetchone())

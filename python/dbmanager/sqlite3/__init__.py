@@ -1,7 +1,8 @@
 """Drop-in for the standard library's ``sqlite3``.
 
-Change ``import sqlite3`` into ``from dbmanager import sqlite3``: everything that the running Python's
-module has is here, with the same results, exceptions (the stdlib's own classes) and messages.
+Change ``import sqlite3`` into ``from dbmanager import sqlite3``: everything that the running
+Python's module has is here, with the same results, exceptions (the stdlib's own classes) and
+messages.
 """
 
 import sys as _sys
@@ -13,8 +14,14 @@ from dbmanager.sqlite3.dbapi2 import *  # noqa: F403
 if _sys.version_info >= (3, 12):
     from dbmanager.sqlite3.dbapi2 import (
         _deprecated_attribute,
+    )
+    from dbmanager.sqlite3.dbapi2 import (
         _deprecated_names as _deprecated_names,
+    )
+    from dbmanager.sqlite3.dbapi2 import (
         _deprecated_version as _deprecated_version,
+    )
+    from dbmanager.sqlite3.dbapi2 import (
         _deprecated_version_info as _deprecated_version_info,
     )
 

@@ -1,4 +1,4 @@
-"""A small SQL shell, as ``python -m sqlite3`` is: one statement from the command line, or a prompt."""
+"""A small SQL shell, as ``python -m sqlite3`` is: one statement as an argument, or a prompt."""
 
 import sys
 from argparse import ArgumentParser
@@ -8,7 +8,7 @@ from textwrap import dedent
 from dbmanager import sqlite3
 
 
-def _execute(source: sqlite3.Connection | sqlite3.Cursor, sql: str, *, echo_errors: bool = True) -> bool:
+def _execute(source: sqlite3.Connection | sqlite3.Cursor, sql: str) -> bool:
     """Run a statement and print its rows; tell whether it went well."""
     try:
         for row in source.execute(sql):
@@ -30,7 +30,12 @@ class _Shell(InteractiveConsole):
         super().__init__()
         self._cursor = connection.cursor()
 
-    def runsource(self, source: str, filename: str = "<input>", symbol: str = "single") -> bool:
+    def runsource(
+        self,
+        source: str,
+        filename: str = "<input>",  # noqa: ARG002
+        symbol: str = "single",  # noqa: ARG002
+    ) -> bool:
         """Take a line (or several); True asks for more."""
         if source.startswith("."):
             self._command(source[1:].strip())
@@ -55,7 +60,9 @@ class _Shell(InteractiveConsole):
 
 def main(*args: list[str]) -> None:
     """Run the shell; ``args`` stands for ``sys.argv[1:]`` when given."""
-    parser = ArgumentParser(description="An SQL shell on dbmanager.sqlite3", prog="python -m sqlite3")
+    parser = ArgumentParser(
+        description="An SQL shell on dbmanager.sqlite3", prog="python -m sqlite3"
+    )
     parser.add_argument(
         "filename",
         type=str,
@@ -72,7 +79,8 @@ def main(*args: list[str]) -> None:
         help="tell the version of the SQLite library",
     )
     options = parser.parse_args(args[0] if args else None)
-    name = "a transient in-memory database" if options.filename == ":memory:" else repr(options.filename)
+    in_memory = options.filename == ":memory:"
+    name = "a transient in-memory database" if in_memory else repr(options.filename)
     end_of_file = "CTRL-Z" if sys.platform == "win32" else "CTRL-D"
     banner = dedent(f"""
         sqlite3 shell, running on SQLite version {sqlite3.sqlite_version}

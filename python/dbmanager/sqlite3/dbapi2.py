@@ -1,7 +1,7 @@
 """The names of PEP 249 around the extension, as ``sqlite3.dbapi2`` has them in the running Python.
 
-The adapters and converters are the stdlib's own registries (see ``register_adapter``), so its default
-ones are there already; only a Python that was built without SQLite gets ours.
+The adapters and converters are the stdlib's own registries (see ``register_adapter``), so its
+default ones are there already; only a Python that was built without SQLite gets ours.
 """
 
 import collections.abc
@@ -76,7 +76,7 @@ else:
 
 
 def _deprecated_attribute(module: str, name: str) -> object:
-    """Give a module attribute that Python 3.12 deprecated, with its warning for the caller's caller."""
+    """Give an attribute that Python 3.12 deprecated, with its warning for the caller's caller."""
     if name in ("version", "version_info"):
         message = f"{name} is deprecated and will be removed in Python 3.14"
         _warnings.warn(message, DeprecationWarning, stacklevel=3)
