@@ -50,8 +50,9 @@ def variants(scale: Scale) -> list[Variant]:
         Variant(
             "W5",
             "Row",
-            f"{rows} as row objects, one column read by name in each. stdlib, dbmanager, "
-            "SQLAlchemy raw: fetchall() with row_factory = sqlite3.Row; SA Core: its Row; "
+            f"{rows} as row objects, one column read by name in each. stdlib and "
+            "SQLAlchemy raw: fetchall() with row_factory = sqlite3.Row; dbmanager: the same with "
+            "dbmanager.sqlite3.Row; SA Core: its Row; "
             "peewee: namedtuples().",
             2.0,
             build,

@@ -245,6 +245,7 @@ read(10_000)
 before = peak_kb()
 assert read(1_000_000) == 500_000_500_000
 print(peak_kb() - before)
+connection.close()
 """
 
 

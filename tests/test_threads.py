@@ -188,8 +188,9 @@ def test_settings_changed_by_threads_never_break_a_row(shared: Any) -> None:
                 shared.text_factory = (str, bytes)[number % 2]
             else:
                 row = shared.execute("SELECT ?, 'text'", (number,)).fetchone()
-                assert tuple(row)[0] == number
-                assert tuple(row)[1] in {"text", b"text"}
+                first, second = row
+                assert first == number
+                assert second in {"text", b"text"}
 
     together(work)
 

@@ -167,8 +167,10 @@ OTHERS = st.sampled_from(
         "PRAGMA query_only = 1",
         "PRAGMA query_only = 0",
         "PRAGMA table_info(u)",
-        "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c WHERE n < 300) "
-        "SELECT n FROM c",
+        (
+            "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c WHERE n < 300) "
+            "SELECT n FROM c"
+        ),
         "WITH q AS (SELECT 5 AS n) INSERT INTO t (i) SELECT n FROM q",
         "VACUUM",
         "VALUES (1, 'two'), (3, NULL)",
