@@ -744,269 +744,135 @@ class Connection:
 
         Source: sqlite.org/loadext.html.
         """
-    if sys.version_info >= (3, 13):
-        def create_function(
-            self,
-            name: str,
-            narg: int,
-            func: Callable[..., _SqliteData] | None,
-            /,
-            *,
-            deterministic: bool = False,
-        ) -> None:
-            """Make a callable available to SQL as a scalar function.
+    def create_function(
+        self,
+        name: str,
+        narg: int,
+        func: Callable[..., _SqliteData] | None,
+        *,
+        deterministic: bool = False,
+    ) -> None:
+        """Make a callable available to SQL as a scalar function.
 
-            An exception makes the statement fail with `OperationalError` ("user-defined function raised
-            exception"); see `enable_callback_tracebacks`. Pass `name`, `narg` and `func` by position: Python
-            3.13 warns otherwise.
+        An exception makes the statement fail with `OperationalError` ("user-defined function raised
+        exception"); see `enable_callback_tracebacks`. Pass `name`, `narg` and `func` by position: Python
+        3.13 warns otherwise.
 
-            Args:
-                name: Its name in SQL. A function of that name and number of arguments is replaced.
-                narg: How many arguments it takes; -1 for any number.
-                func: Gets int, float, str, bytes and None, and gives one of these.
-                deterministic: It gives the same for the same arguments, so that SQLite may call it less often
-                    and allow it in indexes.
+        Args:
+            name: Its name in SQL. A function of that name and number of arguments is replaced.
+            narg: How many arguments it takes; -1 for any number.
+            func: Gets int, float, str, bytes and None, and gives one of these.
+            deterministic: It gives the same for the same arguments, so that SQLite may call it less often
+                and allow it in indexes.
 
-            Raises:
-                OperationalError: SQLite refused the name or the number.
+        Raises:
+            OperationalError: SQLite refused the name or the number.
 
-            Source: sqlite.org/appfunc.html.
+        Source: sqlite.org/appfunc.html.
 
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.create_function(
-                ...     "shout", 1, lambda text: text.upper() + "!", deterministic=True
-                ... )
-                >>> connection.execute("SELECT shout('hi')").fetchone()
-                ('HI!',)
-                >>> connection.close()
-            """
-    else:
-        def create_function(
-            self,
-            name: str,
-            narg: int,
-            func: Callable[..., _SqliteData] | None,
-            *,
-            deterministic: bool = False,
-        ) -> None:
-            """Make a callable available to SQL as a scalar function.
+            >>> from dbmanager import connect
+            >>> connection = connect(":memory:")
+            >>> connection.create_function(
+            ...     "shout", 1, lambda text: text.upper() + "!", deterministic=True
+            ... )
+            >>> connection.execute("SELECT shout('hi')").fetchone()
+            ('HI!',)
+            >>> connection.close()
+        """
 
-            An exception makes the statement fail with `OperationalError` ("user-defined function raised
-            exception"); see `enable_callback_tracebacks`. Pass `name`, `narg` and `func` by position: Python
-            3.13 warns otherwise.
+    def create_aggregate(
+        self, name: str, n_arg: int, aggregate_class: Callable[[], _Aggregate]
+    ) -> None:
+        """Make a class available to SQL as an aggregate function.
 
-            Args:
-                name: Its name in SQL. A function of that name and number of arguments is replaced.
-                narg: How many arguments it takes; -1 for any number.
-                func: Gets int, float, str, bytes and None, and gives one of these.
-                deterministic: It gives the same for the same arguments, so that SQLite may call it less often
-                    and allow it in indexes.
+        One instance is made for each group; ``step(...)`` gets the arguments of each row, ``finalize()``
+        gives the result. Pass all by position: Python 3.13 warns otherwise. `n_arg` is the number of
+        arguments, -1 for any.
 
-            Raises:
-                OperationalError: SQLite refused the name or the number.
+        Raises:
+            OperationalError: SQLite refused the name or the number; or, when it is used, the class or a
+                method raised.
 
-            Source: sqlite.org/appfunc.html.
+        Source: sqlite.org/appfunc.html.
 
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.create_function(
-                ...     "shout", 1, lambda text: text.upper() + "!", deterministic=True
-                ... )
-                >>> connection.execute("SELECT shout('hi')").fetchone()
-                ('HI!',)
-                >>> connection.close()
-            """
-    if sys.version_info >= (3, 13):
-        def create_aggregate(
-            self, name: str, n_arg: int, aggregate_class: Callable[[], _Aggregate], /
-        ) -> None:
-            """Make a class available to SQL as an aggregate function.
+            >>> from dbmanager import connect
+            >>> class Longest:
+            ...     def __init__(self):
+            ...         self.text = ""
+            ...     def step(self, text):
+            ...         self.text = max(self.text, text, key=len)
+            ...     def finalize(self):
+            ...         return self.text
+            >>> connection = connect(":memory:")
+            >>> connection.create_aggregate("longest", 1, Longest)
+            >>> connection.execute(
+            ...     "SELECT longest(column1) FROM (VALUES ('a'), ('bbb'), ('cc'))"
+            ... ).fetchone()
+            ('bbb',)
+            >>> connection.close()
+        """
 
-            One instance is made for each group; ``step(...)`` gets the arguments of each row, ``finalize()``
-            gives the result. Pass all by position: Python 3.13 warns otherwise. `n_arg` is the number of
-            arguments, -1 for any.
+    def set_authorizer(self, authorizer_callback: _Authorizer | None) -> None:
+        """Ask a callable about each action of a statement while it is compiled; None ends that.
 
-            Raises:
-                OperationalError: SQLite refused the name or the number; or, when it is used, the class or a
-                    method raised.
+        It gets the action (``SQLITE_READ``, ``SQLITE_INSERT``, …), two arguments that depend on it, the
+        schema, and the trigger or view that the action comes from, and gives ``SQLITE_OK``,
+        ``SQLITE_DENY`` (the statement fails), or ``SQLITE_IGNORE`` (a column reads as NULL). An
+        exception, or anything that is no int, denies.
 
-            Source: sqlite.org/appfunc.html.
+        Source: sqlite.org/c3ref/set_authorizer.html.
 
-                >>> from dbmanager import connect
-                >>> class Longest:
-                ...     def __init__(self):
-                ...         self.text = ""
-                ...     def step(self, text):
-                ...         self.text = max(self.text, text, key=len)
-                ...     def finalize(self):
-                ...         return self.text
-                >>> connection = connect(":memory:")
-                >>> connection.create_aggregate("longest", 1, Longest)
-                >>> connection.execute(
-                ...     "SELECT longest(column1) FROM (VALUES ('a'), ('bbb'), ('cc'))"
-                ... ).fetchone()
-                ('bbb',)
-                >>> connection.close()
-            """
-    else:
-        def create_aggregate(
-            self, name: str, n_arg: int, aggregate_class: Callable[[], _Aggregate]
-        ) -> None:
-            """Make a class available to SQL as an aggregate function.
+            >>> from dbmanager import sqlite3
+            >>> def no_deletes(action, *_):
+            ...     return (
+            ...         sqlite3.SQLITE_DENY
+            ...         if action == sqlite3.SQLITE_DELETE
+            ...         else sqlite3.SQLITE_OK
+            ...     )
+            >>> connection = sqlite3.connect(":memory:")
+            >>> _ = connection.execute("CREATE TABLE t (x)")
+            >>> connection.set_authorizer(no_deletes)
+            >>> connection.execute("DELETE FROM t")
+            Traceback (most recent call last):
+                ...
+            sqlite3.DatabaseError: not authorized
+            >>> connection.close()
+        """
 
-            One instance is made for each group; ``step(...)`` gets the arguments of each row, ``finalize()``
-            gives the result. Pass all by position: Python 3.13 warns otherwise. `n_arg` is the number of
-            arguments, -1 for any.
+    def set_progress_handler(self, progress_handler: Callable[[], object] | None, n: int) -> None:
+        """Call something every `n` steps of SQLite's virtual machine; None ends that.
 
-            Raises:
-                OperationalError: SQLite refused the name or the number; or, when it is used, the class or a
-                    method raised.
+        Something true as its result, or an exception, makes the statement fail with `OperationalError`
+        ("interrupted").
 
-            Source: sqlite.org/appfunc.html.
+        Source: sqlite.org/c3ref/progress_handler.html.
 
-                >>> from dbmanager import connect
-                >>> class Longest:
-                ...     def __init__(self):
-                ...         self.text = ""
-                ...     def step(self, text):
-                ...         self.text = max(self.text, text, key=len)
-                ...     def finalize(self):
-                ...         return self.text
-                >>> connection = connect(":memory:")
-                >>> connection.create_aggregate("longest", 1, Longest)
-                >>> connection.execute(
-                ...     "SELECT longest(column1) FROM (VALUES ('a'), ('bbb'), ('cc'))"
-                ... ).fetchone()
-                ('bbb',)
-                >>> connection.close()
-            """
-    if sys.version_info >= (3, 13):
-        def set_authorizer(self, authorizer_callback: _Authorizer | None, /) -> None:
-            """Ask a callable about each action of a statement while it is compiled; None ends that.
+            >>> from dbmanager import connect
+            >>> connection = connect(":memory:")
+            >>> connection.set_progress_handler(lambda: True, 1000)
+            >>> endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            >>> connection.execute(endless)
+            Traceback (most recent call last):
+                ...
+            sqlite3.OperationalError: interrupted
+            >>> connection.close()
+        """
 
-            It gets the action (``SQLITE_READ``, ``SQLITE_INSERT``, …), two arguments that depend on it, the
-            schema, and the trigger or view that the action comes from, and gives ``SQLITE_OK``,
-            ``SQLITE_DENY`` (the statement fails), or ``SQLITE_IGNORE`` (a column reads as NULL). An
-            exception, or anything that is no int, denies.
+    def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
+        """Call something with the SQL of each statement that runs, values filled in; None ends that.
 
-            Source: sqlite.org/c3ref/set_authorizer.html.
+        Statements that the module itself runs (BEGIN, COMMIT) and those of triggers are shown too.
 
-                >>> from dbmanager import sqlite3
-                >>> def no_deletes(action, *_):
-                ...     return (
-                ...         sqlite3.SQLITE_DENY
-                ...         if action == sqlite3.SQLITE_DELETE
-                ...         else sqlite3.SQLITE_OK
-                ...     )
-                >>> connection = sqlite3.connect(":memory:")
-                >>> _ = connection.execute("CREATE TABLE t (x)")
-                >>> connection.set_authorizer(no_deletes)
-                >>> connection.execute("DELETE FROM t")
-                Traceback (most recent call last):
-                    ...
-                sqlite3.DatabaseError: not authorized
-                >>> connection.close()
-            """
-    else:
-        def set_authorizer(self, authorizer_callback: _Authorizer | None) -> None:
-            """Ask a callable about each action of a statement while it is compiled; None ends that.
+        Source: sqlite.org/c3ref/trace_v2.html.
 
-            It gets the action (``SQLITE_READ``, ``SQLITE_INSERT``, …), two arguments that depend on it, the
-            schema, and the trigger or view that the action comes from, and gives ``SQLITE_OK``,
-            ``SQLITE_DENY`` (the statement fails), or ``SQLITE_IGNORE`` (a column reads as NULL). An
-            exception, or anything that is no int, denies.
+            >>> from dbmanager import connect
+            >>> connection = connect(":memory:")
+            >>> connection.set_trace_callback(print)
+            >>> _ = connection.execute("SELECT ?", ("a",))
+            SELECT 'a'
+            >>> connection.close()
+        """
 
-            Source: sqlite.org/c3ref/set_authorizer.html.
-
-                >>> from dbmanager import sqlite3
-                >>> def no_deletes(action, *_):
-                ...     return (
-                ...         sqlite3.SQLITE_DENY
-                ...         if action == sqlite3.SQLITE_DELETE
-                ...         else sqlite3.SQLITE_OK
-                ...     )
-                >>> connection = sqlite3.connect(":memory:")
-                >>> _ = connection.execute("CREATE TABLE t (x)")
-                >>> connection.set_authorizer(no_deletes)
-                >>> connection.execute("DELETE FROM t")
-                Traceback (most recent call last):
-                    ...
-                sqlite3.DatabaseError: not authorized
-                >>> connection.close()
-            """
-    if sys.version_info >= (3, 13):
-        def set_progress_handler(
-            self, progress_handler: Callable[[], object] | None, /, n: int
-        ) -> None:
-            """Call something every `n` steps of SQLite's virtual machine; None ends that.
-
-            Something true as its result, or an exception, makes the statement fail with `OperationalError`
-            ("interrupted").
-
-            Source: sqlite.org/c3ref/progress_handler.html.
-
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.set_progress_handler(lambda: True, 1000)
-                >>> endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-                >>> connection.execute(endless)
-                Traceback (most recent call last):
-                    ...
-                sqlite3.OperationalError: interrupted
-                >>> connection.close()
-            """
-    else:
-        def set_progress_handler(
-            self, progress_handler: Callable[[], object] | None, n: int
-        ) -> None:
-            """Call something every `n` steps of SQLite's virtual machine; None ends that.
-
-            Something true as its result, or an exception, makes the statement fail with `OperationalError`
-            ("interrupted").
-
-            Source: sqlite.org/c3ref/progress_handler.html.
-
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.set_progress_handler(lambda: True, 1000)
-                >>> endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-                >>> connection.execute(endless)
-                Traceback (most recent call last):
-                    ...
-                sqlite3.OperationalError: interrupted
-                >>> connection.close()
-            """
-    if sys.version_info >= (3, 13):
-        def set_trace_callback(self, trace_callback: Callable[[str], object] | None, /) -> None:
-            """Call something with the SQL of each statement that runs, values filled in; None ends that.
-
-            Statements that the module itself runs (BEGIN, COMMIT) and those of triggers are shown too.
-
-            Source: sqlite.org/c3ref/trace_v2.html.
-
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.set_trace_callback(print)
-                >>> _ = connection.execute("SELECT ?", ("a",))
-                SELECT 'a'
-                >>> connection.close()
-            """
-    else:
-        def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
-            """Call something with the SQL of each statement that runs, values filled in; None ends that.
-
-            Statements that the module itself runs (BEGIN, COMMIT) and those of triggers are shown too.
-
-            Source: sqlite.org/c3ref/trace_v2.html.
-
-                >>> from dbmanager import connect
-                >>> connection = connect(":memory:")
-                >>> connection.set_trace_callback(print)
-                >>> _ = connection.execute("SELECT ?", ("a",))
-                SELECT 'a'
-                >>> connection.close()
-            """
     def create_window_function(
         self, name: str, num_params: int, aggregate_class: Callable[[], _WindowAggregate] | None, /
     ) -> None:

@@ -503,7 +503,7 @@ mod since_3_13 {
     #[pymethods]
     impl Connection {
         /// Creates a new function.
-        #[pyo3(signature = (*args, deterministic=false, **kwargs), text_signature = "($self, name, narg, func, /, *, deterministic=False)")]
+        #[pyo3(signature = (*args, deterministic=false, **kwargs), text_signature = "($self, /, name, narg, func, *, deterministic=False)")]
         fn create_function(
             &self,
             py: Python<'_>,
@@ -518,7 +518,7 @@ mod since_3_13 {
         }
 
         /// Creates a new aggregate.
-        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, name, n_arg, aggregate_class, /)")]
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, /, name, n_arg, aggregate_class)")]
         fn create_aggregate(
             &self,
             py: Python<'_>,
@@ -532,7 +532,7 @@ mod since_3_13 {
         }
 
         /// Set authorizer callback.
-        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, authorizer_callback, /)")]
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, /, authorizer_callback)")]
         fn set_authorizer(
             &self,
             py: Python<'_>,
@@ -546,7 +546,7 @@ mod since_3_13 {
         }
 
         /// Set progress handler callback.
-        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, progress_handler, /, n)")]
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, /, progress_handler, n)")]
         fn set_progress_handler(
             &self,
             py: Python<'_>,
@@ -560,7 +560,7 @@ mod since_3_13 {
         }
 
         /// Set a trace callback called for each SQL statement (passed as unicode).
-        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, trace_callback, /)")]
+        #[pyo3(signature = (*args, **kwargs), text_signature = "($self, /, trace_callback)")]
         fn set_trace_callback(
             &self,
             py: Python<'_>,
