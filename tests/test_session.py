@@ -325,7 +325,6 @@ def test_session_that_is_never_entered_takes_nothing(db):
     assert after == before
 
 
-@pytest.mark.xfail(strict=True, reason="it opens the file")
 def test_session_opened_again_by_init_is_refused(db, tmp_path):
     """`Connection.__init__` would put a private connection into a lease's place."""
     with db.session() as session:
@@ -417,7 +416,6 @@ def test_eight_writing_threads_lose_nothing_and_nothing_is_locked(db):
         assert session.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-@pytest.mark.xfail(strict=False, reason="a race for WAL mode: 'database is locked'")
 def test_first_sessions_of_a_new_file_may_begin_at_once(tmp_path):
     """The first connection turns the file's journal to WAL, which needs it alone."""
     together = threading.Barrier(8)

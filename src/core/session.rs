@@ -103,7 +103,9 @@ impl Manager {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         let pool = self.pool.lock().take();
-        drop(pool);
+        if let Some(pool) = pool {
+            pool.close();
+        }
     }
 }
 

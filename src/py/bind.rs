@@ -92,11 +92,11 @@ where
         }
     }
     drop(guard);
-    #[cfg(Py_3_12)]
-    warn_about_names(py, statement)?;
     // Not from the tuple: an adapter may change the list that it was made of, and the stdlib looks at it
     // again for each parameter.
     for index in 0..tuple.len() {
+        #[cfg(Py_3_12)]
+        warn_about_name(py, statement, index as c_int + 1)?;
         let object = match parameters.cast_exact::<PyList>() {
             Ok(list) => list.get_item(index)?,
             Err(_) => tuple.get_item(index)?,
@@ -314,42 +314,38 @@ fn by_position(
     if supplied != needed as usize {
         return Err(wrong_count(py, needed, supplied));
     }
-    #[cfg(Py_3_12)]
-    warn_about_names(py, statement)?;
     for index in 0..supplied {
+        #[cfg(Py_3_12)]
+        warn_about_name(py, statement, index as c_int + 1)?;
         adapted(py, statement, index as c_int + 1, sequence.get_item(index)?)?;
     }
     Ok(())
 }
 
-/// Python 3.12 began to warn about named placeholders that are bound by position.
+/// Python 3.12 began to warn about named placeholders that are bound by position. Its first releases took a
+/// number (`?1`) for a name; we don't.
 #[cfg(Py_3_12)]
-fn warn_about_names(py: Python<'_>, statement: &Statement) -> PyResult<()> {
-    for position in 1..=statement.parameter_count() {
-        let name = {
-            let guard = locked_live(py, statement)?;
-            match statement.parameter_name(&guard, position) {
-                // A numbered placeholder (?1) is not a name.
-                Some(name) if name.to_bytes().first() != Some(&b'?') => {
-                    name.to_string_lossy().into_owned()
-                }
-                _ => continue,
-            }
-        };
-        let message = format!(
-            "Binding {position} ('{name}') is a named parameter, but you supplied a sequence which \
-             requires nameless (qmark) placeholders. Starting with Python 3.14 an \
-             sqlite3.ProgrammingError will be raised."
-        );
-        let message = std::ffi::CString::new(message)?;
-        PyErr::warn(
-            py,
-            &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(),
-            &message,
-            1,
-        )?;
+fn warn_about_name(py: Python<'_>, statement: &Statement, position: c_int) -> PyResult<()> {
+    if !statement.has_names() {
+        return Ok(());
     }
-    Ok(())
+    let name = {
+        let guard = locked_live(py, statement)?;
+        match statement.parameter_name(&guard, position) {
+            Some(name) if name.to_bytes().first() != Some(&b'?') => {
+                name.to_string_lossy().into_owned()
+            }
+            _ => return Ok(()),
+        }
+    };
+    let message = format!(
+        "Binding {position} ('{name}') is a named parameter, but you supplied a sequence which requires \
+         nameless (qmark) placeholders. Starting with Python 3.14 an sqlite3.ProgrammingError will be \
+         raised."
+    );
+    let message = std::ffi::CString::new(message)?;
+    let class = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();
+    PyErr::warn(py, &class, &message, 1)
 }
 
 fn by_name(py: Python<'_>, statement: &Statement, dict: &Bound<'_, PyDict>) -> PyResult<()> {

@@ -127,9 +127,10 @@ impl Connection {
 
     /// Close the physical connection, or give it back to its pool.
     pub fn give_up(&self, py: Python<'_>) {
-        if let Some(physical) = self.physical.take(py) {
+        if let Some(physical) = self.physical.take(py)
+            && self.dispose(py, physical)
+        {
             self.forget_hooks(py);
-            self.dispose(py, physical);
         }
     }
 
@@ -238,19 +239,20 @@ impl Connection {
         }
     }
 
-    /// Close a physical connection that this object does not refer to any more.
-    fn dispose(&self, py: Python<'_>, physical: Physical) {
-        if !interpreter::unreserve(py, physical.database()) {
-            // Something of it is running further out on this thread's stack.
-            // SAFETY: pushing runs no Python code.
-            unsafe { self.retired.peek_mut(py) }.push(physical);
-            return;
-        }
-        let unfinished = py.detach(|| physical.finish());
+    /// Close a physical connection that this object does not refer to any more. False if it must live on
+    /// for a while, because something of it is running further out on this thread's stack.
+    fn dispose(&self, py: Python<'_>, physical: Physical) -> bool {
+        let unfinished = if interpreter::unreserve(py, physical.database()) {
+            py.detach(|| physical.finish())
+        } else {
+            Some(physical)
+        };
+        let finished = unfinished.is_none();
         if let Some(physical) = unfinished {
             // SAFETY: pushing runs no Python code.
             unsafe { self.retired.peek_mut(py) }.push(physical);
         }
+        finished
     }
 
     /// The statement for a text: from the cache if it is not in use, else compiled.
@@ -343,8 +345,8 @@ impl Connection {
         let database = guard.database();
         let hold = !database.must_suspend()
             && match statement.keyword() {
-                Keyword::Query if statement.is_readonly() => true,
-                Keyword::Query | Keyword::Dml => !guard.is_autocommit(),
+                Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
+                Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
                 Keyword::Begin => true,
                 Keyword::End | Keyword::Attach | Keyword::Other => false,
             };
@@ -489,7 +491,7 @@ impl Connection {
     fn replaced(&self, py: Python<'_>, old: Physical) {
         let shared = Arc::strong_count(old.database()) > 1 + old.statements_kept();
         if shared {
-            drop(old);
+            old.leave_open();
         } else {
             self.dispose(py, old);
         }

@@ -1,4 +1,4 @@
-//! The ResourceWarning for a connection that was never closed (Python 3.13).
+//! `Connection.__del__` (Python 3.12), and the ResourceWarning for a connection that was never closed (3.13).
 //!
 //! pyo3 offers no `tp_finalize`, so it is set on the finished type, and called from a `tp_dealloc` that
 //! wraps pyo3's. Subclasses made in Python inherit both.
@@ -7,11 +7,24 @@ use super::connection::Connection;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::CString;
+#[cfg(Py_3_13)]
 use std::sync::OnceLock;
 
+#[pymethods]
+impl Connection {
+    /// The finalizer, for subclasses that call it.
+    fn __del__(slf: &Bound<'_, Self>) {
+        if cfg!(Py_3_13) {
+            warn_if_open(slf);
+        }
+    }
+}
+
+#[cfg(Py_3_13)]
 static DEALLOC: OnceLock<ffi::destructor> = OnceLock::new();
 
 /// Give the class its finalizer. Called once, before the class can be subclassed.
+#[cfg(Py_3_13)]
 pub fn install(py: Python<'_>) {
     let class = py.get_type::<Connection>().as_type_ptr();
     // SAFETY: the type is complete, nobody else uses it yet, and both functions fit their slots.
@@ -25,6 +38,7 @@ pub fn install(py: Python<'_>) {
     }
 }
 
+#[cfg(Py_3_13)]
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: called by CPython for an object whose last reference went; the finalizer may bring it back.
     unsafe {
@@ -37,18 +51,25 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
+#[cfg(Py_3_13)]
 unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
     // SAFETY: finalizers run with the interpreter held.
     let py = unsafe { Python::assume_attached() };
-    // A finalizer must leave the current exception alone.
-    let current = PyErr::take(py);
     // SAFETY: an object of the class that the slot was set on, or of a subclass.
     let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-    if let Ok(connection) = object.cast::<Connection>()
-        && connection.get().is_open(py)
-        && let Err(error) = warn(&object)
+    if let Ok(connection) = object.cast::<Connection>() {
+        warn_if_open(connection);
+    }
+}
+
+fn warn_if_open(connection: &Bound<'_, Connection>) {
+    let py = connection.py();
+    // A finalizer must leave the current exception alone.
+    let current = PyErr::take(py);
+    if connection.get().is_open(py)
+        && let Err(error) = warn(connection.as_any())
     {
-        error.write_unraisable(py, Some(&object));
+        error.write_unraisable(py, Some(connection.as_any()));
     }
     if let Some(error) = current {
         error.restore(py);

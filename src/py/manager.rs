@@ -134,6 +134,19 @@ impl Session {
         ))
     }
 
+    /// A session is opened by its `with` block only.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        Err(programming_error(
+            slf.py(),
+            "a Session can't be opened anew; ask the DatabaseManager for another one",
+        ))
+    }
+
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
         let this = slf.get();

@@ -13,7 +13,7 @@ mod cursor;
 mod cursor_fetch;
 mod error;
 mod fetch;
-#[cfg(Py_3_13)]
+#[cfg(Py_3_12)]
 mod finalize;
 mod freelist;
 mod guarded;

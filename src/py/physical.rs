@@ -36,6 +36,13 @@ impl Physical {
         self.connection().statements_kept()
     }
 
+    /// Let go of it without closing it: cursors still read from it.
+    pub fn leave_open(self) {
+        if let Self::Private(connection) = self {
+            connection.leave_open();
+        }
+    }
+
     /// Close the own connection or give the lent one back. Blocks; without the interpreter. Gives the
     /// connection back to the caller when something of it is still running on this thread.
     pub fn finish(self) -> Option<Self> {

@@ -1,26 +1,22 @@
 //! A connection that is lent; dropping the lease gives it back, clean.
 
+use super::gate::Place;
 use super::manager::ConnectionManager;
-use super::statistics::Counters;
 use crate::core::raw::Database;
 use crate::core::sqlite::Connection;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// See the head of this file.
 pub struct Lease {
+    // Dropped in this order: whoever waits for the place finds the connection back in the pool.
     connection: r2d2::PooledConnection<ConnectionManager>,
-    counters: Arc<Counters>,
+    _place: Place,
 }
 
 impl Lease {
-    pub(super) fn new(
-        connection: r2d2::PooledConnection<ConnectionManager>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(super) fn new(connection: r2d2::PooledConnection<ConnectionManager>, place: Place) -> Self {
         Self {
             connection,
-            counters,
+            _place: place,
         }
     }
 
@@ -37,26 +33,29 @@ impl Lease {
     }
 }
 
-/// Undo what can be undone cheaply; whatever else was changed has tainted the connection already.
+/// Undo what can be undone cheaply; close what was changed for good, with all that is still open on it, so
+/// that no cursor or BLOB of the session keeps the file open or locked.
 fn reset(database: &Database) {
     let guard = database.lock();
     if !database.is_open() {
         return;
     }
-    if !guard.can_close() || guard.has_blobs() {
-        // Something still runs on it or reads from it.
+    if !guard.can_close() {
+        // Something still runs on it.
         database.taint();
         return;
     }
-    guard.reset_busy_statements();
-    if !guard.is_autocommit() && guard.execute_batch(c"ROLLBACK").is_err() {
-        database.taint();
+    if !database.is_tainted() && !guard.has_blobs() {
+        guard.reset_busy_statements();
+        if guard.is_autocommit() || guard.execute_batch(c"ROLLBACK").is_ok() {
+            return;
+        }
     }
+    guard.close();
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         reset(self.connection.database());
-        self.counters.in_use.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,15 +2,15 @@
 
 use super::statistics::Counters;
 use crate::core::error::{Error, Result};
-use crate::core::raw::Database;
+use crate::core::raw::{Database, LockGuard};
 use crate::core::sqlite::{Connection, open};
 use parking_lot::Mutex;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::ffi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How a pool and its connections behave.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,13 @@ pub struct Opener {
     /// Opened by the thread that needs one, waiting for r2d2 to adopt them.
     ahead: Mutex<Vec<Connection>>,
     counters: Arc<Counters>,
+    closed: AtomicBool,
+    /// Held while a connection is configured: two that switch a new file to WAL at once fail.
+    configuring: Mutex<()>,
 }
+
+/// Another process may be switching the file to WAL, which SQLite's busy handler does not wait for.
+const WAL_RETRY_AFTER: Duration = Duration::from_millis(2);
 
 impl Opener {
     pub fn new(path: &Path, options: Options, counters: Arc<Counters>) -> Self {
@@ -57,6 +63,8 @@ impl Opener {
             options,
             ahead: Mutex::new(Vec::new()),
             counters,
+            closed: AtomicBool::new(false),
+            configuring: Mutex::new(()),
         }
     }
 
@@ -74,10 +82,32 @@ impl Opener {
         let guard = database.lock();
         let timeout = i32::try_from(self.options.busy_timeout.as_millis()).unwrap_or(i32::MAX);
         guard.set_busy_timeout(timeout);
-        guard.execute_batch(c"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")?;
+        self.switch_to_wal(&guard)?;
+        guard.execute_batch(c"PRAGMA synchronous=NORMAL")?;
         guard.config(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, 1)?;
         database.untaint();
         Ok(())
+    }
+
+    fn switch_to_wal(&self, guard: &LockGuard<'_>) -> Result<()> {
+        let _turn = self.configuring.lock();
+        let since = Instant::now();
+        loop {
+            match guard.execute_batch(c"PRAGMA journal_mode=WAL") {
+                Err(Error::Sqlite(failure))
+                    if failure.primary_code() == ffi::SQLITE_BUSY
+                        && since.elapsed() < self.options.busy_timeout =>
+                {
+                    std::thread::sleep(WAL_RETRY_AFTER);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// From now on no connection is kept.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Open a connection in this thread, for r2d2 to adopt.
@@ -122,6 +152,9 @@ impl r2d2::ManageConnection for ConnectionManager {
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
         let database = connection.database();
+        if self.0.closed.load(Ordering::Acquire) {
+            return true;
+        }
         let broken = !database.is_open() || database.is_tainted();
         if broken {
             self.0.counters.discarded.fetch_add(1, Ordering::Relaxed);

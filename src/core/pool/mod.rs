@@ -5,6 +5,7 @@
 //! whoever changed more than data on it (pragmas, ATTACH, functions, hooks, limits, schema) made it
 //! unfit for the next user, and it goes.
 
+mod gate;
 mod lease;
 mod manager;
 mod statistics;
@@ -13,7 +14,8 @@ pub use lease::Lease;
 pub use manager::Options;
 pub use statistics::Statistics;
 
-use crate::core::error::{Error, Result};
+use crate::core::error::{Error, Result, SqliteFailure};
+use gate::Gate;
 use manager::{ConnectionManager, Opener};
 use scheduled_thread_pool::ScheduledThreadPool;
 use statistics::Counters;
@@ -29,6 +31,7 @@ static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
 pub struct Pool {
     connections: r2d2::Pool<ConnectionManager>,
     opener: Arc<Opener>,
+    gate: Arc<Gate>,
     options: Options,
     name: String,
     counters: Arc<Counters>,
@@ -61,6 +64,7 @@ impl Pool {
         Self {
             connections,
             opener,
+            gate: Gate::new(options.pool_size),
             name: path.display().to_string(),
             options,
             counters,
@@ -70,43 +74,55 @@ impl Pool {
     /// Lend a connection: an idle one, a new one while there is room, else the first that comes back
     /// within the time-out. Blocks; call it without the interpreter.
     pub fn lease(&self) -> Result<Lease> {
-        let connection = match self.connections.try_get() {
-            Some(connection) => connection,
-            None => self.grow_or_wait()?,
-        };
-        self.counters.acquired.fetch_add(1, Ordering::Relaxed);
-        self.counters.in_use.fetch_add(1, Ordering::Relaxed);
-        Ok(Lease::new(connection, Arc::clone(&self.counters)))
-    }
-
-    fn grow_or_wait(&self) -> Result<r2d2::PooledConnection<ConnectionManager>> {
-        let manager = &self.opener;
-        if self.connections.state().connections < self.options.pool_size {
-            manager.open_ahead()?;
-        }
         let since = Instant::now();
-        self.counters.waiting.fetch_add(1, Ordering::Relaxed);
-        let outcome = self.connections.get_timeout(self.options.pool_timeout);
-        self.counters.waiting.fetch_sub(1, Ordering::Relaxed);
-        if self.connections.state().connections >= self.options.pool_size {
-            // Two threads grew the pool at once and there was room for one of the connections.
-            manager.discard_ahead();
-        }
-        outcome.map_err(|_| {
+        let place = self.gate.enter(self.options.pool_timeout).map_err(|load| {
             self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
             Error::PoolTimeout {
                 pool: self.name.clone(),
                 waited: since.elapsed(),
-                in_use: self.counters.in_use.load(Ordering::Relaxed),
-                waiting: self.counters.waiting.load(Ordering::Relaxed),
+                in_use: load.in_use,
+                waiting: load.waiting,
             }
+        })?;
+        // With a place there is an idle connection, or room for a new one.
+        let connection = match self.connections.try_get() {
+            Some(connection) => connection,
+            None => self.grow()?,
+        };
+        self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+        Ok(Lease::new(connection, place))
+    }
+
+    /// Open a connection in this thread and have r2d2's worker adopt it.
+    fn grow(&self) -> Result<r2d2::PooledConnection<ConnectionManager>> {
+        self.opener.open_ahead()?;
+        let outcome = self.connections.get();
+        if self.connections.state().connections >= self.options.pool_size {
+            // Another lease came back meanwhile, and its connection was taken instead of the new one.
+            self.opener.discard_ahead();
+        }
+        outcome.map_err(|error| {
+            Error::Sqlite(SqliteFailure {
+                extended_code: rusqlite::ffi::SQLITE_CANTOPEN,
+                message: format!("the pool of '{}' could not grow: {error}", self.name),
+            })
         })
+    }
+
+    /// Close the idle connections in this thread; those that are lent are closed when they come back.
+    pub fn close(&self) {
+        self.opener.close();
+        while let Some(connection) = self.connections.try_get() {
+            drop(connection);
+        }
     }
 
     /// The pool's figures at this moment.
     pub fn statistics(&self) -> Statistics {
         let state = self.connections.state();
-        self.counters.read(self.options.pool_size, &state)
+        let (in_use, waiting) = self.gate.load();
+        self.counters
+            .read(self.options.pool_size, &state, in_use, waiting)
     }
 }
 

@@ -1,12 +1,10 @@
 //! What a pool counts, named as psycopg_pool names it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The live counters.
 #[derive(Default)]
 pub struct Counters {
-    pub in_use: AtomicU32,
-    pub waiting: AtomicU32,
     pub acquired: AtomicU64,
     pub timeouts: AtomicU64,
     pub opened: AtomicU64,
@@ -37,13 +35,19 @@ pub struct Statistics {
 }
 
 impl Counters {
-    pub(super) fn read(&self, max: u32, state: &r2d2::State) -> Statistics {
+    pub(super) fn read(
+        &self,
+        max: u32,
+        state: &r2d2::State,
+        in_use: u32,
+        waiting: u32,
+    ) -> Statistics {
         Statistics {
             pool_max: max,
             pool_size: state.connections,
             pool_idle: state.idle_connections,
-            pool_in_use: self.in_use.load(Ordering::Relaxed),
-            requests_waiting: self.waiting.load(Ordering::Relaxed),
+            pool_in_use: in_use,
+            requests_waiting: waiting,
             acquired_total: self.acquired.load(Ordering::Relaxed),
             timeouts_total: self.timeouts.load(Ordering::Relaxed),
             opened_total: self.opened.load(Ordering::Relaxed),

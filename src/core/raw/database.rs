@@ -7,7 +7,7 @@
 
 use super::hooks::Hooks;
 use crate::core::error::{Error, Result, SqliteFailure};
-use crate::core::sqlite::text::{self, Keyword};
+use crate::core::sqlite::text;
 use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, RawMutex};
 use rusqlite::ffi;
@@ -584,7 +584,7 @@ impl<'a> LockGuard<'a> {
 
     /// Run the first statement of a text to its end and give the rest of the text.
     pub fn run_first<'t>(&self, sql: &'t str) -> Result<&'t str> {
-        if matches!(text::leading_keyword(sql), Keyword::Attach | Keyword::Other) {
+        if text::leading_keyword(sql).may_change_more_than_data() {
             self.database.taint();
         }
         let mut raw = ptr::null_mut();

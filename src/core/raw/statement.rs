@@ -165,6 +165,11 @@ impl Statement {
         if sql.as_bytes().contains(&0) {
             return Err(PrepareError::ContainsNul);
         }
+        let keyword = text::leading_keyword(sql);
+        if keyword.may_change_more_than_data() {
+            // Now, not when it runs: many pragmas take effect while they are compiled.
+            database.taint();
+        }
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
         // SAFETY: the text is valid for its length; SQLite copies what it needs.
@@ -185,7 +190,7 @@ impl Statement {
         let mut statement = Self {
             database: Arc::clone(database),
             raw,
-            keyword: text::leading_keyword(sql),
+            keyword,
             // SAFETY: NULL is allowed and counts as read-only.
             readonly: unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 },
             // SAFETY: NULL is allowed and has no parameters.
@@ -385,9 +390,6 @@ impl Statement {
             return Step::Done;
         }
         guard.database().ticks().set(0);
-        if matches!(self.keyword, Keyword::Attach | Keyword::Other) {
-            guard.database().taint();
-        }
         // SAFETY: live statement under its lock.
         Step::from_code(unsafe { ffi::sqlite3_step(self.raw) })
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub struct Connection {
     database: Arc<Database>,
     cache: StatementCache,
+    left_open: bool,
 }
 
 impl Connection {
@@ -24,7 +25,13 @@ impl Connection {
         Self {
             database,
             cache: StatementCache::new(cached_statements),
+            left_open: false,
         }
+    }
+
+    /// Let go of the handle without closing it: statements of cursors still read from it.
+    pub fn leave_open(mut self) {
+        self.left_open = true;
     }
 
     /// The handle.
@@ -42,5 +49,19 @@ impl Connection {
     #[inline]
     pub fn cache(&mut self) -> &mut StatementCache {
         &mut self.cache
+    }
+}
+
+impl Drop for Connection {
+    /// Close the handle, whatever cursors and BLOBs are still open on it; but not while something of it is
+    /// running on this thread, which holds a reference of its own.
+    fn drop(&mut self) {
+        if self.left_open {
+            return;
+        }
+        let guard = self.database.lock();
+        if guard.can_close() {
+            guard.close();
+        }
     }
 }

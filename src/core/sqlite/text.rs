@@ -5,8 +5,10 @@
 pub enum Keyword {
     /// INSERT, UPDATE, DELETE, REPLACE: the stdlib begins a transaction before these only.
     Dml,
-    /// SELECT, VALUES, WITH, EXPLAIN
+    /// SELECT, VALUES, WITH
     Query,
+    /// EXPLAIN, even of a PRAGMA, which takes effect all the same
+    Explain,
     /// BEGIN, SAVEPOINT
     Begin,
     /// COMMIT, END, ROLLBACK, RELEASE
@@ -17,6 +19,13 @@ pub enum Keyword {
     Other,
 }
 
+impl Keyword {
+    /// Whether such a statement may change something on the connection or in the schema.
+    pub fn may_change_more_than_data(self) -> bool {
+        matches!(self, Self::Explain | Self::Attach | Self::Other)
+    }
+}
+
 const KEYWORDS: [(&str, Keyword); 15] = [
     ("select", Keyword::Query),
     ("insert", Keyword::Dml),
@@ -25,7 +34,7 @@ const KEYWORDS: [(&str, Keyword); 15] = [
     ("replace", Keyword::Dml),
     ("with", Keyword::Query),
     ("values", Keyword::Query),
-    ("explain", Keyword::Query),
+    ("explain", Keyword::Explain),
     ("begin", Keyword::Begin),
     ("savepoint", Keyword::Begin),
     ("commit", Keyword::End),
