@@ -120,6 +120,9 @@ def side_effects(run: Run) -> Iterator[None]:
     finally:
         sys.unraisablehook = previous
     for warning in caught:
+        if "('?" in str(warning.message):
+            # The first releases of Python 3.12 took a number (?1) for a name; ours never does.
+            continue
         outcome = (identity(warning.category), plain_text(str(warning.message)))
         place = Path(warning.filename).name
         run.notes.append(Note(warning.lineno, f"warning in {place}", outcome))
