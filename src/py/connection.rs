@@ -674,13 +674,6 @@ impl Connection {
     }
 
     /// The signature of calling a connection, for `inspect.signature`.
-    #[cfg(not(Py_3_13))]
-    #[getter]
-    fn __signature__(&self) -> &'static str {
-        "(sql, /)"
-    }
-
-    /// The signature of calling a connection, for `inspect.signature`.
     #[cfg(Py_3_13)]
     #[getter]
     fn __text_signature__(&self) -> &'static str {
