@@ -125,7 +125,9 @@ check-types: dev ## Python: mypy strict, and the stub against the extension
 	$(call title,mypy)
 	$(PY) -m mypy --strict $(TYPED)
 	$(call title,stubtest)
-	MYPYPATH=python $(PY) -m mypy.stubtest $(addprefix --allowlist ,$(STUBTEST_ALLOWLIST)) dbmanager._core
+	@# An entry may count for some Python versions only.
+	MYPYPATH=python $(PY) -m mypy.stubtest --ignore-unused-allowlist \
+		$(addprefix --allowlist ,$(STUBTEST_ALLOWLIST)) dbmanager._core
 
 .PHONY: format
 format: $(STAMPS)/groups ## Format Rust and Python, apply ruff's safe fixes
