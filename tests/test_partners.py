@@ -296,7 +296,7 @@ with contextlib.suppress(sqlite3.OperationalError):
 thread.join()
 """
 
-DEAD_LOCKS = {
+COMPILING = {
     "prepare": "other.execute('SELECT 1 FROM t AS fresh')",
     "prepare by a call": "other('SELECT 1 FROM t AS fresh')",
     "executemany": "other.executemany('INSERT INTO t VALUES (?)', [(1,)])",
@@ -321,15 +321,11 @@ FREE = {
     "create_function": "other.create_function('f', 0, int)",
     "total_changes": "other.total_changes",
 }
-dead_lock = pytest.mark.xfail(run=False, reason="waits for the cache with the interpreter lock")
 
 
 @pytest.mark.parametrize(
     "operation",
-    [
-        *(pytest.param(code, id=name) for name, code in FREE.items()),
-        *(pytest.param(code, id=name, marks=dead_lock) for name, code in DEAD_LOCKS.items()),
-    ],
+    [pytest.param(code, id=name) for name, code in {**COMPILING, **FREE}.items()],
 )
 def test_shared_cache_in_use_by_a_python_function_does_not_dead_lock(operation):
     code = SHARED_CACHE.replace("OPERATION", operation)

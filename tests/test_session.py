@@ -252,17 +252,18 @@ def test_session_may_be_entered_in_another_thread_than_made_it(db):
     assert rows(db) == [1]
 
 
-def test_session_that_leaves_in_another_thread_is_refused_there_and_stays_usable(db):
-    with db.session() as session:
-        session.execute("INSERT INTO t VALUES (1)")
+def test_session_that_leaves_in_another_thread_is_rolled_back_and_given_back_with_an_error(db):
+    session = db.session()
+    session.__enter__()
+    session.execute("INSERT INTO t VALUES (1)")
 
-        def leave():
-            with pytest.raises(sqlite3.ProgrammingError, match="created in a thread can only"):
-                session.__exit__(None, None, None)
+    def leave():
+        with pytest.raises(sqlite3.ProgrammingError, match="created in a thread can only"):
+            session.__exit__(None, None, None)
 
-        in_thread(leave)
-        assert session.execute("SELECT x FROM t").fetchall() == [(1,)]
-    assert rows(db) == [1]
+    in_thread(leave)
+    assert db.get_stats()["pool_in_use"] == 0
+    assert rows(db) == []
 
 
 def test_generator_that_is_closed_by_another_thread_gives_back(db):
@@ -288,7 +289,7 @@ def test_generator_that_is_closed_by_another_thread_gives_back(db):
 def test_session_can_be_entered_once(db):
     session = db.session()
     with session:
-        with pytest.raises(sqlite3.ProgrammingError, match="this session was used already"):
+        with pytest.raises(sqlite3.ProgrammingError, match="this session is open already"):
             session.__enter__()
         session.execute("INSERT INTO t VALUES (1)")
     with pytest.raises(sqlite3.ProgrammingError, match="this session was used already"):

@@ -7,7 +7,7 @@ use super::guarded::Guarded;
 use super::names::type_name;
 use super::settings::CInt;
 use crate::core::raw::blob;
-use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::slice::PySliceIndices;
@@ -52,12 +52,31 @@ impl Blob {
     }
 
     fn read_at(&self, py: Python<'_>, length: usize, offset: c_int) -> PyResult<Vec<u8>> {
-        let mut buffer = vec![0; length];
+        let mut buffer = Vec::new();
+        buffer
+            .try_reserve_exact(length)
+            .map_err(|_| PyMemoryError::new_err(()))?;
+        buffer.resize(length, 0);
         let guard = self.check(py)?;
         self.raw(py)
             .read(&guard, &mut buffer, offset)
             .map_err(|error| core_exception(py, error))?;
         Ok(buffer)
+    }
+
+    /// Read straight into a bytes object.
+    fn bytes_at<'py>(
+        &self,
+        py: Python<'py>,
+        length: usize,
+        offset: c_int,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let guard = self.check(py)?;
+        PyBytes::new_with(py, length, |buffer| {
+            self.raw(py)
+                .read(&guard, buffer, offset)
+                .map_err(|error| core_exception(py, error))
+        })
     }
 
     fn write_at(&self, py: Python<'_>, data: &[u8], offset: c_int) -> PyResult<()> {
@@ -147,9 +166,9 @@ impl Blob {
         if length == 0 {
             return Ok(PyBytes::new(py, &[]));
         }
-        let data = self.read_at(py, length as usize, offset)?;
+        let data = self.bytes_at(py, length as usize, offset)?;
         self.offset.set(py, offset + length);
-        Ok(PyBytes::new(py, &data))
+        Ok(data)
     }
 
     /// Write data at the current offset.
@@ -249,6 +268,9 @@ impl Blob {
             return Ok(PyBytes::new(py, &[]).into_any());
         }
         let (first, length) = span(&slice);
+        if slice.step == 1 {
+            return Ok(self.bytes_at(py, length, first as c_int)?.into_any());
+        }
         let data = self.read_at(py, length, first as c_int)?;
         let picked: Vec<u8> = (0..slice.slicelength as isize)
             .map(|k| data[(slice.start + k * slice.step - first) as usize])

@@ -2,6 +2,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// A contiguous view of an object's bytes, with the exporter's own error if there is none.
 pub struct View(Box<ffi::Py_buffer>);
@@ -32,5 +33,15 @@ impl Drop for View {
     fn drop(&mut self) {
         // SAFETY: the view was filled by PyObject_GetBuffer and is released once, with the interpreter.
         unsafe { ffi::PyBuffer_Release(self.0.as_mut()) }
+    }
+}
+
+/// A bytes object; MemoryError where `PyBytes::new` would panic.
+pub fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: the pointer and length describe the slice; a NULL result is turned into the exception.
+    unsafe {
+        let object =
+            ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
+        Ok(Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked())
     }
 }

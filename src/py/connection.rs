@@ -216,17 +216,21 @@ impl Connection {
 
     #[cold]
     fn lock_contended<'c>(&'c self, py: Python<'c>) -> PyResult<Locked<'c>> {
-        let keep = self.database(py)?;
-        // SAFETY: the database lives as long as `keep`, which `Locked` drops after the guard.
-        let database: &'c Database = unsafe { &*Arc::as_ptr(&keep) };
-        let guard = interpreter::lock(py, database);
-        if !database.is_open() {
-            return Err(self.closed(py));
+        loop {
+            let keep = self.database(py)?;
+            // SAFETY: the database lives as long as `keep`, which `Locked` drops after the guard.
+            let database: &'c Database = unsafe { &*Arc::as_ptr(&keep) };
+            let guard = interpreter::lock(py, database);
+            // While this thread waited, another one may have closed the connection or opened it anew.
+            let current = self.database(py)?;
+            if Arc::ptr_eq(&current, &keep) && database.is_open() {
+                return Ok(Locked {
+                    guard,
+                    _keep: Some(keep),
+                });
+            }
+            drop(guard);
         }
-        Ok(Locked {
-            guard,
-            _keep: Some(keep),
-        })
     }
 
     /// A new reference to the database.
@@ -249,8 +253,7 @@ impl Connection {
         };
         let finished = unfinished.is_none();
         if let Some(physical) = unfinished {
-            // SAFETY: pushing runs no Python code.
-            unsafe { self.retired.peek_mut(py) }.push(physical);
+            self.retire(py, physical);
         }
         finished
     }
@@ -452,14 +455,12 @@ impl Connection {
             this.replaced(py, old);
         }
         let (uri, cached) = (settings.uri, settings.cached_statements());
+        let shares_cache = settings.may_share_cache();
         let physical = py
-            .detach(|| sqlite::Connection::open(&path, uri, cached))
+            .detach(|| sqlite::Connection::open(&path, uri, shares_cache, cached))
             .map_err(|error| core_exception(py, error))?;
         let guard = physical.database().lock();
         guard.set_busy_timeout(settings.timeout_ms());
-        if settings.may_share_cache() {
-            guard.database().suspend_always();
-        }
         drop(guard);
         this.isolation_level.set(py, settings.isolation_level);
         this.autocommit.set(py, settings.autocommit);
@@ -472,7 +473,10 @@ impl Connection {
             interpreter::reserve(py, physical.database());
         }
         let physical = Physical::Private(Box::new(physical));
-        drop(this.physical.replace(py, Some(physical)));
+        if let Some(other) = this.physical.replace(py, Some(physical)) {
+            // Another thread initialised the connection meanwhile.
+            this.replaced(py, other);
+        }
         if let Err(error) = audit::object(c"sqlite3.connect/handle", slf.as_any()) {
             if let Some(physical) = this.physical.take(py) {
                 this.dispose(py, physical);
@@ -489,11 +493,41 @@ impl Connection {
 
     /// `__init__` was called again: cursors that still read from the old database keep it alive.
     fn replaced(&self, py: Python<'_>, old: Physical) {
-        let shared = Arc::strong_count(old.database()) > 1 + old.statements_kept();
-        if shared {
+        let database = Arc::clone(old.database());
+        let guard = interpreter::lock(py, &database);
+        // One reference is `database`, one is in `old`, and each statement in the cache has one.
+        let shared = Arc::strong_count(&database) > 2 + old.statements_kept();
+        if !guard.can_close() {
+            // From within a callback of the old database: guards further out still refer to it.
+            drop(guard);
+            self.retire(py, old);
+        } else if shared {
+            drop(guard);
             old.leave_open();
         } else {
+            drop(guard);
             self.dispose(py, old);
+        }
+    }
+
+    fn retire(&self, py: Python<'_>, physical: Physical) {
+        // SAFETY: pushing runs no Python code.
+        unsafe { self.retired.peek_mut(py) }.push(physical);
+    }
+
+    /// Close what was retired within a callback, now that nothing runs on it any more.
+    #[inline]
+    pub fn finish_retired(&self, py: Python<'_>) {
+        // SAFETY: looking at the length runs no Python code.
+        if !unsafe { self.retired.peek(py) }.is_empty() {
+            self.finish_retired_now(py);
+        }
+    }
+
+    #[cold]
+    fn finish_retired_now(&self, py: Python<'_>) {
+        for physical in self.retired.take(py) {
+            self.dispose(py, physical);
         }
     }
 
@@ -686,14 +720,16 @@ impl Connection {
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         let guard = self.lock(py)?;
-        match self.autocommit.get(py) {
+        let outcome = match self.autocommit.get(py) {
             Autocommit::Legacy => self.commit_open(py, &guard),
-            Autocommit::Off => {
-                self.run(py, &guard, c"COMMIT")?;
-                self.run(py, &guard, c"BEGIN")
-            }
+            Autocommit::Off => self
+                .run(py, &guard, c"COMMIT")
+                .and_then(|()| self.run(py, &guard, c"BEGIN")),
             Autocommit::On => Ok(()),
-        }
+        };
+        drop(guard);
+        self.finish_retired(py);
+        outcome
     }
 
     /// Roll back to the start of any pending transaction.
@@ -702,14 +738,16 @@ impl Connection {
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         let guard = self.lock(py)?;
-        match self.autocommit.get(py) {
+        let outcome = match self.autocommit.get(py) {
             Autocommit::Legacy => self.rollback_open(py, &guard),
-            Autocommit::Off => {
-                self.run(py, &guard, c"ROLLBACK")?;
-                self.run(py, &guard, c"BEGIN")
-            }
+            Autocommit::Off => self
+                .run(py, &guard, c"ROLLBACK")
+                .and_then(|()| self.run(py, &guard, c"BEGIN")),
             Autocommit::On => Ok(()),
-        }
+        };
+        drop(guard);
+        self.finish_retired(py);
+        outcome
     }
 
     /// Close the database connection.
@@ -836,15 +874,18 @@ impl Connection {
 
     #[getter]
     fn total_changes(&self, py: Python<'_>) -> PyResult<i64> {
-        self.check_open(py)?;
-        Ok(self.lock(py)?.total_changes())
+        // Like the stdlib from any thread, without waiting for a statement that is running.
+        self.database(py)?
+            .total_changes()
+            .ok_or_else(|| self.closed(py))
     }
 
     #[getter]
     fn in_transaction<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBool>> {
-        self.check_open(py)?;
-        let open = !self.lock(py)?.is_autocommit();
-        Ok(PyBool::new(py, open).to_owned())
+        match self.database(py)?.in_transaction() {
+            Some(open) => Ok(PyBool::new(py, open).to_owned()),
+            None => Err(self.closed(py)),
+        }
     }
 
     #[getter]

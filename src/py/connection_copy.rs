@@ -2,7 +2,7 @@
 
 use super::bind;
 use super::blob::Blob;
-use super::buffer::View;
+use super::buffer::{View, bytes_object};
 use super::connection::Connection;
 use super::error::{core_exception, operational_error};
 use super::interpreter;
@@ -35,8 +35,12 @@ impl Connection {
     ) -> PyResult<()> {
         let (source, destination) = (self.database(py)?, target.database(py)?);
         for database in [&source, &destination] {
-            // The copy locks and unlocks them without the interpreter.
-            interpreter::unreserve(py, database);
+            // The copy locks and unlocks them without the interpreter. If its owner is in the middle of a
+            // statement, that is waited for.
+            if !interpreter::unreserve(py, database) {
+                drop(interpreter::lock(py, database));
+                interpreter::unreserve(py, database);
+            }
         }
         let (name, pages, pause) = (&plan.name, plan.pages, plan.pause);
         let mut backup = py
@@ -178,7 +182,7 @@ impl Connection {
         self.check(py)?;
         let guard = self.lock(py)?;
         match guard.serialize(&name) {
-            Some(image) => Ok(PyBytes::new(py, image.as_bytes())),
+            Some(image) => bytes_object(py, image.as_bytes()),
             None => Err(operational_error(
                 py,
                 format!("unable to serialize '{}'", name.to_string_lossy()),

@@ -142,10 +142,16 @@ impl Cursor {
 
     /// Run a method's body with the cursor marked as in use.
     #[inline]
-    pub(super) fn exclusively<R>(&self, py: Python<'_>, body: impl FnOnce() -> R) -> R {
+    pub(super) fn exclusively<R>(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        body: impl FnOnce() -> R,
+    ) -> R {
         self.locked.set(py, true);
         let result = StopForeignUnwind::guard(body);
         self.locked.set(py, false);
+        connection.finish_retired(py);
         result
     }
 
@@ -168,7 +174,10 @@ impl Cursor {
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let outcome = this.exclusively(py, || this.run_one(py, connection.get(), sql, parameters));
+        let connection = connection.get();
+        let outcome = this.exclusively(py, connection, || {
+            this.run_one(py, connection, sql, parameters)
+        });
         if outcome.is_err() {
             this.rowcount.set(py, -1);
         }
@@ -184,7 +193,10 @@ impl Cursor {
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let outcome = this.exclusively(py, || this.run_many(py, connection.get(), sql, parameters));
+        let connection = connection.get();
+        let outcome = this.exclusively(py, connection, || {
+            this.run_many(py, connection, sql, parameters)
+        });
         if outcome.is_err() {
             this.rowcount.set(py, -1);
         }
@@ -201,7 +213,10 @@ impl Cursor {
         if script.contains('\0') {
             return Err(PyValueError::new_err("embedded null character"));
         }
-        slf.get().run_script(slf.py(), connection.get(), script)
+        let connection = connection.get();
+        let outcome = slf.get().run_script(slf.py(), connection, script);
+        connection.finish_retired(slf.py());
+        outcome
     }
 
     /// Get the statement and begin a transaction if it needs one.
@@ -371,7 +386,8 @@ impl Cursor {
                 Some(guard) => guard,
                 None => connection.lock(py)?,
             };
-            if !statement.is_live() {
+            if !statement.is_live() || !std::ptr::eq(guard.database(), &**statement.database()) {
+                // The iterator closed the connection, or opened it anew.
                 return Err(core_exception(py, crate::core::error::Error::Closed));
             }
             let (_bound, guard) = bind::parameters(py, connection, statement, guard, Some(&row))?;

@@ -152,7 +152,7 @@ fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAn
     let connection = this.check(py)?;
     let connection = connection.get();
     let factory = RowFactory::of(py, this);
-    let fetched = this.exclusively(py, || {
+    let fetched = this.exclusively(py, connection, || {
         let Some(reader) = Reader::of(cursor, connection) else {
             return Ok(None);
         };
@@ -255,7 +255,7 @@ fn fetch_run<'py>(
     if !std::ptr::eq(guard.database(), &**reader.statement.database()) {
         return Ok(0);
     }
-    let outcome = this.exclusively(py, || {
+    let outcome = this.exclusively(py, connection, || {
         // Alone, the interpreter is nobody else's loss; and a part of a batch can't be put back.
         if limit == usize::MAX - 1 && interpreter::has_other_threads(py) {
             return fetch_batches(&reader, &factory, &guard, list);
@@ -271,9 +271,12 @@ fn fetch_run<'py>(
         }
         Ok(taken)
     });
-    if outcome.is_err() || reader.statement.data_count(&guard) == 0 {
+    // A row that could not be converted is still there, for another try.
+    if reader.statement.data_count(&guard) == 0 {
         this.release(py, connection);
     }
+    drop(guard);
+    connection.finish_retired(py);
     outcome
 }
 
@@ -294,6 +297,16 @@ fn fetch_batches<'py>(
         let step = batch.fill(guard, reader.statement);
         interpreter::resume(database);
         reader.connection.pending.check(py)?;
+        if batch.is_empty() {
+            // The current row can't be read ahead: directly, which raises what there is to raise.
+            let (tuple, more) = reader.next(guard)?;
+            list.append(factory.make(reader.cursor, tuple)?)?;
+            taken += 1;
+            if more {
+                continue;
+            }
+            return Ok(taken);
+        }
         for row in 0..batch.len() {
             let value = |column: c_int| batch.value(row, column as usize);
             let tuple = fetch::plain_row(

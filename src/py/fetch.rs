@@ -1,5 +1,6 @@
 //! Rows: from a statement's current row into Python objects.
 
+use super::buffer::bytes_object;
 use super::error::operational_error;
 use super::text::str_object;
 use crate::core::raw::{ColumnValue, LockGuard, Statement};
@@ -108,12 +109,12 @@ fn plain<'py>(
         (ColumnValue::Text(text), TextFactory::Str) => {
             text_object(py, guard, statement, index, text)
         }
-        (ColumnValue::Text(text), TextFactory::Bytes) => Ok(PyBytes::new(py, text).into_ptr()),
+        (ColumnValue::Text(text), TextFactory::Bytes) => Ok(bytes_object(py, text)?.into_ptr()),
         (ColumnValue::Text(text), TextFactory::ByteArray) => {
             Ok(PyByteArray::new(py, text).into_ptr())
         }
         (ColumnValue::Text(text), TextFactory::Call(factory)) => {
-            Ok(factory.call1((PyBytes::new(py, text),))?.into_ptr())
+            Ok(factory.call1((bytes_object(py, text)?,))?.into_ptr())
         }
         (value, _) => object(py, value),
     }
@@ -224,7 +225,7 @@ fn converted(
 ) -> PyResult<*mut ffi::PyObject> {
     let object = match statement.column_as_blob(guard, index) {
         Some(bytes) => {
-            let bytes = PyBytes::new(py, bytes);
+            let bytes = bytes_object(py, bytes)?;
             converter.bind(py).call1((bytes,))?.unbind()
         }
         None => py.None(),

@@ -151,10 +151,12 @@ impl Session {
         let py = slf.py();
         let this = slf.get();
         if this.used.get(py) {
-            return Err(programming_error(
-                py,
-                "this session was used already; ask the DatabaseManager for another one",
-            ));
+            let message = if slf.as_super().get().is_open(py) {
+                "this session is open already; use it as it is, without another `with`"
+            } else {
+                "this session was used already; ask the DatabaseManager for another one"
+            };
+            return Err(programming_error(py, message));
         }
         this.used.set(py, true);
         let manager = Arc::clone(&this.manager);
@@ -176,7 +178,12 @@ impl Session {
     ) -> PyResult<bool> {
         let py = slf.py();
         let connection = slf.as_super().get();
-        connection.check_thread(py)?;
+        if let Err(error) = connection.check_thread(py) {
+            // Nobody else will come to give it back; what was not committed is rolled back.
+            connection.give_up(py);
+            return Err(error);
+        }
+        connection.finish_retired(py);
         if !connection.is_open(py) {
             // Closed within the block: what was not committed by then is gone, as with any connection.
             return Ok(false);
@@ -184,9 +191,11 @@ impl Session {
         let failed = !(r#type.is_none() && value.is_none() && traceback.is_none());
         let outcome = match failed {
             true => Ok(()),
-            false => connection
-                .lock(py)
-                .and_then(|guard| connection.commit_open(py, &guard)),
+            false => connection.lock(py).and_then(|guard| {
+                // An open BLOB would keep the COMMIT from going through.
+                guard.close_blobs();
+                connection.commit_open(py, &guard)
+            }),
         };
         // The pool rolls back what is open, after an exception as after a failed commit.
         connection.give_up(py);

@@ -71,7 +71,7 @@ impl Opener {
     fn open(&self) -> Result<Connection> {
         let raw = r2d2::ManageConnection::connect(&self.opener)
             .map_err(|error| Error::from_rusqlite(error, &self.path.to_string_lossy()))?;
-        let database = open::prepare(Database::adopt(raw))?;
+        let database = open::prepare(Database::adopt(raw, false))?;
         self.configure(&database)?;
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Connection::new(database, self.options.cached_statements))

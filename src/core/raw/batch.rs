@@ -15,7 +15,6 @@ enum Stored {
     Real(f64),
     Text { start: usize, length: usize },
     Blob { start: usize, length: usize },
-    NoMemory,
 }
 
 /// Copies of some rows' values.
@@ -27,15 +26,21 @@ pub struct RowBatch {
 }
 
 impl RowBatch {
-    /// Read the current row and those behind it, up to the limits. Gives the last step's outcome: `Row` if a
-    /// further row is ready. Rows that were read before a failing step are in the batch.
+    /// Read the current row and those behind it, up to the limits, or up to a row with invalid UTF-8 or without
+    /// enough memory. Gives the last step's outcome: `Row` if a further row is ready. Rows that were read before
+    /// a failing step are in the batch.
     pub fn fill(&mut self, guard: &LockGuard<'_>, statement: &Statement) -> Step {
         self.values.clear();
         self.bytes.clear();
         self.columns = statement.data_count(guard) as usize;
         for _ in 0..ROWS {
+            let complete = self.values.len();
             for index in 0..self.columns {
-                let stored = self.store(statement.column(guard, index as i32));
+                let Some(stored) = self.store(statement.column(guard, index as i32)) else {
+                    // Left to whoever reads the row directly; the statement stays on it.
+                    self.values.truncate(complete);
+                    return Step::Row;
+                };
                 self.values.push(stored);
             }
             let step = statement.step(guard);
@@ -46,24 +51,30 @@ impl RowBatch {
         Step::Row
     }
 
-    fn store(&mut self, value: ColumnValue<'_>) -> Stored {
+    fn store(&mut self, value: ColumnValue<'_>) -> Option<Stored> {
         let start = self.bytes.len();
-        match value {
+        Some(match value {
             ColumnValue::Null => Stored::Null,
             ColumnValue::Integer(value) => Stored::Integer(value),
             ColumnValue::Real(value) => Stored::Real(value),
-            ColumnValue::NoMemory => Stored::NoMemory,
+            ColumnValue::NoMemory => return None,
             ColumnValue::Text(text) => {
-                self.bytes.extend_from_slice(text);
-                let length = text.len();
+                std::str::from_utf8(text).ok()?;
+                let length = self.copy(text)?;
                 Stored::Text { start, length }
             }
             ColumnValue::Blob(blob) => {
-                self.bytes.extend_from_slice(blob);
-                let length = blob.len();
+                let length = self.copy(blob)?;
                 Stored::Blob { start, length }
             }
-        }
+        })
+    }
+
+    /// Copy bytes if there is memory for them. Gives their number.
+    fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.bytes.try_reserve(bytes.len()).ok()?;
+        self.bytes.extend_from_slice(bytes);
+        Some(bytes.len())
     }
 
     /// Rows in the batch.
@@ -87,7 +98,6 @@ impl RowBatch {
             Stored::Null => ColumnValue::Null,
             Stored::Integer(value) => ColumnValue::Integer(value),
             Stored::Real(value) => ColumnValue::Real(value),
-            Stored::NoMemory => ColumnValue::NoMemory,
             Stored::Text { start, length } => ColumnValue::Text(&self.bytes[start..start + length]),
             Stored::Blob { start, length } => ColumnValue::Blob(&self.bytes[start..start + length]),
         }
@@ -115,6 +125,21 @@ mod tests {
         assert_eq!(batch.len(), 44);
         assert_eq!(batch.value(43, 0), ColumnValue::Integer(300));
         assert_eq!(batch.value(43, 4), ColumnValue::Blob(b"\x00\xff"));
+    }
+
+    #[test]
+    fn a_batch_ends_before_a_row_with_invalid_text() {
+        let db = open::memory().unwrap();
+        let sql = "select 'a' union all select cast(x'ff' as text) union all select 'c'";
+        let statement = Statement::prepare(&db, sql).unwrap();
+        let guard = db.lock();
+        assert_eq!(statement.step(&guard), Step::Row);
+        let mut batch = RowBatch::default();
+        assert_eq!(batch.fill(&guard, &statement), Step::Row);
+        assert_eq!(batch.len(), 1);
+        assert_eq!(statement.column(&guard, 0), ColumnValue::Text(b"\xff"));
+        assert_eq!(batch.fill(&guard, &statement), Step::Row);
+        assert!(batch.is_empty());
     }
 
     #[test]

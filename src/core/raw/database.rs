@@ -39,15 +39,37 @@ impl Orphan {
     }
 }
 
+/// A re-entrant lock.
+struct LockState {
+    mutex: RawMutex,
+    owner: AtomicUsize,
+    depth: AtomicU32,
+    /// The depth at which the lock is idle: 1 while a thread has it reserved, else 0.
+    idle_depth: AtomicU32,
+}
+
+impl LockState {
+    const fn new() -> Self {
+        Self {
+            mutex: RawMutex::INIT,
+            owner: AtomicUsize::new(0),
+            depth: AtomicU32::new(0),
+            idle_depth: AtomicU32::new(0),
+        }
+    }
+}
+
+/// The lock of all connections that share a cache.
+static SHARED_CACHE_LOCK: LockState = LockState::new();
+
 /// An open SQLite handle shared by a connection object and everything that was made from it.
 pub struct Database {
     handle: *mut ffi::sqlite3,
     owner: UnsafeCell<Option<rusqlite::Connection>>,
-    mutex: RawMutex,
-    lock_owner: AtomicUsize,
-    lock_depth: AtomicU32,
-    /// The depth at which the lock is idle: 1 while a thread has it reserved, else 0.
-    idle_depth: AtomicU32,
+    own_lock: LockState,
+    /// All connections with a shared cache have one lock: SQLite's mutex of the cache would block with the
+    /// interpreter held.
+    shares_cache: bool,
     open: AtomicBool,
     /// Held while another thread interrupts the handle, and when `open` becomes false.
     interrupt_gate: Mutex<()>,
@@ -92,17 +114,15 @@ fn this_thread() -> usize {
 }
 
 impl Database {
-    /// Take over a connection that rusqlite opened with `SQLITE_OPEN_NO_MUTEX`.
-    pub fn adopt(connection: rusqlite::Connection) -> Arc<Self> {
+    /// Take over a connection that rusqlite opened with `SQLITE_OPEN_NO_MUTEX`, possibly on a shared cache.
+    pub fn adopt(connection: rusqlite::Connection, shares_cache: bool) -> Arc<Self> {
         // SAFETY: the handle stays valid as long as `connection`, which this struct owns from here on.
         let handle = unsafe { connection.handle() };
         Arc::new(Self {
             handle,
             owner: UnsafeCell::new(Some(connection)),
-            mutex: RawMutex::INIT,
-            lock_owner: AtomicUsize::new(0),
-            lock_depth: AtomicU32::new(0),
-            idle_depth: AtomicU32::new(0),
+            own_lock: LockState::new(),
+            shares_cache,
             open: AtomicBool::new(true),
             interrupt_gate: Mutex::new(()),
             orphans: Mutex::new(Vec::new()),
@@ -110,7 +130,7 @@ impl Database {
             suspended: Cell::new(ptr::null_mut()),
             ticks: Cell::new(0),
             resumed_at: Cell::new(None),
-            always_suspend: Cell::new(false),
+            always_suspend: Cell::new(shares_cache),
             has_progress: Cell::new(false),
             hooks: Hooks::default(),
             statements: RefCell::default(),
@@ -130,10 +150,10 @@ impl Database {
     #[inline]
     pub fn try_lock(&self) -> Option<LockGuard<'_>> {
         let me = this_thread();
-        if self.lock_owner.load(Ordering::Relaxed) == me {
+        if self.lock_state().owner.load(Ordering::Relaxed) == me {
             self.set_depth(self.depth() + 1);
-        } else if self.mutex.try_lock() {
-            self.lock_owner.store(me, Ordering::Relaxed);
+        } else if self.lock_state().mutex.try_lock() {
+            self.lock_state().owner.store(me, Ordering::Relaxed);
             self.set_depth(1);
         } else {
             return None;
@@ -150,8 +170,10 @@ impl Database {
         if let Some(guard) = self.try_lock() {
             return guard;
         }
-        self.mutex.lock();
-        self.lock_owner.store(this_thread(), Ordering::Relaxed);
+        self.lock_state().mutex.lock();
+        self.lock_state()
+            .owner
+            .store(this_thread(), Ordering::Relaxed);
         self.set_depth(1);
         LockGuard {
             database: self,
@@ -160,13 +182,22 @@ impl Database {
     }
 
     #[inline]
+    fn lock_state(&self) -> &LockState {
+        if self.shares_cache {
+            &SHARED_CACHE_LOCK
+        } else {
+            &self.own_lock
+        }
+    }
+
+    #[inline]
     fn depth(&self) -> u32 {
-        self.lock_depth.load(Ordering::Relaxed)
+        self.lock_state().depth.load(Ordering::Relaxed)
     }
 
     #[inline]
     fn set_depth(&self, depth: u32) {
-        self.lock_depth.store(depth, Ordering::Relaxed);
+        self.lock_state().depth.store(depth, Ordering::Relaxed);
     }
 
     /// Let this thread keep the lock, so that locking costs no atomic operation, until someone unreserves
@@ -177,9 +208,12 @@ impl Database {
     /// As long as the lock is reserved, it is taken, let go and unreserved only under one and the same outer
     /// lock (the interpreter's).
     pub unsafe fn reserve(&self) {
+        if self.shares_cache {
+            return;
+        }
         if let Some(guard) = self.try_lock() {
-            if self.idle_depth.load(Ordering::Relaxed) == 0 && !guard.is_nested() {
-                self.idle_depth.store(1, Ordering::Relaxed);
+            if self.lock_state().idle_depth.load(Ordering::Relaxed) == 0 && !guard.is_nested() {
+                self.lock_state().idle_depth.store(1, Ordering::Relaxed);
                 // The lock stays taken.
                 std::mem::forget(guard);
             }
@@ -189,7 +223,7 @@ impl Database {
     /// Whether a thread has the lock reserved.
     #[inline]
     pub fn is_reserved(&self) -> bool {
-        self.idle_depth.load(Ordering::Relaxed) != 0
+        self.lock_state().idle_depth.load(Ordering::Relaxed) != 0
     }
 
     /// End a reservation, of any thread, unless the lock is in use. Tells whether the lock is not reserved
@@ -204,11 +238,11 @@ impl Database {
         if self.depth() != 1 {
             return false;
         }
-        self.idle_depth.store(0, Ordering::Relaxed);
+        self.lock_state().idle_depth.store(0, Ordering::Relaxed);
         self.set_depth(0);
-        self.lock_owner.store(0, Ordering::Relaxed);
+        self.lock_state().owner.store(0, Ordering::Relaxed);
         // SAFETY: the mutex is locked (by the reservation) and nobody is using it, as the depth shows.
-        unsafe { self.mutex.unlock() };
+        unsafe { self.lock_state().mutex.unlock() };
         true
     }
 
@@ -220,6 +254,22 @@ impl Database {
             // SAFETY: the handle is open, and documented as safe to interrupt from another thread.
             unsafe { ffi::sqlite3_interrupt(self.handle) }
         }
+    }
+
+    /// Whether a transaction is open, at this moment and without the lock; None when the handle is closed.
+    pub fn in_transaction(&self) -> Option<bool> {
+        let _gate = self.interrupt_gate.lock();
+        // SAFETY: the handle is open as long as the gate is held; a flag is read.
+        self.is_open()
+            .then(|| unsafe { ffi::sqlite3_get_autocommit(self.handle) == 0 })
+    }
+
+    /// Rows changed since the handle was opened, without the lock; None when the handle is closed.
+    pub fn total_changes(&self) -> Option<i64> {
+        let _gate = self.interrupt_gate.lock();
+        // SAFETY: the handle is open as long as the gate is held; a counter is read.
+        self.is_open()
+            .then(|| unsafe { ffi::sqlite3_total_changes64(self.handle) })
     }
 
     /// The interpreter token of the bindings; only the lock's holder may touch it.
@@ -320,7 +370,7 @@ impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         let db = self.database;
         let depth = db.depth();
-        let idle = db.idle_depth.load(Ordering::Relaxed);
+        let idle = db.lock_state().idle_depth.load(Ordering::Relaxed);
         if depth == idle + 1 && db.has_orphans.load(Ordering::Acquire) {
             self.finalize_orphans();
         }
@@ -329,9 +379,9 @@ impl Drop for LockGuard<'_> {
             return;
         }
         db.set_depth(0);
-        db.lock_owner.store(0, Ordering::Relaxed);
+        db.lock_state().owner.store(0, Ordering::Relaxed);
         // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
-        unsafe { db.mutex.unlock() };
+        unsafe { db.lock_state().mutex.unlock() };
     }
 }
 
@@ -350,7 +400,12 @@ impl<'a> LockGuard<'a> {
 
     /// Whether this thread holds the lock further out, that is, whether we are inside a callback.
     pub fn is_nested(&self) -> bool {
-        self.database.depth() > 1 + self.database.idle_depth.load(Ordering::Relaxed)
+        self.database.depth()
+            > 1 + self
+                .database
+                .lock_state()
+                .idle_depth
+                .load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -393,6 +448,19 @@ impl<'a> LockGuard<'a> {
 
     pub(super) fn backups(&self) -> &'a Cell<u32> {
         &self.database.backups
+    }
+
+    /// Close every BLOB. Their owners only learn of it when the connection is closed, so it must not be lent
+    /// again.
+    pub fn close_blobs(&self) {
+        let blobs = self.database.blobs.take();
+        if !blobs.is_empty() {
+            self.database.taint();
+        }
+        for blob in blobs {
+            // SAFETY: the set holds open BLOBs of this open handle, and after `take` nobody else closes them.
+            unsafe { ffi::sqlite3_blob_close(blob) };
+        }
     }
 
     /// Whether any BLOB is open.
@@ -488,12 +556,6 @@ impl<'a> LockGuard<'a> {
     pub fn changes(&self) -> i64 {
         // SAFETY: the handle is open.
         unsafe { ffi::sqlite3_changes64(self.handle()) }
-    }
-
-    /// Rows changed since the handle was opened.
-    pub fn total_changes(&self) -> i64 {
-        // SAFETY: the handle is open.
-        unsafe { ffi::sqlite3_total_changes64(self.handle()) }
     }
 
     /// Rowid of the last successful INSERT on this connection.

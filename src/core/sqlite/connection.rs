@@ -14,9 +14,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Open a file (or `:memory:`), with room for `cached_statements` prepared statements.
-    pub fn open(path: &Path, uri: bool, cached_statements: usize) -> Result<Self> {
-        let database = super::open::file(path, uri)?;
+    /// Open a file (or `:memory:`), possibly on a shared cache, with room for `cached_statements` prepared statements.
+    pub fn open(
+        path: &Path,
+        uri: bool,
+        shares_cache: bool,
+        cached_statements: usize,
+    ) -> Result<Self> {
+        let database = super::open::file(path, uri, shares_cache)?;
         Ok(Self::new(database, cached_statements))
     }
 

@@ -28,17 +28,17 @@ pub fn manager(path: &Path, flags: OpenFlags) -> SqliteConnectionManager {
 }
 
 /// Open a file in the caller's thread, with SQLite's own error when it can't be.
-pub fn file(path: &Path, uri: bool) -> Result<Arc<Database>> {
+pub fn file(path: &Path, uri: bool, shares_cache: bool) -> Result<Arc<Database>> {
     let manager = manager(path, flags(uri));
     let connection = manager
         .connect()
         .map_err(|error| Error::from_rusqlite(error, &path.to_string_lossy()))?;
-    prepare(Database::adopt(connection))
+    prepare(Database::adopt(connection, shares_cache))
 }
 
 /// A private database in memory.
 pub fn memory() -> Result<Arc<Database>> {
-    file(Path::new(":memory:"), false)
+    file(Path::new(":memory:"), false, false)
 }
 
 /// What every connection gets, whoever opened it: foreign keys off as in the stdlib (the compile option
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_directory_fails_at_once_with_sqlites_own_words() {
         let folder = tempfile::tempdir().unwrap();
-        let Err(Error::Sqlite(failure)) = file(folder.path(), false) else {
+        let Err(Error::Sqlite(failure)) = file(folder.path(), false, false) else {
             panic!("a directory can't be opened");
         };
         assert_eq!(failure.message, "unable to open database file");
