@@ -8,6 +8,7 @@ mod buffer;
 mod connection;
 mod connection_copy;
 mod connection_hooks;
+mod connection_methods;
 mod constants;
 mod cursor;
 mod cursor_fetch;
