@@ -297,8 +297,14 @@ impl Connection {
             return Ok(statement);
         }
         let database = self.database(py)?;
+        // The first statement reads the whole schema from the file, which takes its time.
+        let reads_schema = !database.schema_read().replace(true);
+        if reads_schema && interpreter::has_other_threads(py) {
+            interpreter::suspend(&database);
+        }
         // An authorizer may run here, and close the connection.
         let prepared = Statement::prepare_locked(&database, guard, text);
+        interpreter::resume(&database);
         let statement = prepared.map_err(|error| prepare_exception(py, error))?;
         let statement = Box::new(statement);
         // SAFETY: as above.

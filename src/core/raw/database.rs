@@ -83,6 +83,8 @@ pub struct Database {
     resumed_at: Cell<Option<Instant>>,
     /// Statements always give the interpreter up at once (shared cache: its mutexes can block).
     always_suspend: Cell<bool>,
+    /// Some statement was compiled, so the schema has been read from the file.
+    schema_read: Cell<bool>,
     /// The user's progress handler sits in SQLite's only slot, so nothing ticks.
     has_progress: Cell<bool>,
     hooks: Hooks,
@@ -131,6 +133,7 @@ impl Database {
             ticks: Cell::new(0),
             resumed_at: Cell::new(None),
             always_suspend: Cell::new(shares_cache),
+            schema_read: Cell::new(false),
             has_progress: Cell::new(false),
             hooks: Hooks::default(),
             statements: RefCell::default(),
@@ -282,6 +285,12 @@ impl Database {
     #[inline]
     pub fn ticks(&self) -> &Cell<u32> {
         &self.ticks
+    }
+
+    /// Whether some statement was compiled, so that the schema has been read from the file.
+    #[inline]
+    pub fn schema_read(&self) -> &Cell<bool> {
+        &self.schema_read
     }
 
     /// When a callback last took the interpreter back within the current step.
