@@ -13,7 +13,26 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
+
+impl Connection {
+    /// COMMIT or ROLLBACK as the transaction control asks for it.
+    fn end_transaction(&self, py: Python<'_>, sql: &CStr) -> PyResult<()> {
+        self.check(py)?;
+        let guard = self.lock(py)?;
+        let outcome = match self.autocommit.get(py) {
+            Autocommit::Legacy if guard.is_autocommit() => Ok(()),
+            Autocommit::Legacy => self.run(py, &guard, sql),
+            Autocommit::Off => self
+                .run(py, &guard, sql)
+                .and_then(|()| self.run(py, &guard, c"BEGIN")),
+            Autocommit::On => Ok(()),
+        };
+        drop(guard);
+        self.finish_retired(py);
+        outcome
+    }
+}
 
 #[pymethods]
 impl Connection {
@@ -192,36 +211,14 @@ impl Connection {
     ///
     /// If there is no open transaction, this method is a no-op.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        self.check(py)?;
-        let guard = self.lock(py)?;
-        let outcome = match self.autocommit.get(py) {
-            Autocommit::Legacy => self.commit_open(py, &guard),
-            Autocommit::Off => self
-                .run(py, &guard, c"COMMIT")
-                .and_then(|()| self.run(py, &guard, c"BEGIN")),
-            Autocommit::On => Ok(()),
-        };
-        drop(guard);
-        self.finish_retired(py);
-        outcome
+        self.end_transaction(py, c"COMMIT")
     }
 
     /// Roll back to the start of any pending transaction.
     ///
     /// If there is no open transaction, this method is a no-op.
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
-        self.check(py)?;
-        let guard = self.lock(py)?;
-        let outcome = match self.autocommit.get(py) {
-            Autocommit::Legacy => self.rollback_open(py, &guard),
-            Autocommit::Off => self
-                .run(py, &guard, c"ROLLBACK")
-                .and_then(|()| self.run(py, &guard, c"BEGIN")),
-            Autocommit::On => Ok(()),
-        };
-        drop(guard);
-        self.finish_retired(py);
-        outcome
+        self.end_transaction(py, c"ROLLBACK")
     }
 
     /// Close the database connection.
