@@ -106,6 +106,39 @@ where
     Ok((None, relock(py, connection, statement)?))
 }
 
+/// Bind an exact tuple of plain objects, or no parameters. False if they are not that, and for whatever is wrong
+/// with them: the statement must then be bound anew by `parameters`.
+///
+/// # Safety
+/// `tuple`, if not null, is an object that stays alive until the statement is reset.
+#[inline]
+pub unsafe fn plain_tuple(
+    py: Python<'_>,
+    statement: &Statement,
+    guard: &LockGuard<'_>,
+    tuple: *mut ffi::PyObject,
+) -> bool {
+    let needed = statement.parameter_count();
+    if tuple.is_null() {
+        return needed == 0;
+    }
+    // SAFETY: a live object, known to be a tuple behind the check.
+    unsafe {
+        if ffi::PyTuple_CheckExact(tuple) == 0
+            || ffi::PyTuple_GET_SIZE(tuple) != needed as ffi::Py_ssize_t
+        {
+            return false;
+        }
+        if needed == 0 {
+            return true;
+        }
+        let tuple = Borrowed::from_ptr(py, tuple).cast_unchecked::<PyTuple>();
+        plain_types_are_plain(py, state(py))
+            && !(cfg!(Py_3_12) && statement.has_names())
+            && matches!(quick_locked(py, statement, guard, &tuple), Quick::Bound)
+    }
+}
+
 /// Lock the connection again after Python code ran, which may have closed it or opened it anew.
 fn relock<'c>(
     py: Python<'c>,

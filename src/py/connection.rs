@@ -4,7 +4,6 @@
 //! `connection_copy`; several `#[pymethods]` blocks make one class.
 
 use super::audit;
-use super::cursor::Cursor;
 use super::error::{core_exception, last_exception, prepare_exception, programming_error};
 use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
@@ -27,6 +26,13 @@ const RECENT: usize = 16;
 
 /// The text object that was executed, kept alive so that its address stays its own, and its place.
 type Recent = Option<(Py<PyString>, Place)>;
+
+/// Where the place of a text object's statement is remembered.
+#[inline]
+fn recent_index(sql: &Bound<'_, PyString>) -> usize {
+    let address = sql.as_ptr() as usize;
+    ((address >> 4) ^ (address >> 9)) % RECENT
+}
 
 /// SQLite database connection object.
 #[pyclass(frozen, subclass, name = "Connection", module = "sqlite3")]
@@ -159,13 +165,11 @@ impl Connection {
     /// Refuse use from a thread that did not make the connection, unless that was allowed.
     #[inline]
     pub fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
-        if self.check_same_thread.get(py) {
+        if self.check_same_thread.get(py) && !self.is_in_its_thread(py) && self.initialized.get(py)
+        {
             // SAFETY: callable from any thread.
             let this = unsafe { ffi::PyThread_get_thread_ident() };
-            let owner = self.thread_ident.get(py);
-            if this != owner && self.initialized.get(py) {
-                return Err(wrong_thread(py, owner, this));
-            }
+            return Err(wrong_thread(py, self.thread_ident.get(py), this));
         }
         Ok(())
     }
@@ -207,6 +211,51 @@ impl Connection {
             return Ok(Locked { guard, _keep: None });
         }
         self.lock_contended(py)
+    }
+
+    /// Do something with the connection locked if everything about it is plain: open, of this thread, no callbacks,
+    /// no converters, no text factory, and nobody is using it. Then no statement on it runs Python code (but
+    /// the garbage collector may, whenever an object is made).
+    #[inline]
+    pub fn locked_plain<'c, R>(
+        &'c self,
+        py: Python<'c>,
+        body: impl FnOnce(&LockGuard<'c>) -> Option<R>,
+    ) -> Option<R> {
+        let guard = self.lock_plain(py)?;
+        let result = body(&guard);
+        drop(guard);
+        self.finish_retired(py);
+        result
+    }
+
+    #[inline]
+    fn lock_plain<'c>(&'c self, py: Python<'c>) -> Option<LockGuard<'c>> {
+        // SAFETY: looks at discriminants and lengths run no Python code; for the guard see `lock`.
+        unsafe {
+            let physical = self.physical.peek(py).as_ref()?;
+            let plain = self.functions.peek(py).is_empty()
+                && self.authorizer.peek(py).is_none()
+                && self.progress.peek(py).is_none()
+                && self.trace.peek(py).is_none()
+                && self.text_factory.peek(py).is_none()
+                && self.detect_types.get(py) == 0;
+            if !plain {
+                return None;
+            }
+            let guard = physical.database().try_lock()?;
+            // A reservation is its thread's, which has just been found to be this one.
+            let allowed = guard.database().is_reserved()
+                || !self.check_same_thread.get(py)
+                || self.is_in_its_thread(py);
+            allowed.then_some(guard)
+        }
+    }
+
+    #[inline]
+    fn is_in_its_thread(&self, py: Python<'_>) -> bool {
+        // SAFETY: callable from any thread.
+        self.thread_ident.get(py) == unsafe { ffi::PyThread_get_thread_ident() }
     }
 
     #[cold]
@@ -261,19 +310,24 @@ impl Connection {
         guard: &LockGuard<'_>,
         sql: &Bound<'_, PyString>,
     ) -> PyResult<Box<Statement>> {
-        let address = sql.as_ptr() as usize;
-        let index = ((address >> 4) ^ (address >> 9)) % RECENT;
+        match self.take_recent(py, sql) {
+            Some(statement) => Ok(statement),
+            None => self.find_statement(py, guard, sql),
+        }
+    }
+
+    /// The statement for a text object that was executed lately and is not in use.
+    #[inline]
+    pub fn take_recent(&self, py: Python<'_>, sql: &Bound<'_, PyString>) -> Option<Box<Statement>> {
         // SAFETY: comparing addresses and taking from the cache run no Python code.
         unsafe {
-            if let Some((text, place)) = &self.recent.peek(py)[index]
-                && text.as_ptr() == sql.as_ptr()
-                && let Some(physical) = self.physical.peek_mut(py)
-                && let Some(statement) = physical.cache().take(*place)
-            {
-                return Ok(statement);
+            match &self.recent.peek(py)[recent_index(sql)] {
+                Some((text, place)) if text.as_ptr() == sql.as_ptr() => {
+                    self.physical.peek_mut(py).as_mut()?.cache().take(*place)
+                }
+                _ => None,
             }
         }
-        self.find_statement(py, guard, sql, index)
     }
 
     fn find_statement(
@@ -281,7 +335,6 @@ impl Connection {
         py: Python<'_>,
         guard: &LockGuard<'_>,
         sql: &Bound<'_, PyString>,
-        index: usize,
     ) -> PyResult<Box<Statement>> {
         let text = sql.to_str()?;
         // SAFETY: the cache runs no Python code; evicted statements hold only names.
@@ -293,7 +346,7 @@ impl Connection {
                 Some((place, statement))
             });
         if let Some((place, Some(statement))) = cached {
-            self.remember(py, sql, place, index);
+            self.remember(py, sql, place);
             return Ok(statement);
         }
         let database = self.database(py)?;
@@ -313,17 +366,19 @@ impl Connection {
             .filter(|physical| Arc::ptr_eq(physical.database(), &database))
             .and_then(|physical| physical.cache().assign(text, &statement));
         if let Some(place) = place {
-            self.remember(py, sql, place, index);
+            self.remember(py, sql, place);
         }
         Ok(statement)
     }
 
-    fn remember(&self, py: Python<'_>, sql: &Bound<'_, PyString>, place: Place, index: usize) {
+    fn remember(&self, py: Python<'_>, sql: &Bound<'_, PyString>, place: Place) {
         // A str subclass may be changed by its user in ways that its address does not show.
         if sql.is_exact_instance_of::<PyString>() {
             let entry = Some((sql.clone().unbind(), place));
             // SAFETY: replacing runs no Python code: the old text is dropped after the borrow.
-            let old = unsafe { std::mem::replace(&mut self.recent.peek_mut(py)[index], entry) };
+            let old = unsafe {
+                std::mem::replace(&mut self.recent.peek_mut(py)[recent_index(sql)], entry)
+            };
             drop(old);
         }
     }
@@ -331,33 +386,68 @@ impl Connection {
     /// Reset a statement and put it back into the cache it came from.
     #[inline]
     pub fn give_back(&self, py: Python<'_>, statement: Box<Statement>) {
-        // The connection may have been opened anew since.
-        // SAFETY: no Python code runs while the cache is borrowed.
-        if let Some(physical) = unsafe { self.physical.peek_mut(py) }
-            && Arc::ptr_eq(physical.database(), statement.database())
-            && statement.try_reset()
-        {
-            let rejected = physical.cache().put(statement);
-            drop(rejected);
+        let database = Arc::clone(statement.database());
+        if let Some(guard) = database.try_lock() {
+            self.give_back_locked(py, &guard, statement);
         }
-        // Else it is finalized, now or (another thread is using the connection) by the lock's holder.
+        // Else it is finalized by the lock's holder, another thread that is using the connection.
+    }
+
+    /// `give_back` by who has the lock of the statement's database.
+    #[inline]
+    pub fn give_back_locked(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        statement: Box<Statement>,
+    ) {
+        if !statement.is_live() {
+            return;
+        }
+        // The finalizer of an aggregate that is in its midst may run Python code here, and close the connection.
+        statement.reset(guard);
+        // SAFETY: no Python code runs while the cache is borrowed.
+        let rejected = match unsafe { self.physical.peek_mut(py) } {
+            Some(physical) if std::ptr::eq(&**physical.database(), guard.database()) => {
+                physical.cache().put(statement)
+            }
+            // The connection was closed or opened anew since.
+            _ => Some(statement),
+        };
+        drop(rejected);
+    }
+
+    /// Whether a statement is run with the interpreter held, at least at first.
+    #[inline]
+    pub fn keeps_interpreter(guard: &LockGuard<'_>, statement: &Statement) -> bool {
+        !guard.database().must_suspend()
+            && match statement.keyword() {
+                Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
+                Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
+                Keyword::Begin => true,
+                Keyword::End | Keyword::Attach | Keyword::Other => false,
+            }
+    }
+
+    /// Run a statement that `keeps_interpreter` to its next row. A tick may give the interpreter up on the way.
+    #[inline]
+    pub fn step_attached(guard: &LockGuard<'_>, statement: &Statement) -> Step {
+        let database = guard.database();
+        database.resumed_at().set(None);
+        let step = statement.step(guard);
+        interpreter::resume(database);
+        step
     }
 
     /// Run a statement to its next row, giving the interpreter up as its kind asks for.
     #[inline]
     pub fn step(&self, py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> Step {
         let database = guard.database();
-        let hold = !database.must_suspend()
-            && match statement.keyword() {
-                Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
-                Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
-                Keyword::Begin => true,
-                Keyword::End | Keyword::Attach | Keyword::Other => false,
-            };
-        database.resumed_at().set(None);
-        if !hold {
-            interpreter::suspend(database);
+        if Self::keeps_interpreter(guard, statement) {
+            return Self::step_attached(guard, statement);
         }
+        database.resumed_at().set(None);
+        interpreter::suspend(database);
         let step = statement.step(guard);
         interpreter::resume(database);
         if statement.keyword() == Keyword::Attach {
@@ -430,15 +520,6 @@ impl Connection {
     #[inline]
     pub fn text_factory_ref(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.text_factory.clone_ref(py)
-    }
-
-    /// Make a cursor, quickly if nothing was overridden.
-    #[inline]
-    pub(super) fn new_cursor<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Cursor>> {
-        let py = slf.py();
-        let cursor = Bound::new(py, Cursor::of(slf, slf.get().row_factory_ref(py)))?;
-        super::cursor::track(&cursor);
-        Ok(cursor)
     }
 
     pub(super) fn open(slf: &Bound<'_, Self>, settings: &Settings<'_>) -> PyResult<()> {

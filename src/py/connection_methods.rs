@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{prepare_exception, programming_error};
+use super::freelist;
 use super::manager::Session;
 use super::names;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
@@ -101,7 +102,7 @@ impl Connection {
         let this = slf.get();
         this.check(py)?;
         let Some(factory) = factory.0 else {
-            return Ok(Self::new_cursor(slf)?.into_any());
+            return Ok(freelist::cursor(slf)?.into_any());
         };
         let cursor = factory.call1((slf,))?;
         let Ok(typed) = cursor.cast::<Cursor>() else {
@@ -127,7 +128,7 @@ impl Connection {
         let sql = names::string(sql, "execute() argument 1")?;
         slf.get().check(py)?;
         // Like the stdlib, without a look at what a subclass made of `cursor`.
-        let cursor = Self::new_cursor(slf)?;
+        let cursor = freelist::cursor(slf)?;
         Cursor::execute_one(&cursor, slf, sql, parameters.0.as_ref())?;
         Ok(cursor)
     }
@@ -141,7 +142,7 @@ impl Connection {
     ) -> PyResult<Bound<'py, Cursor>> {
         let sql = names::string(sql, "executemany() argument 1")?;
         slf.get().check(slf.py())?;
-        let cursor = Self::new_cursor(slf)?;
+        let cursor = freelist::cursor(slf)?;
         Cursor::execute_many(&cursor, slf, sql, parameters)?;
         Ok(cursor)
     }
@@ -153,7 +154,7 @@ impl Connection {
         sql_script: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Cursor>> {
         slf.get().check(slf.py())?;
-        let cursor = Self::new_cursor(slf)?;
+        let cursor = freelist::cursor(slf)?;
         Cursor::execute_script(&cursor, slf, sql_script)?;
         Ok(cursor)
     }

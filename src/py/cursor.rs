@@ -14,7 +14,6 @@ use crate::core::raw::statement::PrepareError;
 use crate::core::raw::{LockGuard, Statement, Step};
 use crate::core::sqlite::text;
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -43,18 +42,6 @@ pub struct Cursor {
     locked: Guarded<bool>,
 }
 
-/// Show a cursor to the garbage collector: those from the free list it does not know.
-#[inline]
-pub fn track(cursor: &Bound<'_, Cursor>) {
-    let object = cursor.as_ptr();
-    // SAFETY: a live, complete object of a class with the collector's header.
-    unsafe {
-        if ffi::PyObject_GC_IsTracked(object) == 0 {
-            ffi::PyObject_GC_Track(object.cast());
-        }
-    }
-}
-
 /// What the cursor remembers with a prepared statement.
 struct Names {
     reprepare_count: c_int,
@@ -78,7 +65,7 @@ fn recursive_use(py: Python<'_>) -> PyErr {
 }
 
 impl Cursor {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             connection: Guarded::new(None),
             statement: Guarded::new(None),
@@ -96,22 +83,57 @@ impl Cursor {
         }
     }
 
-    /// A cursor for a connection, as `Connection.cursor()` makes it.
+    /// Make an empty cursor one of a connection, as `Connection.cursor()` does.
     #[inline]
-    pub fn of(connection: &Bound<'_, Connection>, row_factory: Option<Py<PyAny>>) -> Self {
-        let mut cursor = Self::empty();
-        cursor.connection = Guarded::new(Some(connection.clone().unbind()));
-        cursor.row_factory = Guarded::new(row_factory);
-        cursor.initialized = Guarded::new(true);
-        cursor
+    pub(super) fn start(&self, connection: &Bound<'_, Connection>) {
+        let py = connection.py();
+        self.row_factory
+            .renew(py, connection.get().row_factory_ref(py));
+        self.connection.renew(py, Some(connection.clone().unbind()));
+        self.initialized.set(py, true);
+    }
+
+    /// Whether it holds no more than what `forget` drops.
+    #[inline]
+    pub(super) fn holds_little(&self, py: Python<'_>) -> bool {
+        // SAFETY: looks at discriminants run no Python code.
+        unsafe {
+            self.statement.peek(py).is_none()
+                && self.bound.peek(py).is_none()
+                && self.converters.peek(py).is_none()
+                && self.stand_in.peek(py).is_none()
+        }
+    }
+
+    /// Become empty, when nobody refers to the cursor any more.
+    #[inline]
+    pub(super) fn forget(&self, py: Python<'_>) {
+        self.lastrowid.set(py, None);
+        self.rowcount.set(py, -1);
+        self.arraysize.set(py, 1);
+        self.initialized.set(py, false);
+        self.closed.set(py, false);
+        self.description.renew(py, None);
+        self.row_factory.renew(py, None);
+        self.connection.renew(py, None);
     }
 
     pub fn set_row_factory_object(&self, py: Python<'_>, factory: Option<Py<PyAny>>) {
-        drop(self.row_factory.replace(py, factory));
+        self.row_factory.renew(py, factory);
     }
 
     pub fn description_ref(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
         self.description.clone_ref(py)
+    }
+
+    /// Whether a method may run that has no special case to look after: no error to raise, no Python code to
+    /// call for a row.
+    #[inline]
+    pub(super) fn is_plain(&self, py: Python<'_>) -> bool {
+        // SAFETY: looks at discriminants run no Python code.
+        let plain =
+            unsafe { self.row_factory.peek(py).is_none() && self.converters.peek(py).is_none() };
+        plain && self.initialized.get(py) && !self.closed.get(py) && !self.locked.get(py)
     }
 
     fn check_locked(&self, py: Python<'_>) -> PyResult<()> {
@@ -161,7 +183,21 @@ impl Cursor {
         if let Some(statement) = self.statement.take(py) {
             connection.give_back(py, statement);
         }
-        drop(self.bound.take(py));
+        self.bound.renew(py, None);
+    }
+
+    /// `release` by who has the lock of the statement's database.
+    #[inline]
+    pub(super) fn release_locked(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+    ) {
+        if let Some(statement) = self.statement.take(py) {
+            connection.give_back_locked(py, guard, statement);
+        }
+        self.bound.renew(py, None);
     }
 
     /// `execute` with a str and a connection that was checked.
@@ -229,7 +265,7 @@ impl Cursor {
         many: bool,
     ) -> PyResult<(Box<Statement>, Locked<'c>)> {
         self.release(py, connection);
-        drop(self.description.take(py));
+        self.description.renew(py, None);
         let guard = connection.lock(py)?;
         let statement = connection.take_statement(py, &guard, sql)?;
         if many && statement.is_readonly() {
@@ -255,7 +291,7 @@ impl Cursor {
         sql: &Bound<'_, PyString>,
         parameters: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (mut statement, guard) = self.prepare(py, connection, sql, false)?;
+        let (statement, guard) = self.prepare(py, connection, sql, false)?;
         let (bound, guard) = match bind::parameters(py, connection, &statement, guard, parameters) {
             Ok(bound) => bound,
             Err(error) => {
@@ -263,37 +299,92 @@ impl Cursor {
                 return Err(error);
             }
         };
-        let step = connection.step(py, &guard, &statement);
-        if let Step::Failed(_) = step {
-            let error = self.step_failed(py, connection, &guard, &statement);
-            drop(guard);
-            connection.give_back(py, statement);
-            return Err(error);
-        }
-        let described = self.describe(py, connection, &guard, &mut statement);
-        let pending = connection.pending.check(py);
-        if let Err(error) = described.and(pending) {
-            drop(guard);
-            connection.give_back(py, statement);
+        self.start_rows(py, connection, &guard, statement, bound)
+    }
+
+    /// Run a statement that is bound to its first row.
+    #[inline]
+    pub(super) fn start_rows(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+        mut statement: Box<Statement>,
+        bound: Option<Bound<'_, PyTuple>>,
+    ) -> PyResult<()> {
+        let step = connection.step(py, guard, &statement);
+        let outcome = match step {
+            Step::Failed(_) => Err(self.step_failed(py, connection, guard, &statement)),
+            _ => self
+                .describe(py, connection, guard, &mut statement)
+                .and(connection.pending.check(py)),
+        };
+        if let Err(error) = outcome {
+            connection.give_back_locked(py, guard, statement);
             return Err(error);
         }
         if !statement.is_empty() {
             self.lastrowid.set(py, Some(guard.last_insert_rowid()));
         }
-        match step {
-            Step::Row => {
-                drop(self.statement.replace(py, Some(statement)));
-                drop(self.bound.replace(py, bound.map(Bound::unbind)));
+        if step == Step::Row {
+            drop(self.statement.replace(py, Some(statement)));
+            self.bound.renew(py, bound.map(Bound::unbind));
+        } else {
+            if statement.is_dml() {
+                self.rowcount.set(py, guard.changes());
             }
-            _ => {
-                if statement.is_dml() {
-                    self.rowcount.set(py, guard.changes());
-                }
-                drop(guard);
-                connection.give_back(py, statement);
-            }
+            connection.give_back_locked(py, guard, statement);
         }
         Ok(())
+    }
+
+    /// The connection of a cursor that is in no special state.
+    #[inline]
+    pub(super) fn plain_connection<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Connection>> {
+        if !self.is_plain(py) {
+            return None;
+        }
+        Some(self.connection.clone_ref(py)?.into_bound(py))
+    }
+
+    /// `release_locked` if the statement is on the database that is locked. Tells whether it was.
+    #[inline]
+    pub(super) fn release_plain(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+    ) -> bool {
+        // SAFETY: looking at the statement runs no Python code.
+        let other = unsafe { self.statement.peek(py) }
+            .as_ref()
+            .is_some_and(|statement| !std::ptr::eq(&**statement.database(), guard.database()));
+        if !other {
+            self.release_locked(py, connection, guard);
+        }
+        !other
+    }
+
+    /// Execute a statement that is bound, on a cursor without one, in no special state.
+    #[inline]
+    pub(super) fn execute_plain(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        guard: &LockGuard<'_>,
+        statement: Box<Statement>,
+        bound: Option<Bound<'_, PyTuple>>,
+    ) -> PyResult<()> {
+        self.description.renew(py, None);
+        self.rowcount
+            .set(py, if statement.is_dml() { 0 } else { -1 });
+        let outcome = self.exclusively(py, connection, || {
+            self.start_rows(py, connection, guard, statement, bound)
+        });
+        if outcome.is_err() {
+            self.rowcount.set(py, -1);
+        }
+        outcome
     }
 
     /// The exception for a failed step; resetting does not change the connection's error.
@@ -319,23 +410,23 @@ impl Cursor {
         guard: &LockGuard<'_>,
         statement: &mut Statement,
     ) -> PyResult<()> {
-        let count = statement.column_count(guard);
-        if count == 0 {
-            return Ok(());
-        }
         let detect_types = connection.detect_types(py);
-        if detect_types != 0 {
+        let parse_colnames = detect_types & super::constants::PARSE_COLNAMES != 0;
+        let reprepare_count = statement.reprepare_count(guard);
+        if detect_types != 0 && statement.column_count(guard) != 0 {
             let converters = fetch::find_converters(py, guard, statement, detect_types)?;
             drop(self.converters.replace(py, Some(Box::new(converters))));
         }
-        let parse_colnames = detect_types & super::constants::PARSE_COLNAMES != 0;
-        let reprepare_count = statement.reprepare_count(guard);
         if let Some(names) = statement.attachment::<Names>()
             && names.reprepare_count == reprepare_count
             && names.parse_colnames == parse_colnames
         {
             let description = names.description.clone_ref(py);
-            drop(self.description.replace(py, Some(description)));
+            self.description.renew(py, Some(description));
+            return Ok(());
+        }
+        let count = statement.column_count(guard);
+        if count == 0 {
             return Ok(());
         }
         let description = description(py, guard, statement, count, parse_colnames)?;
@@ -344,7 +435,7 @@ impl Cursor {
             parse_colnames,
             description: description.clone_ref(py),
         }));
-        drop(self.description.replace(py, Some(description)));
+        self.description.renew(py, Some(description));
         Ok(())
     }
 
@@ -581,7 +672,6 @@ impl Cursor {
         connection.get().check_thread(py)?;
         connection.get().check_initialized(py)?;
         this.initialized.set(py, true);
-        track(slf);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::row::{self, Row};
 use super::settings::{CInt, Optional};
 use super::stdlib_row;
 use crate::core::raw::edge::StopForeignUnwind;
-use crate::core::raw::{RowBatch, Statement, Step};
+use crate::core::raw::{LockGuard, RowBatch, Statement, Step};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::ffi::c_int;
@@ -108,7 +108,7 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     /// The current row, and a step to the next one. Tells whether there is a next one.
     #[inline]
-    fn next(&self, guard: &Locked<'_>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+    fn next(&self, guard: &LockGuard<'_>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
         let py = self.cursor.py();
         let tuple = fetch::row(
             py,
@@ -119,27 +119,34 @@ impl<'a, 'py> Reader<'a, 'py> {
         )?;
         let step = self.connection.step(py, guard, self.statement);
         self.connection.pending.check(py)?;
-        let more = self.conclude(guard, step)?;
+        let cursor = self.cursor.get();
+        let more = conclude(cursor, self.connection, self.statement, guard, py, step)?;
         Ok((tuple, more))
     }
+}
 
-    /// What a step means for the cursor. Tells whether there is a further row.
-    #[inline]
-    fn conclude(&self, guard: &Locked<'_>, step: Step) -> PyResult<bool> {
-        let py = self.cursor.py();
-        match step {
-            Step::Row => Ok(true),
-            Step::Done => {
-                if self.statement.is_dml() {
-                    self.cursor.get().rowcount.set(py, guard.changes());
-                }
-                Ok(false)
+/// What a step means for the cursor. Tells whether there is a further row.
+#[inline]
+fn conclude(
+    cursor: &Cursor,
+    connection: &Connection,
+    statement: &Statement,
+    guard: &LockGuard<'_>,
+    py: Python<'_>,
+    step: Step,
+) -> PyResult<bool> {
+    match step {
+        Step::Row => Ok(true),
+        Step::Done => {
+            if statement.is_dml() {
+                cursor.rowcount.set(py, guard.changes());
             }
-            Step::Failed(_) => {
-                let error = step_exception(py, self.connection, guard);
-                self.statement.reset(guard);
-                Err(error)
-            }
+            Ok(false)
+        }
+        Step::Failed(_) => {
+            let error = step_exception(py, connection, guard);
+            statement.reset(guard);
+            Err(error)
         }
     }
 }
@@ -170,8 +177,7 @@ fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAn
         }
         let fetched = reader.next(&guard)?;
         if !fetched.1 {
-            // With the lock held, which is cheaper than taking it again.
-            this.release(py, connection);
+            this.release_locked(py, connection, &guard);
         }
         Ok(Some(fetched))
     });
@@ -184,6 +190,49 @@ fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAn
         this.release(py, connection);
     }
     outcome
+}
+
+/// The next row as a tuple when nothing is special about the cursor and its connection, so that no Python code
+/// runs for the row. None if it takes `next_row`, be it to raise an error.
+#[inline]
+pub fn next_plain_row<'py>(cursor: &Bound<'py, Cursor>) -> Option<PyResult<Bound<'py, PyTuple>>> {
+    let py = cursor.py();
+    let this = cursor.get();
+    let connection = this.plain_connection(py)?;
+    let connection = connection.get();
+    connection.locked_plain(py, |guard| {
+        // SAFETY: the statement is replaced or taken only by methods of this cursor that refuse to run while it
+        // is marked as in use.
+        let statement: &Statement = unsafe { &*(&raw const **this.statement.peek(py).as_ref()?) };
+        if !std::ptr::eq(guard.database(), &**statement.database())
+            || !Connection::keeps_interpreter(guard, statement)
+        {
+            return None;
+        }
+        let columns = statement.data_count(guard);
+        if columns == 0 {
+            return None;
+        }
+        let fetched = this.exclusively(py, connection, || {
+            let value = |index| statement.column(guard, index);
+            let tuple = fetch::plain_row(py, guard, statement, &TextFactory::Str, columns, value)?;
+            let step = Connection::step_attached(guard, statement);
+            if step == Step::Row {
+                return Ok((tuple, true));
+            }
+            let more = conclude(this, connection, statement, guard, py, step)?;
+            Ok((tuple, more))
+        });
+        // A row that could not be converted is still there, for another try.
+        let over = match &fetched {
+            Ok((_, more)) => !more,
+            Err(_) => statement.is_live() && statement.data_count(guard) == 0,
+        };
+        if over {
+            this.release_locked(py, connection, guard);
+        }
+        Some(fetched.map(|(tuple, _)| tuple))
+    })
 }
 
 fn has_row(py: Python<'_>, cursor: &Cursor) -> bool {
@@ -320,7 +369,8 @@ fn fetch_batches<'py>(
             list.append(factory.make(reader.cursor, tuple)?)?;
         }
         taken += batch.len();
-        if !reader.conclude(guard, step)? {
+        let cursor = reader.cursor.get();
+        if !conclude(cursor, reader.connection, reader.statement, guard, py, step)? {
             return Ok(taken);
         }
     }

@@ -1,20 +1,25 @@
-//! A free list for `Cursor` objects, of which `connection.execute(...)` makes one a call.
+//! Spare `Cursor` objects, of which `connection.execute(...)` needs one a call.
 //!
-//! pyo3's own free list locks a mutex twice for each object and hands objects out that the collector does
-//! not know. The interpreter lock is enough here.
+//! A cursor that dies with nothing in it but its connection keeps its memory and its (empty) fields here, and the
+//! next call fills in the connection: no allocator, no constructor, no destructor. The interpreter lock guards
+//! the list; pyo3's own free list would lock a mutex twice for each object.
 
+use super::connection::Connection;
 use super::cursor::Cursor;
 use super::guarded::Guarded;
+use crate::core::raw::edge::contain;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
-use std::ffi::c_void;
 
 const CAPACITY: usize = 32;
 
 struct FreeList {
     objects: [*mut ffi::PyObject; CAPACITY],
     length: usize,
+    class: *mut ffi::PyTypeObject,
+    /// pyo3's destructor, for all that is not kept.
+    destroy: Option<ffi::destructor>,
 }
 
 // SAFETY: the pointers are memory without an owner; they are touched under the interpreter lock only.
@@ -23,51 +28,93 @@ unsafe impl Send for FreeList {}
 static FREE: Guarded<FreeList> = Guarded::new(FreeList {
     objects: [std::ptr::null_mut(); CAPACITY],
     length: 0,
+    class: std::ptr::null_mut(),
+    destroy: None,
 });
 
-/// Give the class its allocator. Called once, before the class can be subclassed; subclasses made in Python
-/// have allocators of their own.
+/// Give the class its destructor. Called once, before the class can be subclassed; subclasses made in Python
+/// have one of their own, which calls this one.
 pub fn install(py: Python<'_>) {
     let class = Cursor::type_object_raw(py);
-    // SAFETY: the type is complete, nobody else uses it yet, and both functions fit their slots.
+    // SAFETY: the type is complete, nobody else uses it yet, and the function fits its slot.
     unsafe {
-        (*class).tp_alloc = Some(allocate);
-        (*class).tp_free = Some(free);
-        ffi::PyType_Modified(class);
+        let list = FREE.peek_mut(py);
+        list.class = class;
+        list.destroy = (*class).tp_dealloc;
+        (*class).tp_dealloc = Some(dealloc);
     }
 }
 
-unsafe extern "C" fn allocate(
-    class: *mut ffi::PyTypeObject,
-    items: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: allocators are called with the interpreter held. The memory comes from an object of the very
-    // class, and pyo3 writes all of its contents before anybody sees it.
+/// A cursor for a connection.
+#[inline]
+pub fn cursor<'py>(connection: &Bound<'py, Connection>) -> PyResult<Bound<'py, Cursor>> {
+    if let Some(spare) = spare_cursor(connection) {
+        return Ok(spare);
+    }
+    let cursor = Bound::new(connection.py(), Cursor::empty())?;
+    cursor.get().start(connection);
+    Ok(cursor)
+}
+
+/// A cursor for a connection, if one is spare: without any Python code running on the way.
+#[inline]
+pub fn spare_cursor<'py>(connection: &Bound<'py, Connection>) -> Option<Bound<'py, Cursor>> {
+    let py = connection.py();
+    // SAFETY: no Python code runs while the list is borrowed. What lies in it is a complete `Cursor` without a
+    // reference count, unknown to the collector; `PyObject_Init` gives it one, and its reference to the class.
+    let cursor = unsafe {
+        let list = FREE.peek_mut(py);
+        list.length = list.length.checked_sub(1)?;
+        let object = ffi::PyObject_Init(list.objects[list.length], list.class);
+        ffi::PyObject_GC_Track(object.cast());
+        Bound::from_owned_ptr(py, object).cast_into_unchecked::<Cursor>()
+    };
+    cursor.get().start(connection);
+    Some(cursor)
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: destructors are called with the interpreter held, on an object of the class or a subclass.
     unsafe {
         let py = Python::assume_attached();
         let list = FREE.peek_mut(py);
-        if list.length == 0 || class != Cursor::type_object_raw(py) {
-            return ffi::PyType_GenericAlloc(class, items);
+        let own = ffi::Py_TYPE(object) == list.class;
+        if !own || list.length == CAPACITY || !keep(py, object, list.class) {
+            if let Some(destroy) = list.destroy {
+                destroy(object);
+            }
         }
-        list.length -= 1;
-        let object = list.objects[list.length];
-        ffi::PyObject_Init(object, class);
-        // Not tracked yet: the contents are written first (see `cursor::track`).
-        object
     }
 }
 
-unsafe extern "C" fn free(object: *mut c_void) {
-    // SAFETY: called with the interpreter held, for an object that is dead and untracked.
+/// Empty a dead cursor and keep it. False if it must be destroyed instead.
+///
+/// # Safety
+/// `object` is a `Cursor`, not of a subclass, without references.
+#[inline]
+unsafe fn keep(py: Python<'_>, object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the object is complete, and nobody else has it.
     unsafe {
-        let py = Python::assume_attached();
-        let list = FREE.peek_mut(py);
-        let own = ffi::Py_TYPE(object.cast()) == Cursor::type_object_raw(py);
-        if own && list.length < CAPACITY {
-            list.objects[list.length] = object.cast();
-            list.length += 1;
-        } else {
-            ffi::PyObject_GC_Del(object);
+        let weak_references = object
+            .byte_offset((*class).tp_weaklistoffset)
+            .cast::<*mut ffi::PyObject>();
+        let borrowed = Borrowed::from_ptr(py, object).cast_unchecked::<Cursor>();
+        let cursor = borrowed.get();
+        if !(*weak_references).is_null() || !cursor.holds_little(py) {
+            return false;
         }
+        ffi::PyObject_GC_UnTrack(object.cast());
+        // The connection may go with it, which may run Python code.
+        if contain(|| cursor.forget(py)).is_none() {
+            return false;
+        }
+        let list = FREE.peek_mut(py);
+        if list.length == CAPACITY {
+            return false;
+        }
+        list.objects[list.length] = object;
+        list.length += 1;
+        ffi::Py_DECREF(class.cast());
+        true
     }
 }

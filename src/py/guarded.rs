@@ -94,6 +94,13 @@ impl<T> Guarded<Option<Py<T>>> {
         unsafe { (*self.0.get()).as_ref().map(|object| object.clone_ref(py)) }
     }
 
+    /// Put an object in and let the old one go. A bound reference is dropped at once, where a `Py` first asks a
+    /// thread-local variable whether it may.
+    #[inline]
+    pub fn renew(&self, py: Python<'_>, value: Option<Py<T>>) {
+        drop(self.replace(py, value).map(|old| old.into_bound(py)));
+    }
+
     /// For `__traverse__`, which runs with the interpreter lock held but without a token.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: the collector holds the interpreter lock and runs no Python code while it visits.

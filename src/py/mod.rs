@@ -23,6 +23,7 @@ mod interpreter;
 mod manager;
 mod names;
 mod physical;
+mod quick;
 mod row;
 mod settings;
 mod signature;
@@ -190,6 +191,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<manager::DatabaseManager>()?;
     module.add_class::<manager::Session>()?;
     freelist::install(py);
+    quick::install(py)?;
     #[cfg(Py_3_13)]
     finalize::install(py);
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;

@@ -6,10 +6,10 @@
 //! `suspended` is an opaque token of the bindings.
 
 use super::hooks::Hooks;
+use super::lock::ReentrantLock;
 use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::sqlite::text;
-use parking_lot::lock_api::RawMutex as _;
-use parking_lot::{Mutex, RawMutex};
+use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// What could not be closed when its owner was dropped, because another thread held the lock.
@@ -39,36 +39,13 @@ impl Orphan {
     }
 }
 
-/// A re-entrant lock.
-struct LockState {
-    mutex: RawMutex,
-    owner: AtomicUsize,
-    depth: AtomicU32,
-    /// The depth at which the lock is idle: 1 while a thread has it reserved, else 0.
-    idle_depth: AtomicU32,
-}
-
-impl LockState {
-    const fn new() -> Self {
-        Self {
-            mutex: RawMutex::INIT,
-            owner: AtomicUsize::new(0),
-            depth: AtomicU32::new(0),
-            idle_depth: AtomicU32::new(0),
-        }
-    }
-}
-
-/// The lock of all connections that share a cache.
-static SHARED_CACHE_LOCK: LockState = LockState::new();
-
 /// An open SQLite handle shared by a connection object and everything that was made from it.
 pub struct Database {
     handle: *mut ffi::sqlite3,
     owner: UnsafeCell<Option<rusqlite::Connection>>,
-    own_lock: LockState,
     /// All connections with a shared cache have one lock: SQLite's mutex of the cache would block with the
     /// interpreter held.
+    lock: Arc<ReentrantLock>,
     shares_cache: bool,
     open: AtomicBool,
     /// Held while another thread interrupts the handle, and when `open` becomes false.
@@ -104,17 +81,6 @@ unsafe impl Send for Database {}
 // SAFETY: see above.
 unsafe impl Sync for Database {}
 
-/// A number that no other living thread has; never 0. (The address of a thread-local would do, but costs a
-/// call of the dynamic linker's in a shared library.)
-#[inline]
-fn this_thread() -> usize {
-    #[cfg(unix)]
-    // SAFETY: no arguments, cannot fail.
-    return unsafe { libc::pthread_self() } as usize;
-    #[cfg(not(unix))]
-    parking_lot::lock_api::GetThreadId::nonzero_thread_id(&parking_lot::RawThreadId).get()
-}
-
 impl Database {
     /// Take over a connection that rusqlite opened with `SQLITE_OPEN_NO_MUTEX`, possibly on a shared cache.
     pub fn adopt(connection: rusqlite::Connection, shares_cache: bool) -> Arc<Self> {
@@ -123,7 +89,11 @@ impl Database {
         Arc::new(Self {
             handle,
             owner: UnsafeCell::new(Some(connection)),
-            own_lock: LockState::new(),
+            lock: if shares_cache {
+                ReentrantLock::of_shared_caches()
+            } else {
+                Arc::new(ReentrantLock::new())
+            },
             shares_cache,
             open: AtomicBool::new(true),
             interrupt_gate: Mutex::new(()),
@@ -152,55 +122,14 @@ impl Database {
     /// Lock the connection if no other thread holds it. Re-entrant; never blocks.
     #[inline]
     pub fn try_lock(&self) -> Option<LockGuard<'_>> {
-        let me = this_thread();
-        if self.lock_state().owner.load(Ordering::Relaxed) == me {
-            self.set_depth(self.depth() + 1);
-        } else if self.lock_state().mutex.try_lock() {
-            self.lock_state().owner.store(me, Ordering::Relaxed);
-            self.set_depth(1);
-        } else {
-            return None;
-        }
-        Some(LockGuard {
-            database: self,
-            _not_send: PhantomData,
-        })
+        self.lock.try_enter().then(|| LockGuard::new(self))
     }
 
     /// Lock the connection, waiting for other threads. Callers give up every lock that the holder may
     /// need (the interpreter's) first.
     pub fn lock(&self) -> LockGuard<'_> {
-        if let Some(guard) = self.try_lock() {
-            return guard;
-        }
-        self.lock_state().mutex.lock();
-        self.lock_state()
-            .owner
-            .store(this_thread(), Ordering::Relaxed);
-        self.set_depth(1);
-        LockGuard {
-            database: self,
-            _not_send: PhantomData,
-        }
-    }
-
-    #[inline]
-    fn lock_state(&self) -> &LockState {
-        if self.shares_cache {
-            &SHARED_CACHE_LOCK
-        } else {
-            &self.own_lock
-        }
-    }
-
-    #[inline]
-    fn depth(&self) -> u32 {
-        self.lock_state().depth.load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    fn set_depth(&self, depth: u32) {
-        self.lock_state().depth.store(depth, Ordering::Relaxed);
+        self.lock.enter();
+        LockGuard::new(self)
     }
 
     /// Let this thread keep the lock, so that locking costs no atomic operation, until someone unreserves
@@ -214,19 +143,18 @@ impl Database {
         if self.shares_cache {
             return;
         }
-        if let Some(guard) = self.try_lock() {
-            if self.lock_state().idle_depth.load(Ordering::Relaxed) == 0 && !guard.is_nested() {
-                self.lock_state().idle_depth.store(1, Ordering::Relaxed);
-                // The lock stays taken.
-                std::mem::forget(guard);
-            }
+        if let Some(guard) = self.try_lock()
+            && !self.lock.is_reserved()
+            && !guard.is_nested()
+        {
+            self.lock.reserve();
         }
     }
 
     /// Whether a thread has the lock reserved.
     #[inline]
     pub fn is_reserved(&self) -> bool {
-        self.lock_state().idle_depth.load(Ordering::Relaxed) != 0
+        self.lock.is_reserved()
     }
 
     /// End a reservation, of any thread, unless the lock is in use. Tells whether the lock is not reserved
@@ -235,18 +163,8 @@ impl Database {
     /// # Safety
     /// As for `reserve`.
     pub unsafe fn unreserve_if_idle(&self) -> bool {
-        if !self.is_reserved() {
-            return true;
-        }
-        if self.depth() != 1 {
-            return false;
-        }
-        self.lock_state().idle_depth.store(0, Ordering::Relaxed);
-        self.set_depth(0);
-        self.lock_state().owner.store(0, Ordering::Relaxed);
-        // SAFETY: the mutex is locked (by the reservation) and nobody is using it, as the depth shows.
-        unsafe { self.lock_state().mutex.unlock() };
-        true
+        // SAFETY: as the caller promises.
+        unsafe { self.lock.unreserve_if_idle() }
     }
 
     /// Abort what runs on this connection, from any thread: it needs not the lock but a gate of its own,
@@ -359,10 +277,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Nobody else can have the lock any more, whatever thread had it reserved.
-        let guard = ManuallyDrop::new(LockGuard {
-            database: self,
-            _not_send: PhantomData,
-        });
+        let guard = ManuallyDrop::new(LockGuard::new(self));
         guard.close();
     }
 }
@@ -377,24 +292,24 @@ pub struct LockGuard<'a> {
 impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let db = self.database;
-        let depth = db.depth();
-        let idle = db.lock_state().idle_depth.load(Ordering::Relaxed);
-        if depth == idle + 1 && db.has_orphans.load(Ordering::Acquire) {
+        let database = self.database;
+        if database.has_orphans.load(Ordering::Acquire) && !self.is_nested() {
             self.finalize_orphans();
         }
-        if depth != 1 {
-            db.set_depth(depth - 1);
-            return;
-        }
-        db.set_depth(0);
-        db.lock_state().owner.store(0, Ordering::Relaxed);
-        // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
-        unsafe { db.lock_state().mutex.unlock() };
+        // SAFETY: this thread took the lock when it made the guard.
+        unsafe { database.lock.leave() };
     }
 }
 
 impl<'a> LockGuard<'a> {
+    #[inline]
+    fn new(database: &'a Database) -> Self {
+        Self {
+            database,
+            _not_send: PhantomData,
+        }
+    }
+
     /// The database that is locked.
     #[inline]
     pub fn database(&self) -> &'a Database {
@@ -409,12 +324,7 @@ impl<'a> LockGuard<'a> {
 
     /// Whether this thread holds the lock further out, that is, whether we are inside a callback.
     pub fn is_nested(&self) -> bool {
-        self.database.depth()
-            > 1 + self
-                .database
-                .lock_state()
-                .idle_depth
-                .load(Ordering::Relaxed)
+        self.database.lock.times_entered() > 1
     }
 
     #[cold]

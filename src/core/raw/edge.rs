@@ -29,9 +29,9 @@ impl Drop for StopForeignUnwind {
     }
 }
 
-/// Run the body of a callback of SQLite's. None if it panicked.
+/// Run the body of a function that C calls. None if it panicked.
 #[inline]
-pub(super) fn contain<R>(body: impl FnOnce() -> R) -> Option<R> {
+pub fn contain<R>(body: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(|| StopForeignUnwind::guard(body))).ok()
 }
 

@@ -13,6 +13,7 @@ pub mod function;
 pub mod hooks;
 pub mod image;
 pub mod library;
+mod lock;
 pub mod statement;
 
 pub use batch::RowBatch;

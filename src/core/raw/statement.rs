@@ -401,18 +401,6 @@ impl Statement {
         unsafe { ffi::sqlite3_reset(self.raw) }
     }
 
-    /// Take the lock and reset. False if another thread has the lock.
-    #[inline]
-    pub fn try_reset(&self) -> bool {
-        match self.database.try_lock() {
-            Some(guard) => {
-                self.reset(&guard);
-                true
-            }
-            None => false,
-        }
-    }
-
     /// Whether it is in the middle of its rows.
     #[inline]
     pub fn is_busy(&self, _guard: &LockGuard<'_>) -> bool {

@@ -1,0 +1,293 @@
+//! The quick way of `execute`, `fetchone` and iteration.
+//!
+//! A look-up by key costs about as much in SQLite as an ordinary method call costs around it: parsing arguments for
+//! keywords that these methods don't have, counting attachments, checking what rarely is. So these methods are
+//! C functions of ours that handle the plain case — a text that was executed lately, a tuple of plain objects, no
+//! callbacks, rows as tuples — and leave everything else, every error included, to the methods proper, without
+//! having done anything.
+
+use super::bind;
+use super::connection::Connection;
+use super::cursor::Cursor;
+use super::cursor_fetch::next_plain_row;
+use super::freelist;
+use super::guarded::Guarded;
+use crate::core::raw::LockGuard;
+use crate::core::raw::edge::contain;
+use pyo3::exceptions::PySystemError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
+use pyo3::types::PyString;
+use std::ptr;
+
+type Object = *mut ffi::PyObject;
+
+/// The methods proper.
+struct Proper {
+    connection_execute: Object,
+    cursor_execute: Object,
+    cursor_fetchone: Object,
+    cursor_next: Option<ffi::iternextfunc>,
+}
+
+// SAFETY: the pointers are references to immortal descriptors, used under the interpreter lock only.
+unsafe impl Send for Proper {}
+
+static PROPER: Guarded<Proper> = Guarded::new(Proper {
+    connection_execute: ptr::null_mut(),
+    cursor_execute: ptr::null_mut(),
+    cursor_fetchone: ptr::null_mut(),
+    cursor_next: None,
+});
+
+/// The head of CPython's method descriptors.
+#[repr(C)]
+struct MethodDescriptor {
+    head: ffi::PyObject,
+    class: *mut ffi::PyTypeObject,
+    name: Object,
+    qualified_name: Object,
+    method: *mut ffi::PyMethodDef,
+}
+
+/// Put the quick functions in the methods' places. Called once, before the classes can be subclassed.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    let fast = |function| ffi::PyMethodDefPointer {
+        PyCFunctionFast: function,
+    };
+    let none = |function| ffi::PyMethodDefPointer {
+        PyCFunction: function,
+    };
+    let connection_execute =
+        replace::<Connection>(py, "execute", fast(connection_execute), ffi::METH_FASTCALL)?;
+    let cursor_execute =
+        replace::<Cursor>(py, "execute", fast(cursor_execute), ffi::METH_FASTCALL)?;
+    let cursor_fetchone =
+        replace::<Cursor>(py, "fetchone", none(cursor_fetchone), ffi::METH_NOARGS)?;
+    let class = Cursor::type_object_raw(py);
+    // SAFETY: the type is complete, and nobody else uses it yet.
+    unsafe {
+        *PROPER.peek_mut(py) = Proper {
+            connection_execute,
+            cursor_execute,
+            cursor_fetchone,
+            cursor_next: (*class).tp_iternext,
+        };
+        (*class).tp_iternext = Some(cursor_next);
+        ffi::PyType_Modified(class);
+    }
+    Ok(())
+}
+
+/// Replace a method of a class. Gives the descriptor of the method proper, never to be freed.
+fn replace<T: PyTypeInfo>(
+    py: Python<'_>,
+    name: &str,
+    function: ffi::PyMethodDefPointer,
+    flags: std::ffi::c_int,
+) -> PyResult<Object> {
+    let class = py.get_type::<T>();
+    let proper = class.getattr(name)?;
+    // SAFETY: the attribute is a method descriptor of pyo3's making; the new definition lives for ever.
+    let quick = unsafe {
+        let definition = (*proper.as_ptr().cast::<MethodDescriptor>()).method;
+        let definition = Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: (*definition).ml_name,
+            ml_meth: function,
+            ml_flags: flags,
+            ml_doc: (*definition).ml_doc,
+        }));
+        let descriptor = ffi::PyDescr_NewMethod(T::type_object_raw(py), definition);
+        Bound::from_owned_ptr_or_err(py, descriptor)?
+    };
+    class.setattr(name, quick)?;
+    Ok(proper.into_ptr())
+}
+
+/// Call a method proper with the object it belongs to and the arguments.
+///
+/// # Safety
+/// `arguments` are `count` living objects.
+#[cold]
+unsafe fn properly(method: Object, slf: Object, arguments: *const Object, count: usize) -> Object {
+    let mut all = [slf, ptr::null_mut(), ptr::null_mut()];
+    // SAFETY: as the caller promises.
+    unsafe {
+        if count + 1 <= all.len() {
+            ptr::copy_nonoverlapping(arguments, all.as_mut_ptr().add(1), count);
+            return ffi::PyObject_Vectorcall(method, all.as_ptr(), count + 1, ptr::null_mut());
+        }
+        // Too many: the method proper says so.
+        let mut all = vec![slf];
+        all.extend(std::slice::from_raw_parts(arguments, count));
+        ffi::PyObject_Vectorcall(method, all.as_ptr(), count + 1, ptr::null_mut())
+    }
+}
+
+/// Run a quick function for C. None: to be done properly.
+#[inline]
+fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<PyResult<Object>>) -> Option<Object> {
+    let outcome = contain(|| {
+        Some(match body()? {
+            Ok(object) => object,
+            Err(error) => raise(py, error),
+        })
+    });
+    outcome.unwrap_or_else(|| {
+        let message = "dbmanager failed; what happened was written to stderr";
+        Some(raise(py, PySystemError::new_err(message)))
+    })
+}
+
+#[cold]
+fn raise(py: Python<'_>, error: PyErr) -> Object {
+    error.restore(py);
+    // Objects that were dropped since, which pyo3 keeps for a time when it knows itself attached: now.
+    Python::attach(|_| ());
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn connection_execute(
+    slf: Object,
+    arguments: *mut Object,
+    count: ffi::Py_ssize_t,
+) -> Object {
+    // SAFETY: called with the interpreter held, on an instance of the class, with `count` living arguments.
+    unsafe {
+        let py = Python::assume_attached();
+        let outcome = quickly(py, || {
+            let (sql, parameters) = sql_and_parameters(arguments, count)?;
+            let connection = Borrowed::from_ptr(py, slf).cast_unchecked::<Connection>();
+            let this = connection.get();
+            this.locked_plain(py, |guard| {
+                let cursor = freelist::spare_cursor(&connection)?;
+                let outcome = execute(cursor.get(), this, guard, sql, parameters, py)?;
+                Some(outcome.map(|()| cursor.into_ptr()))
+            })
+        });
+        outcome.unwrap_or_else(|| {
+            properly(
+                PROPER.peek(py).connection_execute,
+                slf,
+                arguments,
+                count as usize,
+            )
+        })
+    }
+}
+
+unsafe extern "C" fn cursor_execute(
+    slf: Object,
+    arguments: *mut Object,
+    count: ffi::Py_ssize_t,
+) -> Object {
+    // SAFETY: as for `connection_execute`.
+    unsafe {
+        let py = Python::assume_attached();
+        let outcome = quickly(py, || {
+            let (sql, parameters) = sql_and_parameters(arguments, count)?;
+            let cursor = Borrowed::from_ptr(py, slf).cast_unchecked::<Cursor>();
+            let this = cursor.get();
+            let connection = this.plain_connection(py)?;
+            let connection = connection.get();
+            connection.locked_plain(py, |guard| {
+                if !this.release_plain(py, connection, guard) {
+                    return None;
+                }
+                let outcome = execute(this, connection, guard, sql, parameters, py)?;
+                Some(outcome.map(|()| cursor.to_owned().into_ptr()))
+            })
+        });
+        outcome.unwrap_or_else(|| {
+            properly(
+                PROPER.peek(py).cursor_execute,
+                slf,
+                arguments,
+                count as usize,
+            )
+        })
+    }
+}
+
+unsafe extern "C" fn cursor_fetchone(slf: Object, _: Object) -> Object {
+    // SAFETY: called with the interpreter held, on an instance of the class.
+    unsafe {
+        let py = Python::assume_attached();
+        fetch(py, slf)
+            .unwrap_or_else(|| properly(PROPER.peek(py).cursor_fetchone, slf, ptr::null(), 0))
+    }
+}
+
+unsafe extern "C" fn cursor_next(slf: Object) -> Object {
+    // SAFETY: as for `cursor_fetchone`.
+    unsafe {
+        let py = Python::assume_attached();
+        match (fetch(py, slf), PROPER.peek(py).cursor_next) {
+            (Some(row), _) => row,
+            (None, Some(proper)) => proper(slf),
+            (None, None) => ptr::null_mut(),
+        }
+    }
+}
+
+/// # Safety
+/// `slf` is a living cursor, the interpreter is held.
+#[inline]
+unsafe fn fetch(py: Python<'_>, slf: Object) -> Option<Object> {
+    // SAFETY: as the caller promises.
+    let cursor = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Cursor>() };
+    quickly(py, || {
+        Some(next_plain_row(&cursor)?.map(|row| row.into_ptr()))
+    })
+}
+
+/// The text and the parameters (may be null) if they could be plain.
+///
+/// # Safety
+/// `arguments` are `count` living objects.
+#[inline]
+unsafe fn sql_and_parameters(
+    arguments: *const Object,
+    count: ffi::Py_ssize_t,
+) -> Option<(Object, Object)> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let parameters = match count {
+            1 => ptr::null_mut(),
+            2 => *arguments.add(1),
+            _ => return None,
+        };
+        let sql = *arguments;
+        (ffi::PyUnicode_CheckExact(sql) != 0).then_some((sql, parameters))
+    }
+}
+
+/// Execute on a plain connection. None, with nothing done, if it is not as plain as it looked.
+///
+/// # Safety
+/// `sql` is a living str, `parameters` null or a living object.
+#[inline]
+unsafe fn execute(
+    cursor: &Cursor,
+    connection: &Connection,
+    guard: &LockGuard<'_>,
+    sql: Object,
+    parameters: Object,
+    py: Python<'_>,
+) -> Option<PyResult<()>> {
+    // SAFETY: as the caller promises; the parameters stay alive in the cursor as long as they are bound.
+    unsafe {
+        let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
+        let statement = connection.take_recent(py, &sql)?;
+        if !Connection::keeps_interpreter(guard, &statement)
+            || !bind::plain_tuple(py, &statement, guard, parameters)
+        {
+            connection.give_back_locked(py, guard, statement);
+            return None;
+        }
+        let bound = Bound::from_borrowed_ptr_or_opt(py, parameters)
+            .map(|tuple| tuple.cast_into_unchecked());
+        Some(cursor.execute_plain(py, connection, guard, statement, bound))
+    }
+}
