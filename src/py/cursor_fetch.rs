@@ -193,9 +193,12 @@ fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAn
 }
 
 /// The next row as a tuple when nothing is special about the cursor and its connection, so that no Python code
-/// runs for the row. None if it takes `next_row`, be it to raise an error.
+/// runs for the row; `give` gets it. None if it takes `next_row`, be it to raise an error.
 #[inline]
-pub fn next_plain_row<'py>(cursor: &Bound<'py, Cursor>) -> Option<PyResult<Bound<'py, PyTuple>>> {
+pub fn next_plain_row<'py, R>(
+    cursor: &Bound<'py, Cursor>,
+    give: impl FnOnce(PyResult<Bound<'py, PyTuple>>) -> R,
+) -> Option<R> {
     let py = cursor.py();
     let this = cursor.get();
     let connection = this.plain_connection(py)?;
@@ -213,25 +216,23 @@ pub fn next_plain_row<'py>(cursor: &Bound<'py, Cursor>) -> Option<PyResult<Bound
         if columns == 0 {
             return None;
         }
+        let mut more = false;
         let fetched = this.exclusively(py, connection, || {
             let value = |index| statement.column(guard, index);
             let tuple = fetch::plain_row(py, guard, statement, &TextFactory::Str, columns, value)?;
             let step = Connection::step_attached(guard, statement);
-            if step == Step::Row {
-                return Ok((tuple, true));
-            }
-            let more = conclude(this, connection, statement, guard, py, step)?;
-            Ok((tuple, more))
+            more = conclude(this, connection, statement, guard, py, step)?;
+            Ok(tuple)
         });
         // A row that could not be converted is still there, for another try.
         let over = match &fetched {
-            Ok((_, more)) => !more,
+            Ok(_) => !more,
             Err(_) => statement.is_live() && statement.data_count(guard) == 0,
         };
         if over {
             this.release_locked(py, connection, guard);
         }
-        Some(fetched.map(|(tuple, _)| tuple))
+        Some(give(fetched))
     })
 }
 

@@ -1,8 +1,9 @@
 //! Spare `Cursor` objects, of which `connection.execute(...)` needs one a call.
 //!
-//! A cursor that dies with nothing in it but its connection keeps its memory and its (empty) fields here, and the
-//! next call fills in the connection: no allocator, no constructor, no destructor. The interpreter lock guards
-//! the list; pyo3's own free list would lock a mutex twice for each object.
+//! A cursor that dies with nothing in it but its connection is emptied and brought back to life here, as a finalizer
+//! may do, and the next call fills in the connection: no allocator, no constructor, nothing to tell the garbage
+//! collector (which is why `gc.get_objects()` shows some cursors that nobody made). The interpreter lock guards the
+//! list; pyo3's own free list would lock a mutex twice for each object.
 
 use super::connection::Connection;
 use super::cursor::Cursor;
@@ -22,7 +23,7 @@ struct FreeList {
     destroy: Option<ffi::destructor>,
 }
 
-// SAFETY: the pointers are memory without an owner; they are touched under the interpreter lock only.
+// SAFETY: the list owns one reference to each object; they are touched under the interpreter lock only.
 unsafe impl Send for FreeList {}
 
 static FREE: Guarded<FreeList> = Guarded::new(FreeList {
@@ -60,15 +61,17 @@ pub fn cursor<'py>(connection: &Bound<'py, Connection>) -> PyResult<Bound<'py, C
 #[inline]
 pub fn spare_cursor<'py>(connection: &Bound<'py, Connection>) -> Option<Bound<'py, Cursor>> {
     let py = connection.py();
-    // SAFETY: no Python code runs while the list is borrowed. What lies in it is a complete `Cursor` without a
-    // reference count, unknown to the collector; `PyObject_Init` gives it one, and its reference to the class.
+    // SAFETY: no Python code runs while the list is borrowed, which hands its reference over.
     let cursor = unsafe {
         let list = FREE.peek_mut(py);
         list.length = list.length.checked_sub(1)?;
-        let object = ffi::PyObject_Init(list.objects[list.length], list.class);
-        ffi::PyObject_GC_Track(object.cast());
-        Bound::from_owned_ptr(py, object).cast_into_unchecked::<Cursor>()
+        Bound::from_owned_ptr(py, list.objects[list.length]).cast_into_unchecked::<Cursor>()
     };
+    // SAFETY: a living object.
+    if unsafe { ffi::Py_REFCNT(cursor.as_ptr()) } != 1 {
+        // Somebody found it with the garbage collector's help: theirs it is.
+        return None;
+    }
     cursor.get().start(connection);
     Some(cursor)
 }
@@ -103,18 +106,19 @@ unsafe fn keep(py: Python<'_>, object: *mut ffi::PyObject, class: *mut ffi::PyTy
         if !(*weak_references).is_null() || !cursor.holds_little(py) {
             return false;
         }
-        ffi::PyObject_GC_UnTrack(object.cast());
-        // The connection may go with it, which may run Python code.
+        // Back to life, with the list as the owner, before the connection goes, which may run Python code.
+        ffi::Py_INCREF(object);
         if contain(|| cursor.forget(py)).is_none() {
-            return false;
+            // Nobody knows what it is like now.
+            return true;
         }
         let list = FREE.peek_mut(py);
         if list.length == CAPACITY {
-            return false;
+            ffi::Py_DECREF(object);
+            return true;
         }
         list.objects[list.length] = object;
         list.length += 1;
-        ffi::Py_DECREF(class.cast());
         true
     }
 }

@@ -125,27 +125,35 @@ unsafe fn properly(method: Object, slf: Object, arguments: *const Object, count:
     }
 }
 
-/// Run a quick function for C. None: to be done properly.
+/// Run a quick function for C: it gives null when it has raised an exception, None when the work is to be done
+/// properly.
 #[inline]
-fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<PyResult<Object>>) -> Option<Object> {
-    let outcome = contain(|| {
-        Some(match body()? {
-            Ok(object) => object,
-            Err(error) => raise(py, error),
-        })
-    });
-    outcome.unwrap_or_else(|| {
-        let message = "dbmanager failed; what happened was written to stderr";
-        Some(raise(py, PySystemError::new_err(message)))
-    })
+fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<Object>) -> Option<Object> {
+    match contain(body) {
+        Some(Some(object)) if object.is_null() => {
+            // Objects that were dropped since, which pyo3 keeps as long as it thinks itself detached, go now.
+            Python::attach(|_| ());
+            Some(object)
+        }
+        Some(outcome) => outcome,
+        None => {
+            let message = "dbmanager failed; what happened was written to stderr";
+            PySystemError::new_err(message).restore(py);
+            Some(ptr::null_mut())
+        }
+    }
 }
 
-#[cold]
-fn raise(py: Python<'_>, error: PyErr) -> Object {
-    error.restore(py);
-    // Objects that were dropped since, which pyo3 keeps for a time when it knows itself attached: now.
-    Python::attach(|_| ());
-    ptr::null_mut()
+/// An outcome as C wants it. Where it arises, because a `PyErr` is long and would be copied at each return.
+#[inline]
+fn raised<T>(py: Python<'_>, outcome: PyResult<T>, object: impl FnOnce(T) -> Object) -> Object {
+    match outcome {
+        Ok(value) => object(value),
+        Err(error) => {
+            error.restore(py);
+            ptr::null_mut()
+        }
+    }
 }
 
 unsafe extern "C" fn connection_execute(
@@ -162,8 +170,7 @@ unsafe extern "C" fn connection_execute(
             let this = connection.get();
             this.locked_plain(py, |guard| {
                 let cursor = freelist::spare_cursor(&connection)?;
-                let outcome = execute(cursor.get(), this, guard, sql, parameters, py)?;
-                Some(outcome.map(|()| cursor.into_ptr()))
+                execute(cursor, this, guard, sql, parameters)
             })
         });
         outcome.unwrap_or_else(|| {
@@ -195,8 +202,7 @@ unsafe extern "C" fn cursor_execute(
                 if !this.release_plain(py, connection, guard) {
                     return None;
                 }
-                let outcome = execute(this, connection, guard, sql, parameters, py)?;
-                Some(outcome.map(|()| cursor.to_owned().into_ptr()))
+                execute(cursor.to_owned(), connection, guard, sql, parameters)
             })
         });
         outcome.unwrap_or_else(|| {
@@ -238,7 +244,7 @@ unsafe fn fetch(py: Python<'_>, slf: Object) -> Option<Object> {
     // SAFETY: as the caller promises.
     let cursor = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Cursor>() };
     quickly(py, || {
-        Some(next_plain_row(&cursor)?.map(|row| row.into_ptr()))
+        next_plain_row(&cursor, |fetched| raised(py, fetched, |row| row.into_ptr()))
     })
 }
 
@@ -263,19 +269,20 @@ unsafe fn sql_and_parameters(
     }
 }
 
-/// Execute on a plain connection. None, with nothing done, if it is not as plain as it looked.
+/// Execute on a plain connection, with a cursor that has no statement, and give the cursor. None, with nothing done,
+/// if the statement or the parameters are not plain.
 ///
 /// # Safety
 /// `sql` is a living str, `parameters` null or a living object.
 #[inline]
 unsafe fn execute(
-    cursor: &Cursor,
+    cursor: Bound<'_, Cursor>,
     connection: &Connection,
     guard: &LockGuard<'_>,
     sql: Object,
     parameters: Object,
-    py: Python<'_>,
-) -> Option<PyResult<()>> {
+) -> Option<Object> {
+    let py = cursor.py();
     // SAFETY: as the caller promises; the parameters stay alive in the cursor as long as they are bound.
     unsafe {
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
@@ -288,6 +295,8 @@ unsafe fn execute(
         }
         let bound = Bound::from_borrowed_ptr_or_opt(py, parameters)
             .map(|tuple| tuple.cast_into_unchecked());
-        Some(cursor.execute_plain(py, connection, guard, statement, bound))
+        let this = cursor.get();
+        let outcome = this.execute_plain(py, connection, guard, statement, bound);
+        Some(raised(py, outcome, |()| cursor.into_ptr()))
     }
 }
