@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -43,6 +44,42 @@ def test_query_without_callbacks_gives_the_interpreter_up_midway() -> None:
                 "SELECT max(i) FROM n"
             ).fetchall()
         timer.join()
+
+
+@pytest.fixture
+def no_forced_switches() -> Iterator[None]:
+    """Threads take turns only where one gives the interpreter up."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("no_forced_switches")
+@pytest.mark.parametrize("statement", ["SELECT count(*) FROM t", "DELETE FROM t"])
+def test_statement_of_one_long_operation_gives_the_interpreter_up(statement: str) -> None:
+    ran = threading.Event()
+    go = threading.Event()
+
+    def run() -> None:
+        go.wait()
+        ran.set()
+
+    other = threading.Thread(target=run)
+    other.start()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("BEGIN")
+        go.set()
+        # The other thread may be too slow to wake up, so it gets many chances.
+        for _ in range(100_000):
+            connection.execute("INSERT INTO t VALUES (1)")
+            connection.execute(statement).fetchall()
+            if ran.is_set():
+                break
+        gave_way = ran.is_set()
+    other.join()
+    assert gave_way
 
 
 @pytest.mark.parametrize("how", ["argument", "pragma"])

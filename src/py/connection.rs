@@ -419,8 +419,9 @@ impl Connection {
 
     /// Whether a statement is run with the interpreter held, at least at first.
     #[inline]
-    pub fn keeps_interpreter(guard: &LockGuard<'_>, statement: &Statement) -> bool {
+    pub fn keeps_interpreter(py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> bool {
         !guard.database().must_suspend()
+            && !(statement.may_be_one_long_operation() && interpreter::has_other_threads(py))
             && match statement.keyword() {
                 Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
                 Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
@@ -443,7 +444,7 @@ impl Connection {
     #[inline]
     pub fn step(&self, py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> Step {
         let database = guard.database();
-        if Self::keeps_interpreter(guard, statement) {
+        if Self::keeps_interpreter(py, guard, statement) {
             return Self::step_attached(guard, statement);
         }
         database.resumed_at().set(None);
@@ -454,7 +455,6 @@ impl Connection {
             // The attached database may share its cache, whose mutexes can block for long.
             database.suspend_always();
         }
-        let _ = py;
         step
     }
 

@@ -208,7 +208,7 @@ pub fn next_plain_row<'py, R>(
         // is marked as in use.
         let statement: &Statement = unsafe { &*(&raw const **this.statement.peek(py).as_ref()?) };
         if !std::ptr::eq(guard.database(), &**statement.database())
-            || !Connection::keeps_interpreter(guard, statement)
+            || !Connection::keeps_interpreter(py, guard, statement)
         {
             return None;
         }

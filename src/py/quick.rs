@@ -287,7 +287,7 @@ unsafe fn execute(
     unsafe {
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
         let statement = connection.take_recent(py, &sql)?;
-        if !Connection::keeps_interpreter(guard, &statement)
+        if !Connection::keeps_interpreter(py, guard, &statement)
             || !bind::plain_tuple(py, &statement, guard, parameters)
         {
             connection.give_back_locked(py, guard, statement);

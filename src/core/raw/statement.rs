@@ -133,6 +133,7 @@ pub struct Statement {
     readonly: bool,
     parameter_count: c_int,
     has_names: bool,
+    one_long_operation: bool,
     /// Where the statement cache keeps its place, see `core::sqlite::cache`.
     pub(in crate::core) home: Cell<u64>,
     /// What the bindings remember about this statement (names, converters).
@@ -196,6 +197,7 @@ impl Statement {
             // SAFETY: NULL is allowed and has no parameters.
             parameter_count: unsafe { ffi::sqlite3_bind_parameter_count(raw) },
             has_names: false,
+            one_long_operation: text::may_be_one_long_operation(sql),
             home: Cell::new(0),
             attachment: None,
         };
@@ -244,6 +246,12 @@ impl Statement {
     #[inline]
     pub fn is_readonly(&self) -> bool {
         self.readonly
+    }
+
+    /// Whether it may be one long operation, in the midst of which nothing ticks.
+    #[inline]
+    pub fn may_be_one_long_operation(&self) -> bool {
+        self.one_long_operation
     }
 
     /// Number of parameters to bind.

@@ -76,6 +76,22 @@ pub fn skip_blanks_and_comments(sql: &str) -> &str {
     }
 }
 
+/// Whether a statement may be a single long operation of SQLite's virtual machine, in the midst of which nothing
+/// ticks: the count of a whole table, or its deletion. Guessed from the words, so better too often than not.
+pub fn may_be_one_long_operation(sql: &str) -> bool {
+    let has = |word: &str| {
+        sql.as_bytes()
+            .windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    match leading_keyword(sql) {
+        // With a condition SQLite counts row by row.
+        Keyword::Query | Keyword::Explain => has("count") && !has("where"),
+        Keyword::Dml => has("delete") && !has("where"),
+        _ => false,
+    }
+}
+
 /// Appended to SQLite's syntax error at an ORDER BY or LIMIT of an UPDATE or DELETE, for which the bundled
 /// library was generated without a grammar. Debian's library has it.
 pub const LIMITED_CHANGE: &str = " (this SQLite has no ORDER BY and LIMIT on UPDATE and DELETE; write \
@@ -128,6 +144,16 @@ mod tests {
         assert!(!limits("delete from order", "order"));
         assert!(!limits("select * from t limit limit", "limit"));
         assert!(!limits("update limit set a = 1", "limit"));
+    }
+
+    #[test]
+    fn counting_and_deleting_whole_tables_may_be_one_operation() {
+        assert!(may_be_one_long_operation("SELECT Count(*) FROM t"));
+        assert!(may_be_one_long_operation("delete from t"));
+        assert!(!may_be_one_long_operation("select count(*) from t where a"));
+        assert!(!may_be_one_long_operation("DELETE FROM t WHERE a = 1"));
+        assert!(!may_be_one_long_operation("select a from t"));
+        assert!(!may_be_one_long_operation("insert into t values (1)"));
     }
 
     #[test]
