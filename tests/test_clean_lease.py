@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sqlite3 as stdlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ from dbmanager import DatabaseManager, sqlite3
 
 def prepared(path):
     """Give a manager of a new file with one row, and with no connection open."""
-    connection = sqlite3.connect(path)
+    # By the stdlib, in whose name no pool keeps a connection.
+    connection = stdlib.connect(path)
     connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(10))")
     connection.close()
     return DatabaseManager(f"sqlite:///{path}")
@@ -386,7 +388,7 @@ def test_connection_that_is_discarded_closes_its_file_though_a_cursor_lives(db, 
     with db.session() as session:
         fill(session)
     with db.session() as session:
-        session.execute("PRAGMA cache_size = 1")
+        session.execute("PRAGMA query_only = 1")
         cursor = session.execute("SELECT x FROM t")
     assert [path.name for path in tmp_path.iterdir()] == ["app.db"]
     assert cursor is not None

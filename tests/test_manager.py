@@ -115,10 +115,9 @@ def test_path_may_hold_blanks_and_letters_of_any_script(tmp_path):
         ("postgresql://host/db", "the scheme 'postgresql' of .* is not supported"),
         ("sqlite+aiosqlite:///a.db", r"the scheme 'sqlite\+aiosqlite' of .* is not supported"),
         ("sqlite://app.db", "names a host; a SQLite file has three slashes: sqlite:///app.db"),
-        ("sqlite://", "is a database in memory, which each connection would have for itself"),
-        ("sqlite:///", "is a database in memory"),
-        ("sqlite:///:memory:", r"give a file, or use dbmanager\.connect\(':memory:'\)"),
-        ("sqlite:///app.db?timeout=5", "has options, which are not supported in a URL"),
+        ("sqlite:///app.db?timeout=5", "'timeout' is no setting; there are pool_size, "),
+        ("sqlite:///app.db?pool_size", "the option 'pool_size' of .* has no value"),
+        ("sqlite:///app.db?pool_size=many", "pool_size must be a whole number from 0 on"),
     ],
 )
 def test_wrong_url_is_refused_with_what_to_write(wrong, message):
@@ -203,17 +202,10 @@ def test_manager_works_once_the_cause_is_gone(tmp_path):
 
 
 def test_figures_of_a_new_manager_are_zero(url):
-    assert DatabaseManager(url).get_stats() == {
-        "pool_max": 10,
-        "pool_size": 0,
-        "pool_idle": 0,
-        "pool_in_use": 0,
-        "requests_waiting": 0,
-        "acquired_total": 0,
-        "timeouts_total": 0,
-        "opened_total": 0,
-        "discarded_total": 0,
-    }
+    figures = DatabaseManager(url).get_stats()
+    assert figures.pop("pool_max") == 10
+    assert set(figures.values()) == {0}
+    assert {"pool_size", "pool_idle", "pool_in_use", "requests_waiting"} < set(figures)
 
 
 def test_making_a_manager_or_a_session_opens_nothing(url, tmp_path):
@@ -247,7 +239,7 @@ def test_figures_add_up_while_and_after_sessions_are_open(url):
 
 
 def test_eleventh_session_waits_for_the_first_that_comes_back(url):
-    db = DatabaseManager(url)
+    db = DatabaseManager(url, max_overflow=0)
     held = [db.session() for _ in range(10)]
     for session in held:
         session.__enter__()
@@ -274,7 +266,7 @@ def test_eleventh_session_waits_for_the_first_that_comes_back(url):
 
 
 def test_session_that_waits_gets_the_place_of_a_connection_that_was_discarded(url):
-    db = DatabaseManager(url)
+    db = DatabaseManager(url, max_overflow=0)
     held = [db.session() for _ in range(10)]
     for session in held:
         session.__enter__()
@@ -298,7 +290,7 @@ def test_session_that_waits_gets_the_place_of_a_connection_that_was_discarded(ur
 
 
 def test_more_threads_than_connections_all_get_their_turn(url):
-    db = DatabaseManager(url)
+    db = DatabaseManager(url, max_overflow=0)
     assert main_file(db)
     together = threading.Barrier(30)
 

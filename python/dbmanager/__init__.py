@@ -1,6 +1,33 @@
 """One pooled ``DatabaseManager`` and a drop-in ``sqlite3`` for Python."""
 
-from dbmanager import sqlite3
-from dbmanager._core import DatabaseManager, Session, connect, dict_row
+import atexit as _atexit
 
-__all__ = ["DatabaseManager", "Session", "connect", "dict_row", "sqlite3"]
+from dbmanager import sqlite3
+from dbmanager._core import (
+    DatabaseManager,
+    MultipleResultsFound,
+    NoResultFound,
+    PoolTimeout,
+    Result,
+    Session,
+    close_all_pools,
+    connect,
+    dict_row,
+    set_max_idle_connections,
+)
+
+__all__ = [
+    "DatabaseManager",
+    "MultipleResultsFound",
+    "NoResultFound",
+    "PoolTimeout",
+    "Result",
+    "Session",
+    "connect",
+    "dict_row",
+    "set_max_idle_connections",
+    "sqlite3",
+]
+
+# The last one to close a WAL database brings its log into the file, and a pool keeps files open.
+_atexit.register(close_all_pools)

@@ -52,8 +52,9 @@ pub enum Error {
     Url(String),
     /// No connection came free in time.
     #[error(
-        "pool '{pool}' gave no connection in {:.2} s ({in_use} in use, {waiting} waiting)",
-        waited.as_secs_f64()
+        "pool '{pool}' gave no connection in {:.2} s ({in_use} in use, {waiting} waiting){}{holders}",
+        waited.as_secs_f64(),
+        if holders.is_empty() { "" } else { "; held" }
     )]
     PoolTimeout {
         /// The database that the pool belongs to.
@@ -64,7 +65,21 @@ pub enum Error {
         in_use: u32,
         /// Callers still waiting at that moment.
         waiting: u32,
+        /// Who has them, a line each; empty when that is not tracked.
+        holders: String,
     },
+    /// Waiting was interrupted; the bindings know by what.
+    #[error("interrupted")]
+    Interrupted,
+    /// A file could not be looked at.
+    #[error("{0}")]
+    File(String),
+    /// A setting that makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// A session that would wait for itself, or for ever, or that waited in vain for its turn to write.
+    #[error("{0}")]
+    Writer(String),
     /// The manager was closed.
     #[error("the DatabaseManager of '{0}' is closed; ask DatabaseManager for a new one")]
     ManagerClosed(String),
@@ -72,6 +87,12 @@ pub enum Error {
 
 /// Results of the core.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Error::File(error.to_string())
+    }
+}
 
 impl Error {
     /// Turn rusqlite's error of an open or a pragma into ours, keeping SQLite's own code and words.

@@ -1,10 +1,11 @@
 //! The engine, the pool and the sessions in pure Rust: no pyo3 below this line.
 //!
-//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `vfs` → `error`.
+//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `text`, `vfs` → `error`.
 
 pub mod error;
 pub mod pool;
 pub mod raw;
 pub mod session;
 pub mod sqlite;
+pub mod text;
 pub mod vfs;

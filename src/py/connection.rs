@@ -9,11 +9,11 @@ use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
 use super::interpreter;
 use super::physical::Physical;
+use super::session::State as SessionState;
 use super::settings::{Autocommit, IsolationLevel, Settings};
 use crate::core::raw::{Database, LockGuard, Statement, Step};
 use crate::core::sqlite::cache::Place;
-use crate::core::sqlite::text::Keyword;
-use crate::core::sqlite::{self};
+use crate::core::text::Keyword;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -42,6 +42,8 @@ pub struct Connection {
     /// Connections that were closed or replaced from within one of their own callbacks: they can't be
     /// freed while SQLite is running on them.
     pub(super) retired: Guarded<Vec<Physical>>,
+    /// What it knows as the connection of a session.
+    pub(super) session: Guarded<Option<Box<SessionState>>>,
     pub(super) recent: Guarded<[Recent; RECENT]>,
     pub(super) initialized: Guarded<bool>,
     pub(super) closed_message: &'static str,
@@ -133,6 +135,8 @@ impl Connection {
         {
             self.forget_hooks(py);
         }
+        // After the connection was rolled back: now the next one may write.
+        drop(self.session.take(py));
     }
 
     #[cold]
@@ -144,6 +148,7 @@ impl Connection {
         Self {
             physical: Guarded::new(None),
             retired: Guarded::new(Vec::new()),
+            session: Guarded::new(None),
             recent: Guarded::new(Default::default()),
             initialized: Guarded::new(false),
             closed_message: "Cannot operate on a closed database.",
@@ -291,7 +296,10 @@ impl Connection {
     /// for a while, because something of it is running further out on this thread's stack.
     fn dispose(&self, py: Python<'_>, physical: Physical) -> bool {
         let unfinished = if interpreter::unreserve(py, physical.database()) {
-            py.detach(|| physical.finish())
+            match physical.finishes_at_once() {
+                true => physical.finish(),
+                false => py.detach(|| physical.finish()),
+            }
         } else {
             Some(physical)
         };
@@ -420,14 +428,17 @@ impl Connection {
     /// Whether a statement is run with the interpreter held, at least at first.
     #[inline]
     pub fn keeps_interpreter(py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> bool {
-        !guard.database().must_suspend()
-            && !(statement.may_be_one_long_operation() && interpreter::has_other_threads(py))
-            && match statement.keyword() {
-                Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
-                Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
-                Keyword::Begin => true,
-                Keyword::End | Keyword::Attach | Keyword::Other => false,
-            }
+        if guard.database().must_suspend()
+            || statement.may_be_one_long_operation() && interpreter::has_other_threads(py)
+        {
+            return false;
+        }
+        match statement.keyword() {
+            Keyword::Query | Keyword::Explain if statement.is_readonly() => true,
+            Keyword::Query | Keyword::Explain | Keyword::Dml => !guard.is_autocommit(),
+            Keyword::Begin => true,
+            Keyword::End | Keyword::Attach | Keyword::Schema | Keyword::Other => false,
+        }
     }
 
     /// Run a statement that `keeps_interpreter` to its next row. A tick may give the interpreter up on the way.
@@ -539,10 +550,10 @@ impl Connection {
         let (uri, cached) = (settings.uri, settings.cached_statements());
         let shares_cache = settings.may_share_cache();
         let physical = py
-            .detach(|| sqlite::Connection::open(&path, uri, shares_cache, cached))
+            .detach(|| Physical::open(&path, uri, shares_cache, cached))
             .map_err(|error| core_exception(py, error))?;
         let guard = physical.database().lock();
-        guard.set_busy_timeout(settings.timeout_ms());
+        guard.set_busy_timeout(settings.timeout());
         drop(guard);
         this.isolation_level.set(py, settings.isolation_level);
         this.autocommit.set(py, settings.autocommit);
@@ -554,7 +565,6 @@ impl Connection {
         if settings.check_same_thread {
             interpreter::reserve(py, physical.database());
         }
-        let physical = Physical::Private(Box::new(physical));
         if let Some(other) = this.physical.replace(py, Some(physical)) {
             // Another thread initialised the connection meanwhile.
             this.replaced(py, other);

@@ -4,8 +4,8 @@ use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{prepare_exception, programming_error};
 use super::freelist;
-use super::manager::Session;
 use super::names;
+use super::session::Session;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
 use super::state::state;
 use super::statement::PyStatement;
@@ -29,6 +29,7 @@ impl Connection {
                 .and_then(|()| self.run(py, &guard, c"BEGIN")),
             Autocommit::On => Ok(()),
         };
+        self.settle_turn(py, &guard);
         drop(guard);
         self.finish_retired(py);
         outcome

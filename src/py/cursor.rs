@@ -2,8 +2,9 @@
 
 use super::bind;
 use super::connection::{Connection, Locked, step_exception};
-use super::error::{core_exception, exception, programming_error};
+use super::error::{core_exception, exception, prepare_exception, programming_error};
 use super::fetch::{self, Converters};
+use super::freelist;
 use super::guarded::Guarded;
 use super::interpreter;
 use super::names::{string, wrong_argument};
@@ -11,13 +12,15 @@ use super::settings::{Autocommit, CInt, Optional};
 use super::state::state;
 use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::statement::PrepareError;
-use crate::core::raw::{LockGuard, Statement, Step};
-use crate::core::sqlite::text;
+use crate::core::raw::{Database, LockGuard, Statement, Step};
+use crate::core::text;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// SQLite database cursor class.
@@ -28,6 +31,8 @@ pub struct Cursor {
     pub(super) statement: Guarded<Option<Box<Statement>>>,
     /// Keeps alive what `statement` was bound to without a copy.
     pub(super) bound: Guarded<Option<Py<PyTuple>>>,
+    /// Rows that were read before a session's transaction began, served before the statement's.
+    pub(super) ahead: Guarded<Option<Ahead>>,
     pub(super) description: Guarded<Option<Py<PyTuple>>>,
     pub(super) row_factory: Guarded<Option<Py<PyAny>>>,
     pub(super) converters: Guarded<Option<Box<Converters>>>,
@@ -40,6 +45,12 @@ pub struct Cursor {
     closed: Guarded<bool>,
     /// A method of this cursor is running Python code.
     locked: Guarded<bool>,
+}
+
+/// Rows that were read ahead, as tuples, and how many of them were served.
+pub struct Ahead {
+    pub rows: Py<PyList>,
+    pub served: usize,
 }
 
 /// What the cursor remembers with a prepared statement.
@@ -70,6 +81,7 @@ impl Cursor {
             connection: Guarded::new(None),
             statement: Guarded::new(None),
             bound: Guarded::new(None),
+            ahead: Guarded::new(None),
             description: Guarded::new(None),
             row_factory: Guarded::new(None),
             converters: Guarded::new(None),
@@ -100,6 +112,7 @@ impl Cursor {
         unsafe {
             self.statement.peek(py).is_none()
                 && self.bound.peek(py).is_none()
+                && self.ahead.peek(py).is_none()
                 && self.converters.peek(py).is_none()
                 && self.stand_in.peek(py).is_none()
         }
@@ -131,9 +144,25 @@ impl Cursor {
     #[inline]
     pub(super) fn is_plain(&self, py: Python<'_>) -> bool {
         // SAFETY: looks at discriminants run no Python code.
-        let plain =
-            unsafe { self.row_factory.peek(py).is_none() && self.converters.peek(py).is_none() };
+        let plain = unsafe {
+            self.row_factory.peek(py).is_none()
+                && self.converters.peek(py).is_none()
+                && self.ahead.peek(py).is_none()
+        };
         plain && self.initialized.get(py) && !self.closed.get(py) && !self.locked.get(py)
+    }
+
+    /// The cursor as an object, borrowed.
+    #[inline]
+    pub(super) fn as_object(&self) -> *mut ffi::PyObject {
+        freelist::object_of(self)
+    }
+
+    /// Let the rest of the rows go.
+    pub(super) fn finish(&self, py: Python<'_>) {
+        if let Some(connection) = self.connection.clone_ref(py) {
+            self.release(py, connection.bind(py).get());
+        }
     }
 
     fn check_locked(&self, py: Python<'_>) -> PyResult<()> {
@@ -181,8 +210,10 @@ impl Cursor {
     #[inline]
     pub(super) fn release(&self, py: Python<'_>, connection: &Connection) {
         if let Some(statement) = self.statement.take(py) {
+            connection.note_reading(py, self, false);
             connection.give_back(py, statement);
         }
+        drop(self.ahead.take(py));
         self.bound.renew(py, None);
     }
 
@@ -195,6 +226,7 @@ impl Cursor {
         guard: &LockGuard<'_>,
     ) {
         if let Some(statement) = self.statement.take(py) {
+            connection.note_reading(py, self, false);
             connection.give_back_locked(py, guard, statement);
         }
         self.bound.renew(py, None);
@@ -275,9 +307,7 @@ impl Cursor {
         }
         self.rowcount
             .set(py, if statement.is_dml() { 0 } else { -1 });
-        if connection.begins_implicitly(py, &guard, &statement)
-            && let Err(error) = connection.begin(py, &guard)
-        {
+        if let Err(error) = connection.before_statement(py, &guard, &statement) {
             connection.give_back(py, statement);
             return Err(error);
         }
@@ -321,6 +351,7 @@ impl Cursor {
         };
         if let Err(error) = outcome {
             connection.give_back_locked(py, guard, statement);
+            connection.settle_turn(py, guard);
             return Err(error);
         }
         if !statement.is_empty() {
@@ -329,11 +360,13 @@ impl Cursor {
         if step == Step::Row {
             drop(self.statement.replace(py, Some(statement)));
             self.bound.renew(py, bound.map(Bound::unbind));
+            connection.note_reading(py, self, true);
         } else {
             if statement.is_dml() {
                 self.rowcount.set(py, guard.changes());
             }
             connection.give_back_locked(py, guard, statement);
+            connection.settle_turn(py, guard);
         }
         Ok(())
     }
@@ -450,6 +483,11 @@ impl Cursor {
         let (mut statement, guard) = self.prepare(py, connection, sql, true)?;
         let outcome = self.run_rows(py, connection, &mut statement, guard, rows);
         connection.give_back(py, statement);
+        if connection.is_session(py)
+            && let Ok(guard) = connection.lock(py)
+        {
+            connection.settle_turn(py, &guard);
+        }
         outcome
     }
 
@@ -509,13 +547,18 @@ impl Cursor {
             let error = PrepareError::TooLarge.to_string();
             return Err(exception(py, &state(py).exceptions.data_error, error));
         }
-        if connection.autocommit_mode(py) == Autocommit::Legacy {
+        let in_session = connection.is_session(py);
+        if connection.autocommit_mode(py) == Autocommit::Legacy && !in_session {
             connection.commit_open(py, &guard)?;
         }
         let mut rest = script;
         while !text::skip_blanks_and_comments(rest).is_empty() {
             if !database.is_open() {
                 return Err(core_exception(py, crate::core::error::Error::Closed));
+            }
+            if in_session {
+                rest = self.run_in_session(py, connection, &database, &guard, rest)?;
+                continue;
             }
             interpreter::suspend(&database);
             let outcome = guard.run_first(rest);
@@ -527,6 +570,30 @@ impl Cursor {
             connection.pending.check(py)?;
         }
         Ok(())
+    }
+
+    /// Run the first statement of a script within the session's transaction. Gives the rest.
+    fn run_in_session<'t>(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        database: &Arc<Database>,
+        guard: &LockGuard<'_>,
+        script: &'t str,
+    ) -> PyResult<&'t str> {
+        let (statement, rest) = Statement::prepare_first(database, guard, script)
+            .map_err(|error| prepare_exception(py, error))?;
+        connection.before_statement(py, guard, &statement)?;
+        let outcome = loop {
+            match connection.step(py, guard, &statement) {
+                Step::Row => {}
+                Step::Done => break connection.pending.check(py),
+                Step::Failed(_) => break Err(self.step_failed(py, connection, guard, &statement)),
+            }
+        };
+        drop(statement);
+        connection.settle_turn(py, guard);
+        outcome.map(|()| rest)
     }
 }
 
@@ -683,6 +750,10 @@ impl Cursor {
         let converters = unsafe { self.converters.peek(Python::assume_attached()) };
         for converter in converters.iter().flat_map(|all| all.iter()) {
             visit.call(converter)?;
+        }
+        // SAFETY: as above.
+        if let Some(ahead) = unsafe { self.ahead.peek(Python::assume_attached()) } {
+            visit.call(&ahead.rows)?;
         }
         self.bound.traverse(&visit)
     }

@@ -1,7 +1,8 @@
 //! `Cursor`: getting rows.
 
 use super::connection::{Connection, Locked, step_exception};
-use super::cursor::Cursor;
+use super::cursor::{Ahead, Cursor};
+use super::error::operational_error;
 use super::fetch::{self, Converters, TextFactory};
 use super::interpreter;
 use super::row::{self, Row};
@@ -153,12 +154,15 @@ fn conclude(
 
 /// The next row, or None. Also what `fetchone` and iteration do.
 #[inline]
-fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = cursor.py();
     let this = cursor.get();
     let connection = this.check(py)?;
     let connection = connection.get();
     let factory = RowFactory::of(py, this);
+    if let Some(tuple) = next_ahead(py, this)? {
+        return factory.make(cursor, tuple).map(Some);
+    }
     let fetched = this.exclusively(py, connection, || {
         let Some(reader) = Reader::of(cursor, connection) else {
             return Ok(None);
@@ -206,7 +210,7 @@ pub fn next_plain_row<'py, R>(
     connection.locked_plain(py, |guard| {
         // SAFETY: the statement is replaced or taken only by methods of this cursor that refuse to run while it
         // is marked as in use.
-        let statement: &Statement = unsafe { &*(&raw const **this.statement.peek(py).as_ref()?) };
+        let statement: &Statement = unsafe { this.statement.peek(py).as_deref()? };
         if !std::ptr::eq(guard.database(), &**statement.database())
             || !Connection::keeps_interpreter(py, guard, statement)
         {
@@ -261,6 +265,75 @@ fn next_of_former<'py>(reader: &Reader<'_, 'py>) -> PyResult<Fetched<'py>> {
     reader.next(&guard).map(Some)
 }
 
+/// The next of the rows that were read ahead.
+fn next_ahead<'py>(py: Python<'py>, cursor: &Cursor) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    // SAFETY: getting an item of a list runs no Python code.
+    let row = match unsafe { cursor.ahead.peek_mut(py) } {
+        None => return Ok(None),
+        Some(ahead) => {
+            let row = ahead.rows.bind(py).get_item(ahead.served);
+            ahead.served += 1;
+            row.ok()
+        }
+    };
+    match row {
+        Some(row) => Ok(Some(row.cast_into::<PyTuple>()?)),
+        None => {
+            drop(cursor.ahead.take(py));
+            Ok(None)
+        }
+    }
+}
+
+/// How many rows of a cursor are read ahead at most.
+const MOST_ROWS_AHEAD: usize = 1_000_000;
+
+/// Read a cursor's rows to their end and keep them for it, so that its statement holds no snapshot any more.
+pub fn read_ahead(
+    cursor: &Bound<'_, Cursor>,
+    connection: &Connection,
+    guard: &LockGuard<'_>,
+) -> PyResult<()> {
+    let py = cursor.py();
+    let this = cursor.get();
+    let Some(reader) = Reader::of(cursor, connection) else {
+        return Ok(());
+    };
+    let rows = PyList::empty(py);
+    let outcome = this.exclusively(py, connection, || {
+        while reader.statement.data_count(guard) != 0 {
+            if rows.len() == MOST_ROWS_AHEAD {
+                return Err(operational_error(
+                    py,
+                    format!(
+                        "a cursor of this session has more than {MOST_ROWS_AHEAD} rows left, which would have to \
+                         be kept in memory before this first write: fetch them first, or open the session with \
+                         mode='write'"
+                    ),
+                ));
+            }
+            rows.append(reader.next(guard)?.0)?;
+        }
+        Ok(())
+    });
+    if outcome.is_ok() {
+        this.release_locked(py, connection, guard);
+    }
+    let ahead = Ahead {
+        rows: rows.unbind(),
+        served: 0,
+    };
+    drop(this.ahead.replace(py, Some(ahead)));
+    outcome
+}
+
+/// All rows that are left.
+pub fn fetch_all<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(cursor.py());
+    fetch_into(cursor, &list, usize::MAX)?;
+    Ok(list)
+}
+
 /// Append up to `limit` rows to a list.
 fn fetch_into<'py>(
     cursor: &Bound<'py, Cursor>,
@@ -298,7 +371,9 @@ fn fetch_run<'py>(
     let Some(reader) = Reader::of(cursor, connection) else {
         return Ok(0);
     };
-    if factory.runs_python() || reader.runs_python() || limit == 0 {
+    // SAFETY: a look at the discriminant runs no Python code.
+    let reads_ahead = unsafe { this.ahead.peek(py) }.is_some();
+    if factory.runs_python() || reader.runs_python() || limit == 0 || reads_ahead {
         return Ok(0);
     }
     let guard = connection.lock(py)?;
@@ -409,8 +484,6 @@ impl Cursor {
 
     /// Fetches all rows from the resultset.
     fn fetchall<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
-        let list = PyList::empty(slf.py());
-        fetch_into(slf, &list, usize::MAX)?;
-        Ok(list)
+        fetch_all(slf)
     }
 }

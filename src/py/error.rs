@@ -82,8 +82,11 @@ pub fn last_exception(py: Python<'_>, guard: &LockGuard<'_>) -> PyErr {
 pub fn core_exception(py: Python<'_>, error: Error) -> PyErr {
     match error {
         Error::Sqlite(failure) => sqlite_exception(py, &failure),
-        Error::Url(message) => PyValueError::new_err(message),
-        Error::PoolTimeout { .. } => operational_error(py, error.to_string()),
+        Error::Url(message) | Error::Setting(message) => PyValueError::new_err(message),
+        Error::PoolTimeout { .. } => exception(py, &state(py).pool_timeout, error.to_string()),
+        Error::File(_) | Error::Writer(_) => operational_error(py, error.to_string()),
+        // The check that interrupted it left the exception.
+        Error::Interrupted => PyErr::fetch(py),
         Error::Closed | Error::ManagerClosed(_) => programming_error(py, error.to_string()),
     }
 }

@@ -6,6 +6,7 @@
 //! sleeps in lock waits give it up through the VFS. The saved thread state lies in the `Database` that is
 //! running, so that a callback can take the lock back.
 
+use crate::core::pool;
 use crate::core::raw::{Database, LockGuard, hooks};
 use crate::core::vfs;
 use pyo3::ffi;
@@ -20,6 +21,7 @@ const HOLD_AFTER_CALLBACK: Duration = Duration::from_millis(5);
 pub fn install() {
     hooks::set_tick_handler(on_tick);
     vfs::set_blocking_wrapper(blocking);
+    pool::set_interrupt_check(interrupted);
 }
 
 /// Whether this thread holds the interpreter lock.
@@ -89,6 +91,12 @@ pub fn callback<R>(database: &Database, body: impl FnOnce(Python<'_>) -> R) -> R
         // A database that is used by the core alone, without the interpreter (a pool's reset).
         Python::attach(body)
     }
+}
+
+/// Whether Python's signal handlers raise an exception; it stays set for whoever attaches on this thread next.
+fn interrupted() -> bool {
+    // SAFETY: the thread is attached within.
+    Python::attach(|_| unsafe { ffi::PyErr_CheckSignals() != 0 })
 }
 
 /// Run a function that blocks without the interpreter, if this thread has it.

@@ -24,7 +24,9 @@ mod manager;
 mod names;
 mod physical;
 mod quick;
+mod result;
 mod row;
+mod session;
 mod settings;
 mod signature;
 mod state;
@@ -189,11 +191,20 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<row::Row>()?;
     module.add_class::<blob::Blob>()?;
     module.add_class::<manager::DatabaseManager>()?;
-    module.add_class::<manager::Session>()?;
-    freelist::install(py);
+    module.add_class::<session::Session>()?;
+    module.add_class::<result::Result>()?;
+    freelist::install(py)?;
     quick::install(py)?;
     #[cfg(Py_3_13)]
     finalize::install(py);
+    module.add("PoolTimeout", state.pool_timeout.bind(py))?;
+    module.add("NoResultFound", state.no_result_found.bind(py))?;
+    module.add(
+        "MultipleResultsFound",
+        state.multiple_results_found.bind(py),
+    )?;
+    module.add_function(wrap_pyfunction!(manager::close_all_pools, module)?)?;
+    module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;
     module.add("converters", state.converters.bind(py))?;

@@ -1,8 +1,11 @@
 //! What a connection object works on: a connection of its own, or one lent by a pool.
 
+use crate::core::error::Result;
 use crate::core::pool::Lease;
+use crate::core::pool::registry::{self, Opened};
 use crate::core::raw::Database;
 use crate::core::sqlite::{Connection, StatementCache};
+use std::path::Path;
 use std::sync::Arc;
 
 pub enum Physical {
@@ -11,6 +14,22 @@ pub enum Physical {
 }
 
 impl Physical {
+    /// Open a database as `sqlite3.connect` does. Blocks.
+    pub fn open(path: &Path, uri: bool, shares_cache: bool, cached: usize) -> Result<Self> {
+        Ok(match registry::connect(path, uri, shares_cache, cached)? {
+            Opened::Pooled(lease) => Self::Leased(lease),
+            Opened::Private(connection) => Self::Private(connection),
+        })
+    }
+
+    /// Whether `finish` takes no time.
+    pub fn finishes_at_once(&self) -> bool {
+        match self {
+            Self::Private(_) => false,
+            Self::Leased(lease) => lease.is_clean(),
+        }
+    }
+
     #[inline]
     fn connection(&self) -> &Connection {
         match self {
@@ -38,8 +57,9 @@ impl Physical {
 
     /// Let go of it without closing it: cursors still read from it.
     pub fn leave_open(self) {
-        if let Self::Private(connection) = self {
-            connection.leave_open();
+        match self {
+            Self::Private(connection) => connection.leave_open(),
+            Self::Leased(lease) => lease.leave_open(),
         }
     }
 

@@ -114,7 +114,7 @@ unsafe fn properly(method: Object, slf: Object, arguments: *const Object, count:
     let mut all = [slf, ptr::null_mut(), ptr::null_mut()];
     // SAFETY: as the caller promises.
     unsafe {
-        if count + 1 <= all.len() {
+        if count < all.len() {
             ptr::copy_nonoverlapping(arguments, all.as_mut_ptr().add(1), count);
             return ffi::PyObject_Vectorcall(method, all.as_ptr(), count + 1, ptr::null_mut());
         }
@@ -288,6 +288,7 @@ unsafe fn execute(
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
         let statement = connection.take_recent(py, &sql)?;
         if !Connection::keeps_interpreter(py, guard, &statement)
+            || !connection.needs_no_turn(py, &statement)
             || !bind::plain_tuple(py, &statement, guard, parameters)
         {
             connection.give_back_locked(py, guard, statement);

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::ffi::{CStr, OsStr, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An argument that was given or not; unlike `Option`, a given `None` counts as given.
 pub struct Optional<'py>(pub Option<Bound<'py, PyAny>>);
@@ -259,10 +260,10 @@ impl<'py> Settings<'py> {
         usize::try_from(self.cached_statements).unwrap_or(0)
     }
 
-    /// The busy timeout in milliseconds, as C converts it from seconds.
-    pub fn timeout_ms(&self) -> c_int {
-        // A saturating conversion: what the stdlib leaves undefined waits as long as possible here.
-        (self.timeout * 1000.0) as c_int
+    /// How long to wait for locks of others. What the stdlib leaves undefined waits as long as possible here.
+    pub fn timeout(&self) -> Duration {
+        let milliseconds = (self.timeout * 1000.0) as c_int;
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
     }
 
     /// Whether the URI asks for a shared cache.

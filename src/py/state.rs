@@ -27,6 +27,11 @@ pub struct Exceptions {
 /// See the head of this file.
 pub struct State {
     pub exceptions: Exceptions,
+    /// `dbmanager.PoolTimeout`, an OperationalError.
+    pub pool_timeout: Py<PyType>,
+    /// `dbmanager.NoResultFound` and `dbmanager.MultipleResultsFound`, ProgrammingErrors.
+    pub no_result_found: Py<PyType>,
+    pub multiple_results_found: Py<PyType>,
     /// `(type, protocol)` → adapter
     pub adapters: Py<PyDict>,
     /// upper-case type name → converter
@@ -90,6 +95,24 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
         not_supported_error: class(&module, "NotSupportedError")?,
     };
     Ok(State {
+        pool_timeout: own(
+            py,
+            "PoolTimeout",
+            &exceptions.operational_error,
+            "No connection of the pool came free within `pool_timeout` seconds.",
+        )?,
+        no_result_found: own(
+            py,
+            "NoResultFound",
+            &exceptions.programming_error,
+            "A row was required, and there was none.",
+        )?,
+        multiple_results_found: own(
+            py,
+            "MultipleResultsFound",
+            &exceptions.programming_error,
+            "One row was required, and there were more.",
+        )?,
         exceptions,
         adapters: module.getattr("adapters")?.cast_into()?.unbind(),
         converters: module.getattr("converters")?.cast_into()?.unbind(),
@@ -104,17 +127,32 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
     })
 }
 
+/// A class without anything of its own.
+fn make_class(
+    py: Python<'_>,
+    module: &str,
+    name: &str,
+    base: &Bound<'_, PyAny>,
+) -> PyResult<Py<PyType>> {
+    let namespace = PyDict::new(py);
+    namespace.set_item("__module__", module)?;
+    let bases = PyTuple::new(py, [base])?;
+    let class = py
+        .get_type::<PyType>()
+        .call1((name, bases, namespace))?
+        .cast_into::<PyType>()?;
+    Ok(class.unbind())
+}
+
+/// An exception class of our own.
+fn own(py: Python<'_>, name: &str, base: &Py<PyType>, text: &str) -> PyResult<Py<PyType>> {
+    let class = make_class(py, "dbmanager", name, base.bind(py))?;
+    class.bind(py).setattr("__doc__", text)?;
+    Ok(class)
+}
+
 fn standalone(py: Python<'_>) -> PyResult<State> {
-    let make = |name: &str, base: &Bound<'_, PyAny>| -> PyResult<Py<PyType>> {
-        let namespace = PyDict::new(py);
-        namespace.set_item("__module__", "sqlite3")?;
-        let bases = PyTuple::new(py, [base])?;
-        let class = py
-            .get_type::<PyType>()
-            .call1((name, bases, namespace))?
-            .cast_into::<PyType>()?;
-        Ok(class.unbind())
-    };
+    let make = |name: &str, base: &Bound<'_, PyAny>| make_class(py, "sqlite3", name, base);
     let root = py.get_type::<PyException>();
     let error = make("Error", &root)?;
     let database_error = make("DatabaseError", error.bind(py))?;
@@ -133,6 +171,24 @@ fn standalone(py: Python<'_>) -> PyResult<State> {
     };
     let object = py.import("builtins")?.getattr("object")?;
     Ok(State {
+        pool_timeout: own(
+            py,
+            "PoolTimeout",
+            &exceptions.operational_error,
+            "No connection of the pool came free within `pool_timeout` seconds.",
+        )?,
+        no_result_found: own(
+            py,
+            "NoResultFound",
+            &exceptions.programming_error,
+            "A row was required, and there was none.",
+        )?,
+        multiple_results_found: own(
+            py,
+            "MultipleResultsFound",
+            &exceptions.programming_error,
+            "One row was required, and there were more.",
+        )?,
         exceptions,
         adapters: PyDict::new(py).unbind(),
         converters: PyDict::new(py).unbind(),

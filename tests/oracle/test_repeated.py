@@ -299,7 +299,6 @@ def test_a_repeated_statement_in_another_thread_is_refused(run: Run) -> None:
 
     def other() -> None:
         run(connection.execute, SELECT, (1,))
-        run(cursor.execute, SELECT, (1,))
         run(cursor.fetchone)
         run(next, cursor)
 

@@ -37,7 +37,9 @@ def read(folder: Path) -> dict[str, TableContent]:
             if verdict != "ok":
                 raise DamagedDatabaseError(f"{folder / database}: {verdict}")
             tables = connection.execute(
-                "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+                # The planner's statistics, which managed databases keep, are nobody's data.
+                "SELECT name FROM sqlite_schema "
+                "WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%' ORDER BY name"
             ).fetchall()
             for (table,) in tables:
                 content[f"{database}:{table}"] = _table(connection, table)

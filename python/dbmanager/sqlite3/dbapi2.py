@@ -29,7 +29,20 @@ if _sys.version_info < (3, 12):
 
 
 # The extension has more than the stdlib's module; the rest is `dbmanager`'s own.
-del DatabaseManager, Session, compile_options, dict_row  # noqa: F821
+for _name in (
+    "DatabaseManager",
+    "MultipleResultsFound",
+    "NoResultFound",
+    "PoolTimeout",
+    "Result",
+    "Session",
+    "close_all_pools",
+    "compile_options",
+    "dict_row",
+    "set_max_idle_connections",
+):
+    del globals()[_name]
+del _name
 
 paramstyle = "qmark"
 apilevel = "2.0"

@@ -2,9 +2,9 @@
 //!
 //! r2d2 wakes its waiters in no order, and none when a connection is discarded, so nobody waits there.
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// See the head of this file.
@@ -13,7 +13,7 @@ pub struct Gate {
 }
 
 struct State {
-    free: u32,
+    places: u32,
     in_use: u32,
     queue: VecDeque<Arc<Waiter>>,
 }
@@ -31,31 +31,56 @@ pub struct Place {
 
 /// Waiting was in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimedOut {
+pub struct InVain {
+    /// The interrupt check said so, before the time was up.
+    pub interrupted: bool,
     /// Places that are taken.
     pub in_use: u32,
     /// Others that still wait.
     pub waiting: u32,
 }
 
+/// Tells whether the calling thread is to give up waiting (Ctrl-C in Python).
+pub type InterruptCheck = fn() -> bool;
+
+static INTERRUPT_CHECK: OnceLock<InterruptCheck> = OnceLock::new();
+
+/// Let waiting threads ask from time to time whether they are to give up. The first call wins.
+pub fn set_interrupt_check(check: InterruptCheck) {
+    INTERRUPT_CHECK.get_or_init(|| check);
+}
+
+/// How often a waiting thread asks.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 impl Gate {
     /// A gate with `places` places.
     pub fn new(places: u32) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
-                free: places,
+                places,
                 in_use: 0,
                 queue: VecDeque::new(),
             }),
         })
     }
 
+    /// Take a place if one is free and nobody waits.
+    #[inline]
+    pub fn try_enter(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.state.lock();
+        if state.in_use >= state.places {
+            return None;
+        }
+        state.in_use += 1;
+        Some(self.place())
+    }
+
     /// Take a place, waiting up to `timeout` for one. Who came first is served first.
-    pub fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Place, TimedOut> {
+    pub fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Place, InVain> {
         let waiter = {
             let mut state = self.state.lock();
-            if state.free > 0 {
-                state.free -= 1;
+            if state.in_use < state.places {
                 state.in_use += 1;
                 return Ok(self.place());
             }
@@ -66,19 +91,22 @@ impl Gate {
         let deadline = Instant::now().checked_add(timeout);
         let mut admitted = waiter.admitted.lock();
         while !*admitted {
-            let timed_out = match deadline {
-                Some(deadline) => waiter
-                    .signal
-                    .wait_until(&mut admitted, deadline)
-                    .timed_out(),
-                None => {
-                    waiter.signal.wait(&mut admitted);
-                    false
-                }
-            };
-            if timed_out && !*admitted {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
                 drop(admitted);
-                return self.give_up(&waiter);
+                return self.give_up(&waiter, false);
+            }
+            let until = deadline.map_or(now + ASK_EVERY, |end| end.min(now + ASK_EVERY));
+            let asks = waiter.signal.wait_until(&mut admitted, until).timed_out() && !*admitted;
+            if let Some(check) = INTERRUPT_CHECK.get()
+                && asks
+            {
+                // It may run Python code.
+                drop(admitted);
+                if check() {
+                    return self.give_up(&waiter, true);
+                }
+                admitted = waiter.admitted.lock();
             }
         }
         Ok(self.place())
@@ -91,16 +119,14 @@ impl Gate {
     }
 
     /// Leave the queue, unless a place was handed over at the last moment.
-    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>) -> Result<Place, TimedOut> {
+    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, interrupted: bool) -> Result<Place, InVain> {
         let mut state = self.state.lock();
-        match state
-            .queue
-            .iter()
-            .position(|other| Arc::ptr_eq(other, waiter))
-        {
+        let mut queue = state.queue.iter();
+        match queue.position(|other| Arc::ptr_eq(other, waiter)) {
             Some(position) => {
                 state.queue.remove(position);
-                Err(TimedOut {
+                Err(InVain {
+                    interrupted,
                     in_use: state.in_use,
                     waiting: state.queue.len() as u32,
                 })
@@ -110,19 +136,32 @@ impl Gate {
     }
 
     fn leave(&self) {
-        let next = {
-            let mut state = self.state.lock();
-            let next = state.queue.pop_front();
-            if next.is_none() {
-                state.free += 1;
-                state.in_use -= 1;
-            }
-            next
-        };
-        if let Some(waiter) = next {
+        let mut state = self.state.lock();
+        state.in_use -= 1;
+        self.admit(state);
+    }
+
+    /// Let those in for whom there is room.
+    fn admit(&self, mut state: MutexGuard<'_, State>) {
+        let mut admitted = Vec::new();
+        while state.in_use < state.places
+            && let Some(waiter) = state.queue.pop_front()
+        {
+            state.in_use += 1;
+            admitted.push(waiter);
+        }
+        drop(state);
+        for waiter in admitted {
             *waiter.admitted.lock() = true;
             waiter.signal.notify_one();
         }
+    }
+
+    /// Have so many places from now on. Who is in stays in.
+    pub fn resize(&self, places: u32) {
+        let mut state = self.state.lock();
+        state.places = places;
+        self.admit(state);
     }
 
     /// Places taken, and callers waiting.
@@ -176,12 +215,31 @@ mod tests {
         let outcome = gate.enter(Duration::from_millis(1));
         assert_eq!(
             outcome.err(),
-            Some(TimedOut {
+            Some(InVain {
+                interrupted: false,
                 in_use: 1,
                 waiting: 0
             })
         );
         drop(held);
         assert!(gate.enter(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_gate_that_grows_lets_waiters_in_and_one_that_shrinks_lets_nobody_out() {
+        let gate = Gate::new(1);
+        let first = gate.enter(Duration::ZERO).ok().unwrap();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| gate.enter(Duration::from_secs(60)).is_ok());
+            while gate.load().1 == 0 {
+                std::thread::yield_now();
+            }
+            gate.resize(2);
+            assert!(other.join().unwrap());
+        });
+        gate.resize(0);
+        assert_eq!(gate.load().0, 1);
+        drop(first);
+        assert!(gate.try_enter().is_none());
     }
 }

@@ -1,61 +1,140 @@
-//! A connection that is lent; dropping the lease gives it back, clean.
+//! A connection that is lent; dropping the lease gives it back, as good as new.
 
+use super::Pool;
 use super::gate::Place;
-use super::manager::ConnectionManager;
-use crate::core::raw::Database;
+use super::shelf::{Held, Shelf};
+use super::statistics::Reason;
+use crate::core::raw::LockGuard;
 use crate::core::sqlite::Connection;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a session has beside its connection.
+pub struct Admission {
+    // Let go after the connection is back: whoever waits for the place finds it there.
+    pub(super) place: Place,
+    /// Its number among the holders, if they are tracked.
+    pub(super) holder: Option<u64>,
+}
 
 /// See the head of this file.
 pub struct Lease {
-    // Dropped in this order: whoever waits for the place finds the connection back in the pool.
-    connection: r2d2::PooledConnection<ConnectionManager>,
-    _place: Place,
+    held: Option<Held>,
+    pool: Arc<Pool>,
+    since: Instant,
+    /// None for a lease of `connect()`, which asks nobody.
+    admission: Option<Admission>,
 }
 
 impl Lease {
-    pub(super) fn new(connection: r2d2::PooledConnection<ConnectionManager>, place: Place) -> Self {
+    pub(super) fn new(
+        held: Held,
+        pool: Arc<Pool>,
+        since: Instant,
+        admission: Option<Admission>,
+    ) -> Self {
+        let kept = held.kept();
+        let guard = kept.connection.database().lock();
+        guard.start_counting();
+        drop(guard);
         Self {
-            connection,
-            _place: place,
+            held: Some(held),
+            pool,
+            since,
+            admission,
+        }
+    }
+
+    #[inline]
+    fn held(&self) -> &Held {
+        match &self.held {
+            Some(held) => held,
+            None => unreachable!("a lease has its connection until it is dropped"),
+        }
+    }
+
+    #[inline]
+    fn held_mut(&mut self) -> &mut Held {
+        match &mut self.held {
+            Some(held) => held,
+            None => unreachable!("a lease has its connection until it is dropped"),
         }
     }
 
     /// What was lent.
     #[inline]
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        &self.held().kept().connection
     }
 
     /// What was lent, for its statement cache.
     #[inline]
     pub fn connection_mut(&mut self) -> &mut Connection {
-        &mut self.connection
+        &mut self.held_mut().kept_mut().connection
+    }
+
+    /// The pool that it came from.
+    #[inline]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Let go of the connection without closing it: statements of cursors still read from it. It closes with the
+    /// last of them.
+    pub fn leave_open(mut self) {
+        let kept = self.held_mut().kept_mut();
+        kept.connection.set_left_open();
+        kept.doom = Some(Reason::Altered);
+    }
+
+    fn is_session(&self) -> bool {
+        self.admission.is_some()
+    }
+
+    fn shelf(&self) -> &Shelf {
+        self.pool.shelf(self.is_session())
+    }
+
+    /// Whether giving it back takes no time: nothing was written, nothing must be undone.
+    pub fn is_clean(&self) -> bool {
+        let database = self.connection().database();
+        match database.try_lock() {
+            Some(guard) => database.effects().is_none() && guard.is_autocommit() && is_fit(&guard),
+            None => false,
+        }
     }
 }
 
-/// Undo what can be undone cheaply; close what was changed for good, with all that is still open on it, so
-/// that no cursor or BLOB of the session keeps the file open or locked.
-fn reset(database: &Database) {
-    let guard = database.lock();
-    if !database.is_open() {
-        return;
-    }
-    if !guard.can_close() {
-        // Something still runs on it.
-        database.taint();
-        return;
-    }
-    if !database.is_tainted() && !guard.has_blobs() {
-        guard.reset_busy_statements();
-        if guard.is_autocommit() || guard.execute_batch(c"ROLLBACK").is_ok() {
-            return;
-        }
-    }
-    guard.close();
+fn is_fit(guard: &LockGuard<'_>) -> bool {
+    guard.can_close() && !guard.has_blobs()
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        reset(self.connection.database());
+        let opener = Arc::clone(&self.shelf().opener);
+        if self.held().kept().doom.is_none() {
+            opener.set_back(self.held_mut().kept_mut());
+        }
+        let connect = !self.is_session();
+        let pool = Arc::clone(&self.pool);
+        pool.settle(self.held_mut().kept_mut(), connect);
+        if let Some(held) = self.held.take() {
+            let reason = self.shelf().give_back(held, self.pool.most_idle());
+            self.pool.counters.used_for(self.since.elapsed());
+            if let Some(reason) = reason {
+                log::debug!(
+                    target: super::LOG,
+                    "{}: closed a connection ({})",
+                    self.pool.name(),
+                    reason.name()
+                );
+            }
+        }
+        if let Some(Admission { place, holder }) = self.admission.take() {
+            if let Some(number) = holder {
+                self.pool.holders.leave(number);
+            }
+            drop(place);
+        }
     }
 }

@@ -1,215 +1,481 @@
-//! The pool of one database: r2d2 keeps the idle connections, the rest is ours.
+//! The pool of one database file: connections of `connect()` and of sessions, and what they share.
 //!
-//! Connections are opened in the thread that needs one, so that a bad path fails at once with SQLite's
-//! own error; r2d2's worker only adopts them. A connection that comes back is rolled back and judged:
-//! whoever changed more than data on it (pragmas, ATTACH, functions, hooks, limits, schema) made it
-//! unfit for the next user, and it goes.
+//! r2d2 keeps the idle connections (`shelf`); the rest is ours: who gets one (`gate`), whether it is still good
+//! (`identity`, `opener`), who may write (`writers`), and what is counted.
 
 mod gate;
+mod identity;
+mod leaks;
 mod lease;
-mod manager;
+mod opener;
+pub mod registry;
+pub mod settings;
+mod shelf;
 mod statistics;
+mod writers;
 
+pub use gate::{InterruptCheck, set_interrupt_check};
+pub use identity::{Identity, Look};
 pub use lease::Lease;
-pub use manager::Options;
+pub use settings::Settings;
 pub use statistics::Statistics;
+pub use writers::{NoTurn, Turn};
 
-use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::error::{Error, Result};
+use crate::core::sqlite::open::Access;
 use gate::Gate;
-use manager::{ConnectionManager, Opener};
-use scheduled_thread_pool::ScheduledThreadPool;
-use statistics::Counters;
-use std::path::Path;
-use std::sync::atomic::Ordering;
+use identity::Stamp;
+use leaks::Holders;
+use lease::Admission;
+use opener::{Door, Kept};
+use parking_lot::{Mutex, RwLock};
+use shelf::{Held, Shelf};
+use statistics::{Counters, Load, Reason};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use writers::Writers;
 
-/// r2d2's housekeeping for all pools; its default is three threads a pool.
-static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
+/// Where the pools' messages go; Python's `logging` calls it `dbmanager.pool`.
+const LOG: &str = "dbmanager::pool";
+
+/// What is known of the file, to notice when somebody else puts another content there.
+struct FileState {
+    /// The canonical path at which it was seen.
+    path: PathBuf,
+    /// Connections that are lent.
+    lent: u32,
+    /// How the file looked when no connection was lent for the last time.
+    stamp: Option<Stamp>,
+    /// Something was written since.
+    written: bool,
+    /// Something was written through `connect()` since.
+    written_by_connect: bool,
+}
+
+/// What sessions need.
+struct Managed {
+    shelf: Shelf,
+    gate: Arc<Gate>,
+    settings: RwLock<Arc<Settings>>,
+}
 
 /// See the head of this file.
 pub struct Pool {
-    connections: r2d2::Pool<ConnectionManager>,
-    opener: Arc<Opener>,
-    gate: Arc<Gate>,
-    options: Options,
-    name: String,
+    identity: Identity,
+    file: Mutex<FileState>,
+    plain: Shelf,
+    managed: OnceLock<Managed>,
+    writers: Arc<Writers>,
+    holders: Holders,
     counters: Arc<Counters>,
+    recently_used: AtomicBool,
+}
+
+/// Waiting for a lease was in vain, in words that the caller completes.
+fn timed_out(pool: &Pool, since: Instant, load: gate::InVain) -> Error {
+    if load.interrupted {
+        return Error::Interrupted;
+    }
+    pool.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+    Error::PoolTimeout {
+        pool: pool.name(),
+        waited: since.elapsed(),
+        in_use: load.in_use,
+        waiting: load.waiting,
+        holders: pool
+            .holders
+            .places()
+            .into_iter()
+            .map(|(held, place)| format!("\n  for {:.2} s: {place}", held.as_secs_f64()))
+            .collect(),
+    }
 }
 
 impl Pool {
-    /// A pool for a file. Opens nothing yet.
-    pub fn new(path: &Path, options: Options) -> Self {
+    /// The pool of a file that was seen at a path. Opens nothing yet.
+    pub fn new(identity: Identity, path: PathBuf) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
-        let opener = Arc::new(Opener::new(path, options.clone(), Arc::clone(&counters)));
-        let manager = ConnectionManager::of(Arc::clone(&opener));
-        let housekeeper = HOUSEKEEPER.get_or_init(|| {
-            Arc::new(
-                ScheduledThreadPool::builder()
-                    .num_threads(1)
-                    .thread_name_pattern("dbmanager-pool-{}")
-                    .build(),
-            )
-        });
-        let connections = r2d2::Pool::builder()
-            .max_size(options.pool_size)
-            .min_idle(Some(0))
-            .test_on_check_out(false)
-            .connection_timeout(options.pool_timeout)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .thread_pool(Arc::clone(housekeeper))
-            .build_unchecked(manager);
-        Self {
-            connections,
-            opener,
-            gate: Gate::new(options.pool_size),
-            name: path.display().to_string(),
-            options,
+        let size = Settings::default().pool_size;
+        let access = identity.access;
+        Arc::new(Self {
+            identity,
+            file: Mutex::new(FileState {
+                path,
+                lent: 0,
+                stamp: None,
+                written: false,
+                written_by_connect: false,
+            }),
+            plain: Shelf::new(access, Door::Plain, size, &counters),
+            managed: OnceLock::new(),
+            writers: Writers::new(),
+            holders: Holders::default(),
             counters,
-        }
-    }
-
-    /// Lend a connection: an idle one, a new one while there is room, else the first that comes back
-    /// within the time-out. Blocks; call it without the interpreter.
-    pub fn lease(&self) -> Result<Lease> {
-        let since = Instant::now();
-        let place = self.gate.enter(self.options.pool_timeout).map_err(|load| {
-            self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-            Error::PoolTimeout {
-                pool: self.name.clone(),
-                waited: since.elapsed(),
-                in_use: load.in_use,
-                waiting: load.waiting,
-            }
-        })?;
-        // With a place there is an idle connection, or room for a new one.
-        let connection = match self.connections.try_get() {
-            Some(connection) => connection,
-            None => self.grow()?,
-        };
-        self.counters.acquired.fetch_add(1, Ordering::Relaxed);
-        Ok(Lease::new(connection, place))
-    }
-
-    /// Open a connection in this thread and have r2d2's worker adopt it.
-    fn grow(&self) -> Result<r2d2::PooledConnection<ConnectionManager>> {
-        self.opener.open_ahead()?;
-        let outcome = self.connections.get();
-        if self.connections.state().connections >= self.options.pool_size {
-            // Another lease came back meanwhile, and its connection was taken instead of the new one.
-            self.opener.discard_ahead();
-        }
-        outcome.map_err(|error| {
-            Error::Sqlite(SqliteFailure {
-                extended_code: rusqlite::ffi::SQLITE_CANTOPEN,
-                message: format!("the pool of '{}' could not grow: {error}", self.name),
-            })
+            recently_used: AtomicBool::new(true),
         })
     }
 
-    /// Close the idle connections in this thread; those that are lent are closed when they come back.
-    pub fn close(&self) {
-        self.opener.close();
-        while let Some(connection) = self.connections.try_get() {
-            drop(connection);
+    /// The pool of a database in memory: one connection, which is the database.
+    pub fn in_memory(settings: &Settings) -> Arc<Self> {
+        let pool = Self::new(Identity::of_memory(), PathBuf::from(":memory:"));
+        pool.manage(&Arc::new(Settings {
+            pool_size: 1,
+            max_overflow: Some(0),
+            pool_recycle: None,
+            pool_idle_timeout: None,
+            ..settings.clone()
+        }));
+        pool
+    }
+
+    /// Give the pool what sessions need. The first settings count.
+    pub fn manage(&self, settings: &Arc<Settings>) {
+        self.managed.get_or_init(|| {
+            let size = settings.pool_size;
+            self.plain.resize(size);
+            let door = Door::Managed(Arc::clone(settings));
+            Managed {
+                shelf: Shelf::new(self.identity.access, door, size, &self.counters),
+                gate: Gate::new(settings.most_sessions().unwrap_or(u32::MAX)),
+                settings: RwLock::new(Arc::clone(settings)),
+            }
+        });
+    }
+
+    fn managed(&self) -> &Managed {
+        match self.managed.get() {
+            Some(managed) => managed,
+            None => unreachable!("sessions come through a manager, which calls `manage` first"),
         }
+    }
+
+    fn shelf(&self, sessions: bool) -> &Shelf {
+        match sessions {
+            true => &self.managed().shelf,
+            false => &self.plain,
+        }
+    }
+
+    /// What the pool is for.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The path of its file, for people.
+    pub fn name(&self) -> String {
+        self.file.lock().path.display().to_string()
+    }
+
+    /// Lend a connection to a session: an idle one, a new one while there is room, else the first that comes back
+    /// within the time-out. Blocks. `look` is what is at the path now, None to trust the last look.
+    pub fn lease(
+        self: &Arc<Self>,
+        path: &Path,
+        look: Option<&Look>,
+        place_of_caller: impl FnOnce() -> Option<String>,
+    ) -> Result<Lease> {
+        let managed = self.managed();
+        let since = Instant::now();
+        let place = match managed.gate.try_enter() {
+            Some(place) => place,
+            None => {
+                let timeout = managed.settings.read().pool_timeout;
+                let place = managed.gate.enter(timeout);
+                self.counters.waited_for(since.elapsed());
+                place.map_err(|load| timed_out(self, since, load))?
+            }
+        };
+        let held = self.lend(&managed.shelf, path, look, since)?;
+        let holder = place_of_caller().map(|caller| self.holders.enter(caller));
+        let admission = Some(Admission { place, holder });
+        Ok(Lease::new(held, Arc::clone(self), since, admission))
+    }
+
+    /// Lend a connection to `connect()`: an idle one, else a new one, whatever their number.
+    pub fn lease_plain(self: &Arc<Self>, path: &Path, look: &Look) -> Result<Lease> {
+        let now = Instant::now();
+        let held = self.lend(&self.plain, path, Some(look), now)?;
+        Ok(Lease::new(held, Arc::clone(self), now, None))
+    }
+
+    /// Lend a connection that was opened before its file had an identity.
+    fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
+        self.recently_used.store(true, Ordering::Relaxed);
+        self.check_in(Some(look));
+        self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+        self.counters.opened.fetch_add(1, Ordering::Relaxed);
+        self.counters.overflow.fetch_add(1, Ordering::Relaxed);
+        let held = Held::Overflow(Box::new(kept));
+        Lease::new(held, Arc::clone(self), Instant::now(), None)
+    }
+
+    fn lend(&self, shelf: &Shelf, path: &Path, look: Option<&Look>, now: Instant) -> Result<Held> {
+        self.recently_used.store(true, Ordering::Relaxed);
+        if self.check_in(look) {
+            self.discard_idle(Reason::Stale);
+        }
+        let held = match shelf.take(now) {
+            Some(held) => Ok(held),
+            None => shelf.grow(path).inspect(|_| {
+                // Opening may have recovered the file or switched it to WAL.
+                self.file.lock().written = true;
+            }),
+        };
+        match held {
+            Ok(held) => {
+                self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+                Ok(held)
+            }
+            Err(error) => {
+                self.file.lock().lent -= 1;
+                Err(error)
+            }
+        }
+    }
+
+    /// Count a connection as lent. Tells whether the file was changed by others since all were back.
+    fn check_in(&self, look: Option<&Look>) -> bool {
+        let mut file = self.file.lock();
+        let quiet = file.lent == 0;
+        file.lent += 1;
+        let Some(look) = look else {
+            return false;
+        };
+        if !quiet || file.stamp == Some(look.stamp) {
+            return false;
+        }
+        file.stamp.replace(look.stamp).is_some()
+    }
+
+    /// Count a connection as back. The last one leaves the file as the last `close()` of the stdlib's would: with
+    /// all in it that was committed.
+    fn settle(&self, kept: &mut Kept, connect: bool) {
+        use crate::core::text::Effect;
+        let wrote = kept.connection.database().effects().has(Effect::WROTE);
+        let mut file = self.file.lock();
+        file.written |= wrote;
+        file.written_by_connect |= wrote && connect;
+        if file.lent > 1 || !file.written {
+            file.lent -= 1;
+            drop(file);
+            kept.connection.database().forget_effects();
+            return;
+        }
+        let checkpoints = std::mem::take(&mut file.written_by_connect);
+        let path = file.path.clone();
+        drop(file);
+        kept.connection.database().forget_effects();
+        if checkpoints {
+            self.checkpoint(kept, connect);
+        }
+        let stamp = Look::at(&path).ok().map(|look| look.stamp);
+        let mut file = self.file.lock();
+        file.lent -= 1;
+        if file.lent == 0 {
+            file.written = false;
+            file.stamp = stamp;
+        }
+    }
+
+    /// Bring what was committed into the file, through this connection or, if it was closed, an idle one. Without
+    /// patience: when others are reading, their last `close()` does it.
+    fn checkpoint(&self, kept: &Kept, connect: bool) {
+        let run = |kept: &Kept, timeout: Duration| {
+            let guard = kept.connection.database().lock();
+            guard.set_busy_timeout(Duration::ZERO);
+            if let Err(error) = guard.checkpoint() {
+                log::debug!(target: LOG, "{}: no checkpoint: {error}", self.name());
+            }
+            guard.set_busy_timeout(timeout);
+        };
+        let timeout = match connect {
+            true => Duration::ZERO,
+            false => self.busy_timeout(),
+        };
+        if kept.doom.is_none() && kept.connection.database().is_open() {
+            run(kept, timeout);
+        } else if let Some(idle) = self.plain.take(Instant::now()) {
+            run(idle.kept(), Duration::ZERO);
+            self.plain.give_back(idle, self.most_idle());
+        }
+    }
+
+    /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
+    /// they would call the journals after the old path.
+    pub fn follow(&self, path: &Path) {
+        let known = {
+            let file = self.file.lock();
+            if file.path == path {
+                return;
+            }
+            file.path.clone()
+        };
+        if Look::at(&known).is_ok_and(|look| self.is_of(&look)) {
+            return;
+        }
+        self.discard_idle(Reason::Stale);
+        let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.file.lock().path = canonical;
+    }
+
+    /// Whether it is the pool of what was seen at the path by which the pool was found before.
+    pub fn is_of(&self, look: &Look) -> bool {
+        self.identity.file == look.id && self.identity.name.is_some() == look.has_other_names
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.identity.access == Access::Memory
+    }
+
+    fn discard_idle(&self, reason: Reason) -> u32 {
+        if self.is_in_memory() {
+            // The connection is the database.
+            return 0;
+        }
+        let mut closed = self.plain.close_idle(|_| Some(reason));
+        if let Some(managed) = self.managed.get() {
+            closed += managed.shelf.close_idle(|_| Some(reason));
+        }
+        if closed > 0 {
+            log::info!(
+                target: LOG,
+                "{}: closed {closed} idle connection(s) ({})",
+                self.name(),
+                reason.name()
+            );
+        }
+        closed
+    }
+
+    /// Close the connections that nobody uses. Gives how many.
+    pub fn close_idle(&self) -> u32 {
+        self.discard_idle(Reason::Idle)
+    }
+
+    /// Close the idle connections now, and those that are lent when they come back.
+    pub fn drain(&self) {
+        self.plain.opener.next_generation();
+        if let Some(managed) = self.managed.get() {
+            managed.shelf.opener.next_generation();
+        }
+        self.discard_idle(Reason::Closed);
+    }
+
+    /// Keep another number of connections, and let another number of sessions in.
+    pub fn resize(&self, settings: &Arc<Settings>) {
+        let managed = self.managed();
+        *managed.settings.write() = Arc::clone(settings);
+        managed
+            .shelf
+            .opener
+            .set_door(Door::Managed(Arc::clone(settings)));
+        managed.shelf.resize(settings.pool_size);
+        self.plain.resize(settings.pool_size);
+        managed
+            .gate
+            .resize(settings.most_sessions().unwrap_or(u32::MAX));
+        for shelf in [&self.plain, &managed.shelf] {
+            let surplus = shelf.load().0.saturating_sub(settings.pool_size);
+            let left = std::cell::Cell::new(surplus);
+            shelf.close_idle(|_| {
+                let more = left.get().checked_sub(1)?;
+                left.set(more);
+                Some(Reason::Surplus)
+            });
+        }
+    }
+
+    /// This thread's turn to write, if it is nobody else's.
+    #[inline]
+    pub fn try_turn(&self) -> Option<Turn> {
+        self.writers.try_enter()
+    }
+
+    /// Wait for this thread's turn to write. Blocks.
+    pub fn turn(&self) -> Result<Turn, NoTurn> {
+        let timeout = self.managed().settings.read().pool_timeout;
+        self.writers.enter(timeout)
+    }
+
+    /// How long a managed connection waits for locks of others.
+    pub fn busy_timeout(&self) -> Duration {
+        opener::busy_timeout(&self.managed().settings.read())
+    }
+
+    /// Close what has been idle for too long and report sessions that are held for too long.
+    pub fn sweep(&self, now: Instant) {
+        let settings = self
+            .managed
+            .get()
+            .map(|managed| Arc::clone(&managed.settings.read()));
+        let limit = match &settings {
+            Some(settings) => settings.pool_idle_timeout,
+            None => Settings::default().pool_idle_timeout,
+        };
+        if let Some(limit) = limit {
+            let expired = |kept: &Kept| {
+                (now.saturating_duration_since(kept.idle_since) >= limit).then_some(Reason::Idle)
+            };
+            self.plain.close_idle(expired);
+            if let Some(managed) = self.managed.get() {
+                managed.shelf.close_idle(expired);
+            }
+        }
+        if let Some(threshold) = settings.and_then(|settings| settings.leak_detection_threshold) {
+            for (held, place) in self.holders.overdue(now, threshold) {
+                log::warn!(
+                    target: LOG,
+                    "{}: a session is open for {:.2} s; it was opened by {place}",
+                    self.name(),
+                    held.as_secs_f64()
+                );
+            }
+        }
+    }
+
+    /// How many idle connections the process may have.
+    fn most_idle(&self) -> u32 {
+        registry::max_idle()
+    }
+
+    fn load(&self) -> Load {
+        let (mut size, mut idle) = self.plain.load();
+        let mut load = Load {
+            max: self.plain.size(),
+            writers_waiting: self.writers.waiting(),
+            ..Load::default()
+        };
+        if let Some(managed) = self.managed.get() {
+            let (more, more_idle) = managed.shelf.load();
+            (size, idle) = (size + more, idle + more_idle);
+            load.waiting = managed.gate.load().1;
+        }
+        // Overflow connections are lent, too.
+        load.size = size.max(idle + self.file.lock().lent);
+        load.idle = idle;
+        load
+    }
+
+    /// The figures of a pool that nobody has used yet.
+    pub fn no_statistics(size: u32) -> Statistics {
+        Counters::default().read(Load {
+            max: size,
+            ..Load::default()
+        })
     }
 
     /// The pool's figures at this moment.
     pub fn statistics(&self) -> Statistics {
-        let state = self.connections.state();
-        let (in_use, waiting) = self.gate.load();
-        self.counters
-            .read(self.options.pool_size, &state, in_use, waiting)
+        self.counters.read(self.load())
+    }
+
+    /// Whether there is nothing in it, and nobody lately wanted anything of it.
+    fn is_forgotten(&self) -> bool {
+        !self.recently_used.swap(false, Ordering::Relaxed) && self.load().size == 0
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::raw::Statement;
-    use crate::core::raw::statement::Step;
-    use std::time::Duration;
-
-    fn pool(folder: &Path, size: u32) -> Pool {
-        let options = Options {
-            pool_size: size,
-            pool_timeout: Duration::from_millis(50),
-            ..Options::default()
-        };
-        Pool::new(&folder.join("a.db"), options)
-    }
-
-    fn run(lease: &Lease, sql: &str) {
-        let database = lease.connection().database();
-        let statement = Statement::prepare(database, sql).unwrap();
-        let guard = database.lock();
-        assert!(!matches!(statement.step(&guard), Step::Failed(_)), "{sql}");
-    }
-
-    #[test]
-    fn a_connection_is_used_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = pool(folder.path(), 2);
-        drop(pool.lease().unwrap());
-        drop(pool.lease().unwrap());
-        let figures = pool.statistics();
-        assert_eq!((figures.opened_total, figures.acquired_total), (1, 2));
-    }
-
-    #[test]
-    fn an_open_transaction_is_rolled_back_on_return() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = pool(folder.path(), 1);
-        let lease = pool.lease().unwrap();
-        run(&lease, "create table t(x)");
-        run(&lease, "begin immediate");
-        run(&lease, "insert into t values(1)");
-        drop(lease);
-        let lease = pool.lease().unwrap();
-        let database = lease.connection().database();
-        let statement = Statement::prepare(database, "select count(*) from t").unwrap();
-        let guard = database.lock();
-        assert!(guard.is_autocommit());
-        statement.step(&guard);
-        assert_eq!(
-            statement.column(&guard, 0),
-            crate::core::raw::ColumnValue::Integer(0)
-        );
-    }
-
-    #[test]
-    fn a_connection_whose_settings_were_changed_is_not_lent_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = pool(folder.path(), 1);
-        let lease = pool.lease().unwrap();
-        run(&lease, "pragma query_only=1");
-        drop(lease);
-        drop(pool.lease().unwrap());
-        let figures = pool.statistics();
-        assert_eq!((figures.opened_total, figures.discarded_total), (2, 1));
-    }
-
-    #[test]
-    fn waiting_too_long_says_how_many_are_in_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = pool(folder.path(), 1);
-        let _held = pool.lease().unwrap();
-        let Err(error) = pool.lease() else {
-            panic!("there is one connection, and it is lent")
-        };
-        assert!(
-            error.to_string().contains("(1 in use, 0 waiting)"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_bad_path_fails_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let pool = Pool::new(folder.path(), Options::default());
-        assert!(matches!(pool.lease(), Err(Error::Sqlite(_))));
-    }
-}
+mod tests;

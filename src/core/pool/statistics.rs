@@ -1,74 +1,128 @@
 //! What a pool counts, named as psycopg_pool names it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Why a connection was closed instead of kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Its user changed something on it that can't be undone.
+    Altered,
+    /// It could not be rolled back or set back.
+    Broken,
+    /// Older than `pool_recycle`.
+    Recycled,
+    /// Longer without use than `pool_idle_timeout`.
+    Idle,
+    /// Its file was moved, replaced or overwritten.
+    Stale,
+    /// There are enough without it: `pool_size`, or the process's bound.
+    Surplus,
+    /// The pool was closed or drained.
+    Closed,
+}
+
+impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Altered,
+        Self::Broken,
+        Self::Recycled,
+        Self::Idle,
+        Self::Stale,
+        Self::Surplus,
+        Self::Closed,
+    ];
+
+    /// For people and for names of figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Altered => "altered",
+            Self::Broken => "broken",
+            Self::Recycled => "recycled",
+            Self::Idle => "idle",
+            Self::Stale => "stale",
+            Self::Surplus => "surplus",
+            Self::Closed => "closed",
+        }
+    }
+}
 
 /// The live counters.
 #[derive(Default)]
 pub struct Counters {
     pub acquired: AtomicU64,
+    pub waited: AtomicU64,
+    wait_us: AtomicU64,
+    use_us: AtomicU64,
     pub timeouts: AtomicU64,
     pub opened: AtomicU64,
-    pub discarded: AtomicU64,
-}
-
-/// The figures of one moment. Counters since the pool was made end in `_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Statistics {
-    /// The most connections the pool keeps.
-    pub pool_max: u32,
-    /// Connections it has now.
-    pub pool_size: u32,
-    /// Of these, waiting to be lent.
-    pub pool_idle: u32,
-    /// Of these, lent.
-    pub pool_in_use: u32,
-    /// Callers that wait for one.
-    pub requests_waiting: u32,
-    /// Leases given.
-    pub acquired_total: u64,
-    /// Callers that waited in vain.
-    pub timeouts_total: u64,
-    /// Connections opened.
-    pub opened_total: u64,
-    /// Connections that were not fit to be lent again.
-    pub discarded_total: u64,
+    pub overflow: AtomicU64,
+    pub reset: AtomicU64,
+    discarded: [AtomicU64; Reason::ALL.len()],
 }
 
 impl Counters {
-    pub(super) fn read(
-        &self,
-        max: u32,
-        state: &r2d2::State,
-        in_use: u32,
-        waiting: u32,
-    ) -> Statistics {
-        Statistics {
-            pool_max: max,
-            pool_size: state.connections,
-            pool_idle: state.idle_connections,
-            pool_in_use: in_use,
-            requests_waiting: waiting,
-            acquired_total: self.acquired.load(Ordering::Relaxed),
-            timeouts_total: self.timeouts.load(Ordering::Relaxed),
-            opened_total: self.opened.load(Ordering::Relaxed),
-            discarded_total: self.discarded.load(Ordering::Relaxed),
-        }
+    pub fn discard(&self, reason: Reason) {
+        self.discarded[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn waited_for(&self, time: Duration) {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.wait_us
+            .fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub fn used_for(&self, time: Duration) {
+        self.use_us
+            .fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 }
 
-impl Statistics {
-    /// `(name, value)` in the order of the declaration.
-    pub fn named(&self) -> [(&'static str, u64); 9] {
-        [
-            ("pool_max", u64::from(self.pool_max)),
-            ("pool_size", u64::from(self.pool_size)),
-            ("pool_idle", u64::from(self.pool_idle)),
-            ("pool_in_use", u64::from(self.pool_in_use)),
-            ("requests_waiting", u64::from(self.requests_waiting)),
-            ("acquired_total", self.acquired_total),
-            ("timeouts_total", self.timeouts_total),
-            ("opened_total", self.opened_total),
-            ("discarded_total", self.discarded_total),
+/// What there is at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Connections that are kept at most.
+    pub max: u32,
+    /// Connections that there are.
+    pub size: u32,
+    /// Of these, waiting to be lent.
+    pub idle: u32,
+    /// Sessions that wait for a connection.
+    pub waiting: u32,
+    /// Sessions that wait for their turn to write.
+    pub writers_waiting: u32,
+}
+
+/// The figures of one moment by name. Counters since the pool was made end in `_total`, times in their unit.
+pub type Statistics = Vec<(String, u64)>;
+
+impl Counters {
+    pub(super) fn read(&self, load: Load) -> Statistics {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let discarded: Vec<u64> = self.discarded.iter().map(get).collect();
+        let mut figures = vec![
+            ("pool_max", u64::from(load.max)),
+            ("pool_size", u64::from(load.size)),
+            ("pool_idle", u64::from(load.idle)),
+            ("pool_in_use", u64::from(load.size - load.idle)),
+            ("requests_waiting", u64::from(load.waiting)),
+            ("writers_waiting", u64::from(load.writers_waiting)),
+            ("acquired_total", get(&self.acquired)),
+            ("waited_total", get(&self.waited)),
+            ("wait_ms", get(&self.wait_us) / 1000),
+            ("use_ms", get(&self.use_us) / 1000),
+            ("timeouts_total", get(&self.timeouts)),
+            ("opened_total", get(&self.opened)),
+            ("overflow_total", get(&self.overflow)),
+            ("reset_total", get(&self.reset)),
+            ("discarded_total", discarded.iter().sum()),
         ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect::<Statistics>();
+        for (reason, count) in Reason::ALL.iter().zip(discarded) {
+            figures.push((format!("discarded_{}_total", reason.name()), count));
+        }
+        figures
     }
 }

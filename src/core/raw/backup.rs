@@ -2,6 +2,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, Result};
+use crate::core::text::Effect;
 use rusqlite::ffi;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ impl Backup {
     /// Begin to copy schema `name` of `source` over the main database of `destination`.
     pub fn begin(source: &Arc<Database>, destination: &Arc<Database>, name: &CStr) -> Result<Self> {
         let (from, to) = lock_both(source, destination);
+        // All of the destination is new, its header included.
+        destination.taint();
+        destination.note(Effect::WROTE);
         // SAFETY: both handles are open and locked by us.
         let raw = unsafe {
             ffi::sqlite3_backup_init(to.handle(), c"main".as_ptr(), from.handle(), name.as_ptr())

@@ -2,6 +2,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::text::Effect;
 use rusqlite::ffi;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
@@ -79,6 +80,7 @@ impl Blob {
 
     /// Write `data` at `offset`.
     pub fn write(&self, guard: &LockGuard<'_>, data: &[u8], offset: c_int) -> Result<()> {
+        guard.database().note(Effect::WROTE);
         // SAFETY: as for `read`.
         let code = unsafe {
             ffi::sqlite3_blob_write(

@@ -8,7 +8,7 @@
 use super::hooks::Hooks;
 use super::lock::ReentrantLock;
 use crate::core::error::{Error, Result, SqliteFailure};
-use crate::core::sqlite::text;
+use crate::core::text::{self, Effect};
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -19,7 +19,7 @@ use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What could not be closed when its owner was dropped, because another thread held the lock.
 enum Orphan {
@@ -71,8 +71,10 @@ pub struct Database {
     blobs: RefCell<HashSet<*mut ffi::sqlite3_blob>>,
     /// Unfinished backups from or to this handle; it can't be closed before they end.
     backups: Cell<u32>,
-    /// Something was changed that a pool can't undo cheaply.
-    tainted: Cell<bool>,
+    /// What was left behind on this connection since `forget_effects`.
+    effects: Cell<Effect>,
+    /// `sqlite3_total_changes64` when the present user came.
+    changes_before: Cell<i64>,
 }
 
 // SAFETY: every call into the handle and every access to the `Cell`s happens under `mutex` (the public
@@ -109,7 +111,8 @@ impl Database {
             statements: RefCell::default(),
             blobs: RefCell::default(),
             backups: Cell::new(0),
-            tainted: Cell::new(false),
+            effects: Cell::new(Effect::NONE),
+            changes_before: Cell::new(0),
         })
     }
 
@@ -185,12 +188,17 @@ impl Database {
             .then(|| unsafe { ffi::sqlite3_get_autocommit(self.handle) == 0 })
     }
 
-    /// Rows changed since the handle was opened, without the lock; None when the handle is closed.
+    /// Rows changed since the handle was opened or lent, without the lock; None when the handle is closed.
     pub fn total_changes(&self) -> Option<i64> {
         let _gate = self.interrupt_gate.lock();
         // SAFETY: the handle is open as long as the gate is held; a counter is read.
-        self.is_open()
-            .then(|| unsafe { ffi::sqlite3_total_changes64(self.handle) })
+        self.is_open().then(
+            || unsafe { ffi::sqlite3_total_changes64(self.handle) } - self.changes_before.get(),
+        )
+    }
+
+    pub(super) fn changes_before(&self) -> &Cell<i64> {
+        &self.changes_before
     }
 
     /// The interpreter token of the bindings; only the lock's holder may touch it.
@@ -217,20 +225,26 @@ impl Database {
         &self.resumed_at
     }
 
-    /// Note that more than data was changed on this connection, so that no pool lends it again.
+    /// Note what something left behind on this connection.
+    #[inline]
+    pub fn note(&self, effect: Effect) {
+        self.effects.set(self.effects.get().and(effect));
+    }
+
+    /// Note that this connection was changed in a way that no pool undoes.
     #[inline]
     pub fn taint(&self) {
-        self.tainted.set(true);
+        self.note(Effect::LASTING);
     }
 
-    /// Whether more than data was changed on this connection.
-    pub fn is_tainted(&self) -> bool {
-        self.tainted.get()
+    /// What was left behind on this connection.
+    pub fn effects(&self) -> Effect {
+        self.effects.get()
     }
 
-    /// What was changed until now is how the pool wants it.
-    pub fn untaint(&self) {
-        self.tainted.set(false);
+    /// What was left behind until now is how its owner wants it.
+    pub fn forget_effects(&self) {
+        self.effects.set(Effect::NONE);
     }
 
     /// Whether every statement must give the interpreter up at once.
@@ -484,8 +498,9 @@ impl<'a> LockGuard<'a> {
         unsafe { ffi::sqlite3_last_insert_rowid(self.handle()) }
     }
 
-    /// Set SQLite's own busy handler: wait up to `milliseconds` for locks of other connections.
-    pub fn set_busy_timeout(&self, milliseconds: c_int) {
+    /// Set SQLite's own busy handler: wait up to `patience` for locks of other connections.
+    pub fn set_busy_timeout(&self, patience: Duration) {
+        let milliseconds = c_int::try_from(patience.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: the handle is open; the call cannot fail on a valid handle.
         unsafe { ffi::sqlite3_busy_timeout(self.handle(), milliseconds) };
     }
@@ -565,9 +580,8 @@ impl<'a> LockGuard<'a> {
 
     /// Run the first statement of a text to its end and give the rest of the text.
     pub fn run_first<'t>(&self, sql: &'t str) -> Result<&'t str> {
-        if text::leading_keyword(sql).may_change_more_than_data() {
-            self.database.taint();
-        }
+        let effect = Effect::of(sql, text::leading_keyword(sql));
+        self.database.note(effect.and(Effect::WROTE));
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
         // SAFETY: the text is valid for its length; the statement, if any, is finalized right here.
@@ -590,6 +604,21 @@ impl<'a> LockGuard<'a> {
         }
         let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
         Ok(&sql[consumed.min(sql.len())..])
+    }
+
+    /// Bring all that was committed from the WAL into the file and empty the WAL, if there is one.
+    pub fn checkpoint(&self) -> Result<()> {
+        // SAFETY: the handle is open; the counts of frames are not asked for.
+        let code = unsafe {
+            ffi::sqlite3_wal_checkpoint_v2(
+                self.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_CHECKPOINT_TRUNCATE,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        self.check(code)
     }
 
     /// Reset every statement of ours that is in the middle of its rows.

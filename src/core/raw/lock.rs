@@ -21,7 +21,7 @@ pub(super) struct ReentrantLock {
 /// A number that no other living thread has; never 0. (The address of a thread-local would do, but costs a
 /// call of the dynamic linker's in a shared library.)
 #[inline]
-fn this_thread() -> usize {
+pub fn this_thread() -> usize {
     #[cfg(unix)]
     // SAFETY: no arguments, cannot fail.
     return unsafe { libc::pthread_self() } as usize;

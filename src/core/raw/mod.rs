@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod batch;
 pub mod blob;
+mod counters;
 pub mod database;
 pub mod edge;
 pub mod function;
@@ -18,4 +19,5 @@ pub mod statement;
 
 pub use batch::RowBatch;
 pub use database::{Database, LockGuard};
+pub use lock::this_thread;
 pub use statement::{ColumnValue, Statement, Step};

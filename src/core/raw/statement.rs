@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::sqlite::text::{self, Keyword};
+use crate::core::text::{self, Effect, Keyword};
 use rusqlite::ffi;
 use std::any::Any;
 use std::cell::Cell;
@@ -131,6 +131,7 @@ pub struct Statement {
     raw: *mut ffi::sqlite3_stmt,
     keyword: Keyword,
     readonly: bool,
+    effect: Effect,
     parameter_count: c_int,
     has_names: bool,
     one_long_operation: bool,
@@ -156,6 +157,19 @@ impl Statement {
         guard: &LockGuard<'_>,
         sql: &str,
     ) -> Result<Self, PrepareError> {
+        let (statement, rest) = Self::prepare_first(database, guard, sql)?;
+        if !text::is_blank(rest) {
+            return Err(PrepareError::Multiple);
+        }
+        Ok(statement)
+    }
+
+    /// Compile the first statement of a text. Gives the rest, too.
+    pub fn prepare_first<'t>(
+        database: &Arc<Database>,
+        guard: &LockGuard<'_>,
+        sql: &'t str,
+    ) -> Result<(Self, &'t str), PrepareError> {
         if !database.is_open() {
             return Err(PrepareError::Closed);
         }
@@ -167,10 +181,9 @@ impl Statement {
             return Err(PrepareError::ContainsNul);
         }
         let keyword = text::leading_keyword(sql);
-        if keyword.may_change_more_than_data() {
-            // Now, not when it runs: many pragmas take effect while they are compiled.
-            database.taint();
-        }
+        let mut effect = Effect::of(sql, keyword);
+        // Now, and again when it runs: many pragmas take effect while they are compiled.
+        database.note(effect);
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
         // SAFETY: the text is valid for its length; SQLite copies what it needs.
@@ -188,12 +201,17 @@ impl Statement {
         }
         // From here on `Drop` finalizes the statement.
         guard.adopt_statement(raw);
+        // SAFETY: NULL is allowed and counts as read-only.
+        let readonly = unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 };
+        if !readonly {
+            effect = effect.and(Effect::WROTE);
+        }
         let mut statement = Self {
             database: Arc::clone(database),
             raw,
             keyword,
-            // SAFETY: NULL is allowed and counts as read-only.
-            readonly: unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 },
+            readonly,
+            effect,
             // SAFETY: NULL is allowed and has no parameters.
             parameter_count: unsafe { ffi::sqlite3_bind_parameter_count(raw) },
             has_names: false,
@@ -202,14 +220,12 @@ impl Statement {
             attachment: None,
         };
         let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
-        if !text::is_blank(&sql[consumed.min(sql.len())..]) {
-            return Err(PrepareError::Multiple);
-        }
+        let rest = &sql[consumed.min(sql.len())..];
         statement.has_names = (1..=statement.parameter_count).any(|index| {
             let name = statement.parameter_name(guard, index);
             name.is_some_and(|name| name.to_bytes().first() != Some(&b'?'))
         });
-        Ok(statement)
+        Ok((statement, rest))
     }
 
     /// The database it was prepared on.
@@ -398,6 +414,9 @@ impl Statement {
             return Step::Done;
         }
         guard.database().ticks().set(0);
+        if !self.effect.is_none() {
+            guard.database().note(self.effect);
+        }
         // SAFETY: live statement under its lock.
         Step::from_code(unsafe { ffi::sqlite3_step(self.raw) })
     }

@@ -51,6 +51,15 @@ impl StatementCache {
         }
     }
 
+    /// Keep another number of texts from now on; fewer begins with none.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        let capacity = capacity.min(1 << 15);
+        if capacity < self.capacity {
+            self.clear();
+        }
+        self.capacity = capacity;
+    }
+
     /// Take the statement of a place that `find` or `put` gave earlier. None: evicted or in use.
     #[inline]
     pub fn take(&mut self, place: Place) -> Option<Box<Statement>> {

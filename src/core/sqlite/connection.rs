@@ -36,7 +36,18 @@ impl Connection {
 
     /// Let go of the handle without closing it: statements of cursors still read from it.
     pub fn leave_open(mut self) {
+        self.set_left_open();
+    }
+
+    /// Don't close the handle when this is dropped; the last statement of a cursor does it.
+    pub fn set_left_open(&mut self) {
         self.left_open = true;
+        self.cache.clear();
+    }
+
+    /// Whether the handle is to stay open.
+    pub fn is_left_open(&self) -> bool {
+        self.left_open
     }
 
     /// The handle.

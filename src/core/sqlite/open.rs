@@ -21,6 +21,31 @@ pub fn flags(uri: bool) -> OpenFlags {
     flags
 }
 
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Read and write, create: what `sqlite3.connect` asks for.
+    ReadWriteCreate,
+    /// Read and write what exists: `mode=rw` in a URI.
+    ReadWrite,
+    /// `mode=ro` in a URI.
+    ReadOnly,
+    /// A database in memory.
+    Memory,
+}
+
+/// The flags for a file of a pool.
+pub fn flags_for(access: Access) -> OpenFlags {
+    let mode = match access {
+        Access::ReadWriteCreate | Access::Memory => {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        }
+        Access::ReadWrite => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    mode | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
 /// The r2d2 manager that opens connections of one file.
 pub fn manager(path: &Path, flags: OpenFlags) -> SqliteConnectionManager {
     vfs::install();

@@ -1,4 +1,9 @@
-//! What must be known of an SQL text before SQLite has seen it: its first word, and whether a rest is blank.
+//! What must be known of an SQL text before SQLite has seen it: its first word, whether a rest is
+//! blank, and what it leaves behind on its connection (`effect`).
+
+pub mod effect;
+
+pub use effect::Effect;
 
 /// The class of a statement's first word, as far as behaviour hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,18 +20,13 @@ pub enum Keyword {
     End,
     /// ATTACH
     Attach,
-    /// Everything else: PRAGMA, DDL, VACUUM, …
+    /// CREATE, DROP, ALTER, REINDEX, ANALYZE
+    Schema,
+    /// Everything else: PRAGMA, VACUUM, DETACH, …
     Other,
 }
 
-impl Keyword {
-    /// Whether such a statement may change something on the connection or in the schema.
-    pub fn may_change_more_than_data(self) -> bool {
-        matches!(self, Self::Explain | Self::Attach | Self::Other)
-    }
-}
-
-const KEYWORDS: [(&str, Keyword); 15] = [
+const KEYWORDS: [(&str, Keyword); 20] = [
     ("select", Keyword::Query),
     ("insert", Keyword::Dml),
     ("update", Keyword::Dml),
@@ -42,6 +42,11 @@ const KEYWORDS: [(&str, Keyword); 15] = [
     ("rollback", Keyword::End),
     ("release", Keyword::End),
     ("attach", Keyword::Attach),
+    ("create", Keyword::Schema),
+    ("drop", Keyword::Schema),
+    ("alter", Keyword::Schema),
+    ("reindex", Keyword::Schema),
+    ("analyze", Keyword::Schema),
 ];
 
 /// Classify the first word after blanks and comments. Like the stdlib it compares a prefix, so that
@@ -129,7 +134,7 @@ mod tests {
             Keyword::Dml
         );
         assert_eq!(leading_keyword("  select 1"), Keyword::Query);
-        assert_eq!(leading_keyword("create table t(x)"), Keyword::Other);
+        assert_eq!(leading_keyword("create table t(x)"), Keyword::Schema);
         assert_eq!(leading_keyword(""), Keyword::Other);
     }
 

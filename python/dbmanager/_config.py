@@ -1,0 +1,52 @@
+"""The databases that a project's configuration file names."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+_PREFIX = "sqlite:///"
+
+
+def databases() -> dict[str, Any]:
+    """Find the nearest file, from the working directory upward, that names databases.
+
+    That is a ``dbmanager.toml`` with ``[databases]``, or a ``pyproject.toml`` with
+    ``[tool.dbmanager.databases]``. An entry is a URL, or a table with ``url`` and
+    settings. Relative paths are relative to the file's folder.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        for name, keys in (
+            ("dbmanager.toml", ("databases",)),
+            ("pyproject.toml", ("tool", "dbmanager", "databases")),
+        ):
+            path = folder / name
+            if path.is_file():
+                found = _table(path, keys)
+                if found is not None:
+                    return {key: _absolute(entry, folder) for key, entry in found.items()}
+    return {}
+
+
+def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is no valid TOML: {error}") from error
+    for key in keys:
+        table = table.get(key)
+        if table is None:
+            return None
+        if not isinstance(table, dict):
+            raise ValueError(f"{path}: '{'.'.join(keys)}' must be a table")
+    return dict(table)
+
+
+def _absolute(entry: Any, folder: Path) -> Any:
+    if isinstance(entry, dict):
+        return {**entry, "url": _absolute(entry["url"], folder)} if "url" in entry else entry
+    if not isinstance(entry, str) or not entry.startswith(_PREFIX):
+        return entry
+    path = entry.removeprefix(_PREFIX)
+    if not path or path.startswith(("/", ":memory:", "?")):
+        return entry
+    return f"{_PREFIX}{folder / path}"

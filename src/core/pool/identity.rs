@@ -1,0 +1,133 @@
+//! Which file a path names at this moment, and whether it has changed behind our back.
+
+use crate::core::sqlite::open::Access;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// A file, whatever its name: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// What changes when somebody writes into a file or puts another one in its place, even with the old times set
+/// (which moves the time of the last change of status).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A look at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    pub id: FileId,
+    pub stamp: Stamp,
+    /// It has more than one name. Its journals are called after the name by which it was opened, so each name
+    /// is a database of its own.
+    pub has_other_names: bool,
+    /// Neither a folder nor a device.
+    pub is_file: bool,
+}
+
+impl Look {
+    /// Look at what a path names. One system call.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::of(&metadata))
+    }
+
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            id: FileId {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+            },
+            stamp: Stamp {
+                size: metadata.size(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            },
+            has_other_names: metadata.nlink() > 1,
+            is_file: metadata.is_file(),
+        }
+    }
+}
+
+/// What a pool is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub file: FileId,
+    /// The canonical path, for a file with several names only: one of a single name is known by its inode.
+    pub name: Option<PathBuf>,
+    /// Connections opened differently are never lent for each other.
+    pub access: Access,
+}
+
+impl Identity {
+    /// The identity of a database in memory, of which no other knows.
+    pub fn of_memory() -> Self {
+        Self {
+            file: FileId {
+                device: 0,
+                inode: 0,
+            },
+            name: None,
+            access: Access::Memory,
+        }
+    }
+
+    /// The identity of what was seen at a path.
+    pub fn of(path: &Path, look: &Look, access: Access) -> io::Result<Self> {
+        let name = match look.has_other_names {
+            true => Some(fs::canonicalize(path)?),
+            false => None,
+        };
+        Ok(Self {
+            file: look.id,
+            name,
+            access,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn a_file_keeps_its_identity_by_another_path_but_not_by_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        fs::write(&path, b"a").unwrap();
+        std::os::unix::fs::symlink(&path, folder.path().join("link.db")).unwrap();
+        let identity = |path: &Path| {
+            Identity::of(path, &Look::at(path).unwrap(), Access::ReadWriteCreate).unwrap()
+        };
+        assert_eq!(identity(&path), identity(&folder.path().join("link.db")));
+        fs::hard_link(&path, folder.path().join("name.db")).unwrap();
+        assert_ne!(identity(&path), identity(&folder.path().join("name.db")));
+    }
+
+    #[test]
+    fn writing_with_the_old_times_set_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        fs::write(&path, b"old").unwrap();
+        let past = SystemTime::now() - Duration::from_secs(3600);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(past).unwrap();
+        let before = Look::at(&path).unwrap();
+        // Times have the resolution of the kernel's clock tick.
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(&path, b"new").unwrap();
+        file.set_modified(past).unwrap();
+        let after = Look::at(&path).unwrap();
+        assert_eq!(before.id, after.id);
+        assert_ne!(before.stamp, after.stamp);
+    }
+}

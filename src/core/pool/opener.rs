@@ -1,0 +1,255 @@
+//! Opening and configuring the connections of one database, setting them back, and closing them.
+
+use super::settings::Settings;
+use super::statistics::{Counters, Reason};
+use crate::core::error::{Error, Result};
+use crate::core::raw::{Database, LockGuard};
+use crate::core::sqlite::Connection;
+use crate::core::sqlite::open::{self, Access};
+use crate::core::text::Effect;
+use crate::core::text::effect::RESTORABLE;
+use parking_lot::{Mutex, RwLock};
+use r2d2::ManageConnection as _;
+use rusqlite::ffi;
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Through which door connections are lent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Door {
+    /// `connect()`: as the stdlib opens them.
+    Plain,
+    /// Sessions of a manager.
+    Managed(Arc<Settings>),
+}
+
+/// An open connection and its history.
+pub struct Kept {
+    pub connection: Connection,
+    expires: Option<Instant>,
+    pub idle_since: Instant,
+    generation: u64,
+    /// It is in the process's count of idle connections.
+    pub counts_as_idle: bool,
+    /// Why it is not to be kept, once that is known.
+    pub doom: Option<Reason>,
+}
+
+/// Opens connections of one database for one door.
+pub struct Opener {
+    access: Access,
+    door: RwLock<Door>,
+    counters: Arc<Counters>,
+    /// Connections of an earlier generation are not kept.
+    generation: AtomicU64,
+    /// Held while a connection is configured: two that switch a new file to WAL at once fail.
+    configuring: Mutex<()>,
+}
+
+/// Another process may be switching the file to WAL, which SQLite's busy handler does not wait for.
+const WAL_RETRY_AFTER: Duration = Duration::from_millis(2);
+
+impl Opener {
+    pub fn new(access: Access, door: Door, counters: Arc<Counters>) -> Self {
+        Self {
+            access,
+            door: RwLock::new(door),
+            counters,
+            generation: AtomicU64::new(0),
+            configuring: Mutex::new(()),
+        }
+    }
+
+    pub fn set_door(&self, door: Door) {
+        *self.door.write() = door;
+    }
+
+    fn settings(&self) -> Option<Arc<Settings>> {
+        match &*self.door.read() {
+            Door::Plain => None,
+            Door::Managed(settings) => Some(Arc::clone(settings)),
+        }
+    }
+
+    /// Open a connection in this thread, with SQLite's own error when that fails.
+    pub fn open(&self, path: &Path) -> Result<Kept> {
+        let settings = self.settings();
+        let raw = open::manager(path, open::flags_for(self.access))
+            .connect()
+            .map_err(|error| Error::from_rusqlite(error, &path.to_string_lossy()))?;
+        let database = open::prepare(Database::adopt(raw, false))?;
+        let guard = database.lock();
+        guard.install_counters()?;
+        if let Some(settings) = &settings {
+            self.configure(&guard, settings)?;
+        }
+        drop(guard);
+        database.forget_effects();
+        self.counters.opened.fetch_add(1, Ordering::Relaxed);
+        let cached = settings
+            .as_ref()
+            .map_or(Settings::default().cached_statements, |settings| {
+                settings.cached_statements
+            });
+        let now = Instant::now();
+        Ok(Kept {
+            connection: Connection::new(database, cached as usize),
+            expires: settings.and_then(|settings| expiry(&settings, now)),
+            idle_since: now,
+            generation: self.generation.load(Ordering::Relaxed),
+            counts_as_idle: false,
+            doom: None,
+        })
+    }
+
+    fn configure(&self, guard: &LockGuard<'_>, settings: &Settings) -> Result<()> {
+        let _turn = self.configuring.lock();
+        let since = Instant::now();
+        for (name, value) in &settings.pragmas {
+            let sql = pragma(name, value);
+            let patience = busy_timeout(settings);
+            loop {
+                match guard.execute_batch(&sql) {
+                    Err(Error::Sqlite(failure))
+                        if failure.primary_code() == ffi::SQLITE_BUSY
+                            && name == "journal_mode"
+                            && since.elapsed() < patience =>
+                    {
+                        std::thread::sleep(WAL_RETRY_AFTER);
+                    }
+                    outcome => break outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the connection may be lent again as far as its age goes.
+    pub fn age(&self, kept: &Kept, now: Instant) -> Result<(), Reason> {
+        if self.access == Access::Memory {
+            return Ok(());
+        }
+        if kept.generation != self.generation.load(Ordering::Relaxed) {
+            return Err(Reason::Closed);
+        }
+        if kept.expires.is_some_and(|expires| now >= expires) {
+            return Err(Reason::Recycled);
+        }
+        Ok(())
+    }
+
+    /// Begin a generation: what is open now is not kept when it comes back.
+    pub fn next_generation(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Undo what a user left behind. What can't be undone dooms the connection.
+    pub fn set_back(&self, kept: &mut Kept) {
+        let database = Arc::clone(kept.connection.database());
+        let guard = database.lock();
+        kept.doom = self.cleaned(&guard).err();
+        if kept.doom.is_some() {
+            self.close(&guard);
+        }
+    }
+
+    fn cleaned(&self, guard: &LockGuard<'_>) -> Result<(), Reason> {
+        let database = guard.database();
+        if !database.is_open() || !guard.can_close() {
+            return Err(Reason::Broken);
+        }
+        let effects = database.effects();
+        guard.close_blobs();
+        if database.effects().has(Effect::LASTING) && self.access != Access::Memory {
+            return Err(Reason::Altered);
+        }
+        guard.reset_busy_statements();
+        if !guard.is_autocommit() {
+            guard
+                .execute_batch(c"ROLLBACK")
+                .map_err(|_| Reason::Broken)?;
+            self.counters.reset.fetch_add(1, Ordering::Relaxed);
+        }
+        let altered = effects.without(Effect::WROTE);
+        if !altered.is_none() {
+            self.set_back_pragmas(guard, altered)
+                .map_err(|_| Reason::Broken)?;
+            self.counters.reset.fetch_add(1, Ordering::Relaxed);
+            // The file's fate is the pool's business still.
+            database.forget_effects();
+            if effects.has(Effect::WROTE) {
+                database.note(Effect::WROTE);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_back_pragmas(&self, guard: &LockGuard<'_>, altered: Effect) -> Result<()> {
+        let settings = self.settings();
+        for (name, _) in RESTORABLE.iter().filter(|(_, effect)| altered.has(*effect)) {
+            let own = settings.as_ref().and_then(|settings| {
+                let mut set = settings.pragmas.iter();
+                set.find(|(known, _)| known == name)
+                    .map(|(_, value)| value.as_str())
+            });
+            guard.execute_batch(&pragma(name, own.unwrap_or(default_of(name))))?;
+        }
+        Ok(())
+    }
+
+    /// Close a connection that nobody uses. Blocks.
+    pub fn close(&self, guard: &LockGuard<'_>) {
+        if !guard.can_close() || !guard.database().is_open() {
+            return;
+        }
+        let optimizes = self
+            .settings()
+            .is_some_and(|settings| settings.optimize_on_close);
+        if optimizes && guard.is_autocommit() && !guard.has_blobs() {
+            // Help for the planner only: when others are at work it is not worth a wait.
+            guard.set_busy_timeout(Duration::ZERO);
+            if let Err(error) = guard.execute_batch(c"PRAGMA optimize") {
+                log::debug!(target: super::LOG, "PRAGMA optimize was not possible: {error}");
+            }
+        }
+        guard.close();
+    }
+}
+
+/// SQLite's own values of the settings that are set back.
+fn default_of(name: &str) -> &'static str {
+    match name {
+        "synchronous" => "FULL",
+        "cache_size" => "-2000",
+        "wal_autocheckpoint" => "1000",
+        // Those of `foreign_keys`, `mmap_size`, `recursive_triggers`, and `busy_timeout`, which `connect()` sets.
+        _ => "0",
+    }
+}
+
+fn pragma(name: &str, value: &str) -> CString {
+    // Settings hold words and numbers only.
+    CString::new(format!("PRAGMA {name}={value}")).unwrap_or_default()
+}
+
+/// How long a managed connection waits for locks of others.
+pub fn busy_timeout(settings: &Settings) -> Duration {
+    let set = settings
+        .pragmas
+        .iter()
+        .find(|(name, _)| name == "busy_timeout");
+    let milliseconds = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    Duration::from_millis(milliseconds)
+}
+
+/// When a connection that is opened now is replaced.
+fn expiry(settings: &Settings, now: Instant) -> Option<Instant> {
+    let life = settings.pool_recycle?;
+    // The hasher's keys are random and all that is needed of randomness here.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+    let fraction = random as f64 / u64::MAX as f64;
+    now.checked_add(life.mul_f64(1.0 - settings.pool_recycle_jitter * fraction))
+}

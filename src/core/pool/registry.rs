@@ -1,0 +1,214 @@
+//! All pools of the process, and the door through which `connect()` comes to them.
+
+use super::identity::{Identity, Look};
+use super::lease::Lease;
+use super::opener::{Door, Opener};
+use super::statistics::Counters;
+use super::{Pool, shelf};
+use crate::core::error::Result;
+use crate::core::sqlite::Connection;
+use crate::core::sqlite::open::Access;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Once};
+use std::time::{Duration, Instant};
+
+static POOLS: LazyLock<Mutex<HashMap<Identity, Arc<Pool>>>> = LazyLock::new(Mutex::default);
+
+/// How many idle connections the process keeps at most, each with up to three open files.
+static MAX_IDLE: AtomicU32 = AtomicU32::new(256);
+
+/// Pools are looked after this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How many idle connections the process keeps at most.
+pub fn max_idle() -> u32 {
+    MAX_IDLE.load(Ordering::Relaxed)
+}
+
+/// Keep at most so many idle connections in the process, and close those that are too many.
+pub fn set_max_idle(most: u32) {
+    MAX_IDLE.store(most, Ordering::Relaxed);
+    make_room(most);
+}
+
+/// Close idle connections of pools that were not used lately, until there are at most `most`.
+fn make_room(most: u32) {
+    for pool in all() {
+        if shelf::idle_in_process() <= most {
+            return;
+        }
+        pool.close_idle();
+    }
+}
+
+/// All pools, those first that were not used for the longest time, as far as that is known.
+fn all() -> Vec<Arc<Pool>> {
+    let mut pools: Vec<_> = POOLS.lock().values().cloned().collect();
+    pools.sort_by_key(|pool| pool.recently_used.load(Ordering::Relaxed));
+    pools
+}
+
+/// The pool of what was seen at a path.
+pub fn pool_of(path: &Path, look: &Look, access: Access) -> Result<Arc<Pool>> {
+    let identity = Identity::of(path, look, access)?;
+    let mut pools = POOLS.lock();
+    if let Some(pool) = pools.get(&identity) {
+        return Ok(Arc::clone(pool));
+    }
+    drop(pools);
+    start_sweeping();
+    let canonical = std::fs::canonicalize(path)?;
+    let pool = Pool::new(identity.clone(), canonical);
+    pools = POOLS.lock();
+    Ok(Arc::clone(pools.entry(identity).or_insert(pool)))
+}
+
+fn start_sweeping() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        shelf::housekeeper().execute_at_fixed_rate(SWEEP_EVERY, SWEEP_EVERY, || {
+            sweep(Instant::now());
+        });
+    });
+}
+
+/// Look after all pools: what is idle for too long goes, and pools without connections are forgotten.
+pub fn sweep(now: Instant) {
+    static TURN: AtomicBool = AtomicBool::new(false);
+    for pool in all() {
+        pool.sweep(now);
+    }
+    // Every other time, so that a pool that was just made is not forgotten before its first use.
+    if TURN.fetch_xor(true, Ordering::Relaxed) {
+        let forgotten: Vec<_> = {
+            let mut pools = POOLS.lock();
+            pools
+                .extract_if(|_, pool| Arc::strong_count(pool) == 1 && pool.is_forgotten())
+                .collect()
+        };
+        drop(forgotten);
+    }
+}
+
+/// Close all idle connections of the process, at its end.
+pub fn close_all() {
+    for pool in all() {
+        pool.drain();
+    }
+}
+
+/// What `connect()` got.
+pub enum Opened {
+    /// A connection that goes back to its pool.
+    Pooled(Box<Lease>),
+    /// One of its own.
+    Private(Box<Connection>),
+}
+
+/// Open a database as `sqlite3.connect` does: from its pool if it is a file that can have one.
+pub fn connect(path: &Path, uri: bool, shares_cache: bool, cached: usize) -> Result<Opened> {
+    let private = || {
+        Connection::open(path, uri, shares_cache, cached)
+            .map(|connection| Opened::Private(Box::new(connection)))
+    };
+    let Some((file, access)) = file_of(path, uri, shares_cache) else {
+        return private();
+    };
+    let file = file.as_deref().unwrap_or(path);
+    match Look::at(file) {
+        Ok(look) if look.is_file => {
+            let pool = pool_of(file, &look, access)?;
+            pool.follow(file);
+            let mut lease = pool.lease_plain(file, &look)?;
+            lease.connection_mut().cache().set_capacity(cached);
+            Ok(Opened::Pooled(Box::new(lease)))
+        }
+        Ok(_) => private(),
+        Err(_) => create(file, access, cached),
+    }
+}
+
+/// Open a file that is not there (yet): with SQLite's own error if it can't be made.
+fn create(path: &Path, access: Access, cached: usize) -> Result<Opened> {
+    let opener = Opener::new(access, Door::Plain, Arc::new(Counters::default()));
+    let mut kept = opener.open(path)?;
+    kept.connection.cache().set_capacity(cached);
+    match Look::at(path) {
+        Ok(look) if look.is_file => {
+            let pool = pool_of(path, &look, access)?;
+            Ok(Opened::Pooled(Box::new(pool.lease_fresh(kept, &look))))
+        }
+        _ => Ok(Opened::Private(Box::new(kept.connection))),
+    }
+}
+
+/// The file that a name of `connect()` means and how it is opened, if it can be pooled; None for the path as it is.
+fn file_of(path: &Path, uri: bool, shares_cache: bool) -> Option<(Option<PathBuf>, Access)> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = path.as_os_str().as_bytes();
+    if shares_cache || name.is_empty() || name == b":memory:" {
+        return None;
+    }
+    if !uri || !name.starts_with(b"file:") {
+        return Some((None, Access::ReadWriteCreate));
+    }
+    // Only what is plainly a file: a path without escapes, and at most a mode.
+    let text = std::str::from_utf8(&name[5..]).ok()?;
+    let (file, query) = text.split_once('?').unwrap_or((text, ""));
+    let file = match file.strip_prefix("//") {
+        // With an empty authority.
+        Some(rest) if rest.starts_with('/') => rest,
+        Some(_) => return None,
+        None => file,
+    };
+    let access = match query {
+        "" | "mode=rwc" => Access::ReadWriteCreate,
+        "mode=rw" => Access::ReadWrite,
+        "mode=ro" => Access::ReadOnly,
+        _ => return None,
+    };
+    let plain = !file.is_empty() && file != ":memory:" && !file.contains(['%', '#', '?']);
+    plain.then(|| (Some(PathBuf::from(file)), access))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, uri: bool) -> Option<(Option<PathBuf>, Access)> {
+        file_of(Path::new(name), uri, false)
+    }
+
+    #[test]
+    fn only_files_are_pooled() {
+        assert_eq!(file(":memory:", false), None);
+        assert_eq!(file("", false), None);
+        assert_eq!(file("a.db", false), Some((None, Access::ReadWriteCreate)));
+        assert_eq!(
+            file("file:a.db", false),
+            Some((None, Access::ReadWriteCreate))
+        );
+        assert_eq!(
+            file("file:a.db?mode=ro", true),
+            Some((Some("a.db".into()), Access::ReadOnly))
+        );
+        assert_eq!(
+            file("file:///srv/a.db", true),
+            Some((Some("/srv/a.db".into()), Access::ReadWriteCreate))
+        );
+        for name in [
+            "file::memory:",
+            "file:a.db?mode=memory",
+            "file:a.db?cache=shared",
+            "file:a%20b.db",
+            "file://host/a.db",
+            "file:a.db?immutable=1",
+            "file:a.db?mode=ro&nolock=1",
+        ] {
+            assert_eq!(file(name, true), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The connections of one database for one door: r2d2 keeps the idle ones.
+//!
+//! They are opened in the thread that needs one, so that a bad path fails at once with SQLite's own error; r2d2's
+//! worker only adopts them.
+
+use super::opener::{Door, Kept, Opener};
+use super::statistics::{Counters, Reason};
+use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::sqlite::open::Access;
+use parking_lot::{Mutex, RwLock};
+use scheduled_thread_pool::ScheduledThreadPool;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// One worker for the housekeeping of all pools; r2d2's default is three threads a pool.
+pub fn housekeeper() -> &'static Arc<ScheduledThreadPool> {
+    static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
+    HOUSEKEEPER.get_or_init(|| {
+        Arc::new(
+            ScheduledThreadPool::builder()
+                .num_threads(1)
+                .thread_name_pattern("dbmanager-pool-{}")
+                .build(),
+        )
+    })
+}
+
+/// How many connections of the process are idle.
+static IDLE: AtomicU32 = AtomicU32::new(0);
+
+/// How many connections of the process are idle, in all pools.
+pub fn idle_in_process() -> u32 {
+    IDLE.load(Ordering::Relaxed)
+}
+
+/// See the head of this file.
+pub struct Shelf {
+    /// Another one when more are to be kept than it was built for.
+    connections: RwLock<r2d2::Pool<Adopter>>,
+    pub opener: Arc<Opener>,
+    source: Arc<Source>,
+    /// How many are kept.
+    size: AtomicU32,
+    /// How many of those that are kept are lent, or about to be. As long as they are fewer than `size`, r2d2 has one
+    /// for whoever asks: idle, being adopted, or there is room for another one.
+    lent: AtomicU32,
+    counters: Arc<Counters>,
+}
+
+/// A connection that is lent: one of those that are kept, or one more.
+pub enum Held {
+    Kept(r2d2::PooledConnection<Adopter>),
+    Overflow(Box<Kept>),
+}
+
+impl Held {
+    #[inline]
+    pub fn kept(&self) -> &Kept {
+        match self {
+            Self::Kept(connection) => connection,
+            Self::Overflow(connection) => connection,
+        }
+    }
+
+    #[inline]
+    pub fn kept_mut(&mut self) -> &mut Kept {
+        match self {
+            Self::Kept(connection) => connection,
+            Self::Overflow(connection) => connection,
+        }
+    }
+}
+
+/// r2d2 waits no longer than this for its worker to adopt an open connection.
+const ADOPTION: Duration = Duration::from_secs(30);
+
+/// r2d2's pool for so many connections. It takes the memory for all of them at once.
+fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
+    r2d2::Pool::builder()
+        .max_size(size.max(1))
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .connection_timeout(ADOPTION)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .error_handler(Box::new(r2d2::NopErrorHandler))
+        .thread_pool(Arc::clone(housekeeper()))
+        .build_unchecked(Adopter(Arc::clone(source)))
+}
+
+impl Shelf {
+    pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
+        let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
+        let source = Arc::new(Source {
+            opener: Arc::clone(&opener),
+            ahead: Mutex::new(Vec::new()),
+            path: Mutex::new(PathBuf::new()),
+        });
+        Self {
+            connections: RwLock::new(build(size, &source)),
+            opener,
+            source,
+            size: AtomicU32::new(size),
+            lent: AtomicU32::new(0),
+            counters: Arc::clone(counters),
+        }
+    }
+
+    #[inline]
+    fn idle(&self) -> Option<r2d2::PooledConnection<Adopter>> {
+        self.connections.read().try_get()
+    }
+
+    fn state(&self) -> r2d2::State {
+        self.connections.read().state()
+    }
+
+    /// An idle connection, if there is one that is young enough.
+    #[inline]
+    pub fn take(&self, now: Instant) -> Option<Held> {
+        loop {
+            let mut connection = self.idle()?;
+            connection.leave_shelf();
+            match self.opener.age(&connection, now) {
+                Ok(()) => {
+                    self.lent.fetch_add(1, Ordering::Relaxed);
+                    return Some(Held::Kept(connection));
+                }
+                Err(reason) => self.discard(&mut connection, reason),
+            }
+        }
+    }
+
+    /// A new connection, to be kept if there is room. Blocks.
+    pub fn grow(&self, path: &Path) -> Result<Held> {
+        let room = |lent| (lent < self.size()).then_some(lent + 1);
+        let reserved = self
+            .lent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        if reserved.is_err() {
+            let kept = self.opener.open(path)?;
+            self.counters.overflow.fetch_add(1, Ordering::Relaxed);
+            return Ok(Held::Overflow(Box::new(kept)));
+        }
+        self.adopt(path).inspect_err(|_| {
+            self.lent.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Open a connection and have r2d2 keep it. What it gives may be another one that came back meanwhile; ours is
+    /// then the next one's.
+    fn adopt(&self, path: &Path) -> Result<Held> {
+        path.clone_into(&mut self.source.path.lock());
+        if self.source.ahead.lock().is_empty() {
+            let kept = self.opener.open(path)?;
+            self.source.ahead.lock().push(kept);
+        }
+        let connections = self.connections.read().clone();
+        let mut connection = connections.get().map_err(|error| {
+            Error::Sqlite(SqliteFailure {
+                extended_code: rusqlite::ffi::SQLITE_CANTOPEN,
+                message: format!("the pool could not adopt a connection: {error}"),
+            })
+        })?;
+        connection.leave_shelf();
+        Ok(Held::Kept(connection))
+    }
+
+    /// Take a connection back that was set back. Gives why it was closed, if it was.
+    pub fn give_back(&self, held: Held, most_idle: u32) -> Option<Reason> {
+        match held {
+            Held::Kept(mut connection) => {
+                if connection.doom.is_none() {
+                    connection.doom = self.refusal(&connection, most_idle);
+                }
+                let doom = connection.doom;
+                match doom {
+                    Some(reason) => self.discard(&mut connection, reason),
+                    None => connection.enter_shelf(),
+                }
+                drop(connection);
+                self.lent.fetch_sub(1, Ordering::Relaxed);
+                doom
+            }
+            Held::Overflow(mut connection) => {
+                let reason = connection.doom.unwrap_or(Reason::Surplus);
+                self.discard(&mut connection, reason);
+                Some(reason)
+            }
+        }
+    }
+
+    /// Why a connection in good order is not kept.
+    fn refusal(&self, kept: &Kept, most_idle: u32) -> Option<Reason> {
+        if let Err(reason) = self.opener.age(kept, Instant::now()) {
+            return Some(reason);
+        }
+        let surplus = self.state().connections > self.size();
+        (surplus || idle_in_process() >= most_idle).then_some(Reason::Surplus)
+    }
+
+    fn discard(&self, kept: &mut Kept, reason: Reason) {
+        kept.doom = Some(reason);
+        self.counters.discard(reason);
+        if kept.connection.is_left_open() {
+            return;
+        }
+        self.opener.close(&kept.connection.database().lock());
+    }
+
+    /// Close idle connections: all, or those that a test finds. Gives how many.
+    pub fn close_idle(&self, test: impl Fn(&Kept) -> Option<Reason>) -> u32 {
+        let mut closed = 0;
+        // All at once, because r2d2 hands out first what came back last.
+        let mut all: Vec<_> = std::iter::from_fn(|| self.idle()).collect();
+        // In the order in which they were idle.
+        while let Some(mut connection) = all.pop() {
+            match test(&connection) {
+                Some(reason) => {
+                    connection.leave_shelf();
+                    self.discard(&mut connection, reason);
+                    closed += 1;
+                }
+                None => drop(connection),
+            }
+        }
+        for mut kept in std::mem::take(&mut *self.source.ahead.lock()) {
+            self.discard(&mut kept, Reason::Surplus);
+        }
+        closed
+    }
+
+    /// Connections that are kept at most.
+    pub fn size(&self) -> u32 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Keep so many from now on; those that are too many go when they come back.
+    pub fn resize(&self, size: u32) {
+        self.size.store(size, Ordering::Relaxed);
+        if size > self.connections.read().max_size() {
+            // What is lent goes back to the old one, and is closed for its generation.
+            self.opener.next_generation();
+            self.close_idle(|_| Some(Reason::Closed));
+            *self.connections.write() = build(size, &self.source);
+        }
+    }
+
+    /// Connections that belong to the shelf, and how many of them are idle.
+    pub fn load(&self) -> (u32, u32) {
+        let state = self.state();
+        (state.connections, state.idle_connections)
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.close_idle(|_| Some(Reason::Closed));
+    }
+}
+
+impl Kept {
+    /// Count it as idle.
+    fn enter_shelf(&mut self) {
+        self.idle_since = Instant::now();
+        if !std::mem::replace(&mut self.counts_as_idle, true) {
+            IDLE.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Don't count it as idle any more.
+    #[inline]
+    fn leave_shelf(&mut self) {
+        if std::mem::take(&mut self.counts_as_idle) {
+            IDLE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where r2d2's connections come from.
+struct Source {
+    opener: Arc<Opener>,
+    /// Opened by the thread that needed one, waiting for r2d2 to adopt them.
+    ahead: Mutex<Vec<Kept>>,
+    /// The path of the latest.
+    path: Mutex<PathBuf>,
+}
+
+/// What r2d2 asks for connections: it adopts those that were opened ahead.
+pub struct Adopter(Arc<Source>);
+
+impl r2d2::ManageConnection for Adopter {
+    // A box, because r2d2 moves it about.
+    type Connection = Box<Kept>;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Box<Kept>> {
+        let ahead = self.0.ahead.lock().pop();
+        match ahead {
+            Some(kept) => Ok(Box::new(kept)),
+            // r2d2 asked twice for one, because another came back in between.
+            None => {
+                let path = self.0.path.lock().clone();
+                self.0.opener.open(&path).map(Box::new)
+            }
+        }
+    }
+
+    fn is_valid(&self, _connection: &mut Box<Kept>) -> Result<()> {
+        Ok(())
+    }
+
+    fn has_broken(&self, kept: &mut Box<Kept>) -> bool {
+        kept.doom.is_some()
+    }
+}

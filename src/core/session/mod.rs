@@ -1,0 +1,237 @@
+//! One manager a process and database: it knows where the database is and how its pool is to behave.
+
+pub mod url;
+
+use crate::core::error::{Error, Result};
+use crate::core::pool::{Lease, Look, Pool, Settings, Statistics, registry};
+use crate::core::sqlite::Connection;
+use crate::core::sqlite::open::Access;
+use parking_lot::{Mutex, RwLock};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use url::Target;
+
+/// See the head of this file.
+pub struct Manager {
+    url: String,
+    target: Target,
+    settings: RwLock<Arc<Settings>>,
+    current: RwLock<Option<Arc<Pool>>>,
+    last_look: Mutex<Option<Instant>>,
+    closed: AtomicBool,
+}
+
+impl Manager {
+    /// A manager; opens nothing yet.
+    pub fn new(url: &str, target: Target, settings: Settings) -> Result<Self> {
+        settings.check()?;
+        Ok(Self {
+            url: url.to_owned(),
+            target,
+            settings: RwLock::new(Arc::new(settings)),
+            current: RwLock::new(None),
+            last_look: Mutex::new(None),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The URL it was made for.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it manages.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::ManagerClosed(self.url.clone()));
+        }
+        Ok(())
+    }
+
+    /// Lend a connection. Blocks; call it without the interpreter.
+    pub fn lease(&self, caller: impl FnOnce() -> Option<String>) -> Result<Lease> {
+        self.check_open()?;
+        match &self.target {
+            Target::Memory => {
+                let pool = self.adopt(None, || Ok(Pool::in_memory(&self.settings.read())))?;
+                pool.lease(Path::new(":memory:"), None, caller)
+            }
+            Target::File(path) => {
+                if let Some(pool) = self.pool_on_trust() {
+                    return pool.lease(path, None, caller);
+                }
+                let look = self.look(path)?;
+                let pool = self.adopt(Some(&look), || {
+                    registry::pool_of(path, &look, Access::ReadWriteCreate)
+                })?;
+                pool.follow(path);
+                pool.lease(path, Some(&look), caller)
+            }
+        }
+    }
+
+    /// The pool, if the settings say that its file need not be looked at.
+    fn pool_on_trust(&self) -> Option<Arc<Pool>> {
+        let settings = self.settings.read();
+        if settings.pool_pre_ping {
+            if settings.pool_pre_ping_after.is_zero() {
+                return None;
+            }
+            let mut last = self.last_look.lock();
+            let now = Instant::now();
+            let fresh = last.is_some_and(|last| now - last < settings.pool_pre_ping_after);
+            *last = Some(now);
+            if !fresh {
+                return None;
+            }
+        }
+        self.current.read().clone()
+    }
+
+    /// Look at the file; make it if it is not there.
+    fn look(&self, path: &Path) -> Result<Look> {
+        match Look::at(path) {
+            Ok(look) if look.is_file => Ok(look),
+            // SQLite says what is wrong, or makes the file.
+            _ => {
+                drop(Connection::open(path, false, false, 0)?);
+                Ok(Look::at(path)?)
+            }
+        }
+    }
+
+    /// The pool for what was seen: the present one, or another one if the file was replaced.
+    fn adopt(
+        &self,
+        look: Option<&Look>,
+        find: impl FnOnce() -> Result<Arc<Pool>>,
+    ) -> Result<Arc<Pool>> {
+        if let Some(pool) = &*self.current.read()
+            && look.is_none_or(|look| pool.is_of(look))
+        {
+            return Ok(Arc::clone(pool));
+        }
+        let mut current = self.current.write();
+        if let Some(pool) = &*current
+            && look.is_none_or(|look| pool.is_of(look))
+        {
+            // Another thread was quicker.
+            return Ok(Arc::clone(pool));
+        }
+        let pool = find()?;
+        pool.manage(&self.settings.read());
+        let old = current.replace(Arc::clone(&pool));
+        drop(current);
+        if let Some(old) = old {
+            old.drain();
+        }
+        Ok(pool)
+    }
+
+    /// The pool's figures. All are 0 before the first session.
+    pub fn statistics(&self) -> Result<Statistics> {
+        self.check_open()?;
+        Ok(match &*self.current.read() {
+            Some(pool) => pool.statistics(),
+            None => Pool::no_statistics(self.settings.read().pool_size),
+        })
+    }
+
+    fn pool(&self) -> Option<Arc<Pool>> {
+        self.current.read().clone()
+    }
+
+    /// Close the idle connections. Gives how many.
+    pub fn close_idle(&self) -> u32 {
+        self.pool().map_or(0, |pool| pool.close_idle())
+    }
+
+    /// Close all connections: the idle ones now, those that are lent when they come back.
+    pub fn drain(&self) {
+        if let Some(pool) = self.pool() {
+            pool.drain();
+        }
+    }
+
+    /// Keep another number of connections and let another number of sessions in.
+    pub fn resize(&self, settings: Settings) -> Result<()> {
+        self.check_open()?;
+        settings.check()?;
+        let settings = Arc::new(settings);
+        *self.settings.write() = Arc::clone(&settings);
+        if let Some(pool) = self.pool() {
+            pool.resize(&settings);
+        }
+        Ok(())
+    }
+
+    /// Close the idle connections and refuse further leases; what is lent is closed when it comes back.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        let pool = self.current.write().take();
+        if let Some(pool) = pool {
+            pool.drain();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url::DatabaseUrl;
+    use super::*;
+
+    fn manager(url: &str, folder: &Path) -> Manager {
+        let target = DatabaseUrl::parse(url, folder).unwrap().target;
+        Manager::new(url, target, Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn a_closed_manager_lends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let manager = manager("sqlite:///a.db", folder.path());
+        drop(manager.lease(|| None).unwrap());
+        manager.close();
+        assert!(matches!(
+            manager.lease(|| None),
+            Err(Error::ManagerClosed(_))
+        ));
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let manager = manager("sqlite:///a.db", folder.path());
+        let first = manager.lease(|| None).unwrap();
+        let pool = Arc::clone(first.pool());
+        drop(first);
+        std::fs::rename(folder.path().join("a.db"), folder.path().join("b.db")).unwrap();
+        let second = manager.lease(|| None).unwrap();
+        assert!(!Arc::ptr_eq(&pool, second.pool()));
+        assert!(folder.path().join("a.db").exists());
+    }
+
+    #[test]
+    fn a_database_in_memory_lives_as_long_as_its_manager() {
+        let manager = manager("sqlite://", Path::new("/"));
+        let run = |sql| {
+            let lease = manager.lease(|| None).unwrap();
+            let guard = lease.connection().database().lock();
+            guard.execute_batch(sql).unwrap();
+        };
+        run(c"create temp table t(x)");
+        run(c"insert into t values(1)");
+        manager.close_idle();
+        run(c"update t set x = 2");
+    }
+}

@@ -1,0 +1,193 @@
+//! Database URLs, as SQLAlchemy writes them.
+
+use crate::core::error::{Error, Result};
+use crate::core::pool::Settings;
+use crate::core::pool::settings::Value;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a database URL points at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A file, by its absolute path without links as far as it exists.
+    File(PathBuf),
+    /// A database in memory, for the manager's life.
+    Memory,
+}
+
+/// A URL that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseUrl {
+    pub target: Target,
+    /// The options behind the question mark.
+    pub options: Vec<(String, String)>,
+}
+
+impl DatabaseUrl {
+    /// Read a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (memory), each with options
+    /// (`?pool_size=5&pool_timeout=10`). Relative paths are resolved against `folder`.
+    pub fn parse(url: &str, folder: &Path) -> Result<Self> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(Error::Url(format!(
+                "'{url}' is not a database URL; write sqlite:///relative.db or sqlite:////absolute.db"
+            )));
+        };
+        if scheme != "sqlite" {
+            return Err(Error::Url(format!(
+                "the scheme '{scheme}' of '{url}' is not supported; dbmanager opens SQLite files only \
+                 (sqlite:///…)"
+            )));
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = rest.strip_prefix('/').unwrap_or(rest);
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return Err(Error::Url(format!(
+                "'{url}' names a host; a SQLite file has three slashes: sqlite:///{rest}"
+            )));
+        }
+        let target = match path {
+            "" | ":memory:" => Target::Memory,
+            _ if path.contains('\0') => {
+                return Err(Error::Url("the URL contains a null character".to_owned()));
+            }
+            _ => Target::File(resolved(&folder.join(path))),
+        };
+        Ok(Self {
+            target,
+            options: options(url, query)?,
+        })
+    }
+
+    /// Write the options into settings.
+    pub fn apply(&self, settings: &mut Settings) -> Result<()> {
+        for (name, text) in &self.options {
+            match name.strip_prefix("pragma.") {
+                Some(pragma) => settings.set_pragma(pragma, text)?,
+                None => settings.set(name, &Value::parse(text))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn options(url: &str, query: &str) -> Result<Vec<(String, String)>> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (name, value) = part.split_once('=').ok_or_else(|| {
+                Error::Url(format!("the option '{part}' of '{url}' has no value"))
+            })?;
+            Ok((decoded(url, name)?, decoded(url, value)?))
+        })
+        .collect()
+}
+
+/// A part of a query with its escapes undone.
+fn decoded(url: &str, text: &str) -> Result<String> {
+    let wrong = || Error::Url(format!("'{text}' in '{url}' has a wrong escape"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
+                let (high, low) = (digit(rest.next()), digit(rest.next()));
+                let (Some(high), Some(low)) = (high, low) else {
+                    return Err(wrong());
+                };
+                bytes.push((high * 16 + low) as u8);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+/// A path without links and dots as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => match parent.canonicalize() {
+            Ok(parent) => parent.join(name),
+            Err(_) => path.to_owned(),
+        },
+        _ => path.to_owned(),
+    }
+}
+
+/// A path that Python gave, as bytes.
+pub fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<DatabaseUrl> {
+        DatabaseUrl::parse(url, Path::new("/srv/none"))
+    }
+
+    #[test]
+    fn urls_are_read_as_sqlalchemy_writes_them() {
+        let file = |path: &str| Target::File(path.into());
+        assert_eq!(
+            parse("sqlite:///app.db").unwrap().target,
+            file("/srv/none/app.db")
+        );
+        assert_eq!(
+            parse("sqlite:////no/app.db").unwrap().target,
+            file("/no/app.db")
+        );
+        assert_eq!(parse("sqlite://").unwrap().target, Target::Memory);
+        assert_eq!(parse("sqlite:///:memory:").unwrap().target, Target::Memory);
+    }
+
+    #[test]
+    fn one_file_is_one_target_whatever_the_spelling() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = |name: &str| DatabaseUrl::parse(&format!("sqlite:///{name}"), folder.path());
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        assert_eq!(url("a.db").unwrap(), url("sub/../a.db").unwrap());
+        assert_eq!(url("a.db").unwrap(), url("./a.db").unwrap());
+    }
+
+    #[test]
+    fn options_are_settings_and_pragmas() {
+        let url = parse("sqlite:///a.db?pool_size=3&pool_recycle=none&pragma.synchronous=FULL");
+        let mut settings = Settings::default();
+        url.unwrap().apply(&mut settings).unwrap();
+        assert_eq!(settings.pool_size, 3);
+        assert!(
+            settings
+                .pragmas
+                .contains(&("synchronous".into(), "FULL".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_says_what_to_write() {
+        for url in [
+            "app.db",
+            "postgresql://h/db",
+            "sqlite://app.db",
+            "sqlite:///a?x",
+            "sqlite:///a?x=%zz",
+        ] {
+            assert!(matches!(parse(url), Err(Error::Url(_))), "{url}");
+        }
+        let mut settings = Settings::default();
+        let unknown = parse("sqlite:///a?pool_sise=3").unwrap();
+        let Err(Error::Setting(text)) = unknown.apply(&mut settings) else {
+            panic!("there is no such setting")
+        };
+        assert!(
+            text.contains("pool_sise") && text.contains("pool_size"),
+            "{text}"
+        );
+    }
+}

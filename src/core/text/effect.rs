@@ -1,0 +1,240 @@
+//! What running a statement leaves behind on its connection, as far as its text tells.
+//!
+//! A pool must know it: data in the file is everybody's, but a setting, a temporary table or an attached database
+//! belongs to one connection, and its next user must not see it. Where the text does not tell, the answer is the
+//! worse one: a connection that is closed for nothing costs a little time only.
+
+use super::{Keyword, skip_blanks_and_comments};
+
+/// What was left behind, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Effect(u16);
+
+impl Effect {
+    /// Nothing, or nothing but data that was read.
+    pub const NONE: Self = Self(0);
+    /// The file may have been written.
+    pub const WROTE: Self = Self(1);
+    /// Something that a pool can't undo.
+    pub const LASTING: Self = Self(1 << 1);
+    /// `PRAGMA foreign_keys`
+    pub const FOREIGN_KEYS: Self = Self(1 << 2);
+    /// `PRAGMA synchronous`
+    pub const SYNCHRONOUS: Self = Self(1 << 3);
+    /// `PRAGMA busy_timeout`
+    pub const BUSY_TIMEOUT: Self = Self(1 << 4);
+    /// `PRAGMA cache_size`
+    pub const CACHE_SIZE: Self = Self(1 << 5);
+    /// `PRAGMA mmap_size`
+    pub const MMAP_SIZE: Self = Self(1 << 6);
+    /// `PRAGMA recursive_triggers`
+    pub const RECURSIVE_TRIGGERS: Self = Self(1 << 7);
+    /// `PRAGMA wal_autocheckpoint`
+    pub const WAL_AUTOCHECKPOINT: Self = Self(1 << 8);
+
+    /// Both together.
+    #[inline]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any of `other` is in it.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Without `other`.
+    #[inline]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What a text leaves behind on its connection, apart from data.
+    pub fn of(sql: &str, keyword: Keyword) -> Self {
+        match keyword {
+            Keyword::Dml | Keyword::Query | Keyword::Begin | Keyword::End => Self::NONE,
+            // A pragma that is explained takes effect all the same.
+            Keyword::Explain if contains(sql, "pragma") => Self::LASTING,
+            Keyword::Explain => Self::NONE,
+            Keyword::Attach => Self::LASTING,
+            Keyword::Schema | Keyword::Other => other(skip_blanks_and_comments(sql)),
+        }
+    }
+}
+
+/// Settings that a pool sets back, by `PRAGMA name`.
+pub const RESTORABLE: [(&str, Effect); 7] = [
+    ("foreign_keys", Effect::FOREIGN_KEYS),
+    ("synchronous", Effect::SYNCHRONOUS),
+    ("busy_timeout", Effect::BUSY_TIMEOUT),
+    ("cache_size", Effect::CACHE_SIZE),
+    ("mmap_size", Effect::MMAP_SIZE),
+    ("recursive_triggers", Effect::RECURSIVE_TRIGGERS),
+    ("wal_autocheckpoint", Effect::WAL_AUTOCHECKPOINT),
+];
+
+/// Pragmas whose argument says what to look at, or that change the file and nothing else.
+const HARMLESS: [&str; 17] = [
+    "table_info",
+    "table_xinfo",
+    "table_list",
+    "index_list",
+    "index_info",
+    "index_xinfo",
+    "foreign_key_list",
+    "foreign_key_check",
+    "integrity_check",
+    "quick_check",
+    "optimize",
+    "wal_checkpoint",
+    "incremental_vacuum",
+    "user_version",
+    "application_id",
+    "shrink_memory",
+    "schema_version",
+];
+
+fn contains(text: &str, word: &str) -> bool {
+    text.as_bytes()
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+fn other(sql: &str) -> Effect {
+    let (word, rest) = identifier(sql);
+    let is = |what: &str| word.eq_ignore_ascii_case(what);
+    if word.is_empty() && skip_blanks_and_comments(rest).is_empty() {
+        return Effect::NONE;
+    }
+    if is("pragma") {
+        return pragma(rest);
+    }
+    // Schema is data, unless it is temporary; "temp" anywhere in the text is suspicion enough.
+    let schema = ["create", "drop", "alter", "reindex", "analyze", "vacuum"];
+    if schema.iter().any(|what| is(what)) && !contains(sql, "temp") {
+        return Effect::NONE;
+    }
+    Effect::LASTING
+}
+
+fn pragma(rest: &str) -> Effect {
+    let (mut name, mut rest) = identifier(rest);
+    if let Some(after) = skip_blanks_and_comments(rest).strip_prefix('.') {
+        if !name.eq_ignore_ascii_case("main") {
+            return Effect::LASTING;
+        }
+        (name, rest) = identifier(after);
+    }
+    let rest = skip_blanks_and_comments(rest);
+    let reads = rest
+        .trim_start_matches([';', ' ', '\t', '\n', '\r'])
+        .is_empty();
+    if name.is_empty() {
+        return Effect::LASTING;
+    }
+    let is = |what: &&str| name.eq_ignore_ascii_case(what);
+    if reads || HARMLESS.iter().any(is) {
+        return Effect::NONE;
+    }
+    if is(&"journal_mode") {
+        // WAL is a property of the file; all other modes are the connection's.
+        let (mode, _) = identifier(rest.trim_start_matches(['=', '(', ' ', '\'', '"']));
+        return match mode.eq_ignore_ascii_case("wal") {
+            true => Effect::NONE,
+            false => Effect::LASTING,
+        };
+    }
+    RESTORABLE
+        .iter()
+        .find(|(what, _)| is(what))
+        .map_or(Effect::LASTING, |(_, effect)| *effect)
+}
+
+/// The identifier at the start of a text, behind blanks and comments, and what follows. Empty if it is quoted.
+fn identifier(text: &str) -> (&str, &str) {
+    let text = skip_blanks_and_comments(text);
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::leading_keyword;
+    use super::*;
+
+    fn effect(sql: &str) -> Effect {
+        Effect::of(sql, leading_keyword(sql))
+    }
+
+    #[test]
+    fn reading_leaves_nothing_behind() {
+        for sql in [
+            "select 1",
+            "PRAGMA foreign_keys",
+            "pragma foreign_keys;",
+            "pragma table_info(t)",
+            "PRAGMA main.table_info('t')",
+            "PRAGMA /* ? */ user_version = 3",
+            "explain query plan select 1",
+            "-- nothing",
+            "",
+        ] {
+            assert_eq!(effect(sql), Effect::NONE, "{sql}");
+        }
+    }
+
+    #[test]
+    fn schema_is_data_unless_it_is_temporary() {
+        for sql in [
+            "create table t (a)",
+            "drop index i",
+            "alter table t add b",
+            "vacuum",
+            "analyze",
+        ] {
+            assert_eq!(effect(sql), Effect::NONE, "{sql}");
+        }
+        for sql in [
+            "create temp table t (a)",
+            "create table temp.t (a)",
+            "CREATE TEMPORARY VIEW v AS SELECT 1",
+            "create table \"TEMP\".t (a)",
+        ] {
+            assert_eq!(effect(sql), Effect::LASTING, "{sql}");
+        }
+    }
+
+    #[test]
+    fn common_settings_can_be_set_back() {
+        assert_eq!(effect("PRAGMA foreign_keys = ON"), Effect::FOREIGN_KEYS);
+        assert_eq!(effect("pragma foreign_keys(1)"), Effect::FOREIGN_KEYS);
+        assert_eq!(effect("pragma main.synchronous=off"), Effect::SYNCHRONOUS);
+        assert_eq!(effect("PRAGMA cache_size=-64000;"), Effect::CACHE_SIZE);
+        assert_eq!(effect("PRAGMA journal_mode=WAL"), Effect::NONE);
+        assert_eq!(effect("PRAGMA journal_mode = 'wal'"), Effect::NONE);
+    }
+
+    #[test]
+    fn everything_else_lasts() {
+        for sql in [
+            "pragma query_only = 1",
+            "pragma journal_mode = memory",
+            "pragma temp.cache_size = 3",
+            "pragma \"foreign_keys\" = 1",
+            "attach 'x' as y",
+            "detach y",
+            "explain pragma foreign_keys = 1",
+        ] {
+            assert_eq!(effect(sql), Effect::LASTING, "{sql}");
+        }
+    }
+}

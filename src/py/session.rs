@@ -1,0 +1,437 @@
+//! `Session`: a connection for the time of a `with` block, and what its connection does differently.
+
+use super::connection::Connection;
+use super::cursor::Cursor;
+use super::error::{core_exception, operational_error, programming_error};
+use super::guarded::Guarded;
+use super::physical::Physical;
+use super::settings::{IsolationLevel, Optional};
+use crate::core::pool::{Lease, NoTurn, Pool, Turn};
+use crate::core::raw::{LockGuard, Statement};
+use crate::core::session::Manager;
+use crate::core::text::Keyword;
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use std::sync::Arc;
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Reads in autocommit; begins a write transaction at its first write.
+    Auto,
+    /// One snapshot, no writes.
+    Read,
+    /// Begins a write transaction at once.
+    Write,
+}
+
+impl Mode {
+    pub fn parse(text: &str) -> PyResult<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "read" => Ok(Self::Read),
+            "write" => Ok(Self::Write),
+            _ => Err(PyValueError::new_err(format!(
+                "mode must be 'auto', 'read' or 'write', not '{text}'"
+            ))),
+        }
+    }
+}
+
+/// What the connection of a session knows beyond others.
+pub struct State {
+    mode: Mode,
+    pool: Arc<Pool>,
+    /// This thread's turn to write, from BEGIN IMMEDIATE to the end of the transaction.
+    turn: Option<Turn>,
+    /// Cursors in the midst of their rows: borrowed, each takes itself out before it dies.
+    reading: Vec<*mut ffi::PyObject>,
+}
+
+// SAFETY: the pointers are used under the interpreter lock only.
+unsafe impl Send for State {}
+
+/// Words for `NoTurn`.
+#[cold]
+fn no_turn(py: Python<'_>, pool: &Pool, reason: NoTurn) -> PyErr {
+    let name = pool.name();
+    let message = match reason {
+        NoTurn::OwnTurn => format!(
+            "this thread has a session that is writing to '{name}' already, and would wait for itself; write \
+             through that session, or begin this one after its end"
+        ),
+        NoTurn::DeadLock => format!(
+            "waiting for the turn to write to '{name}' would never end: the thread whose turn it is waits, \
+             directly or through others, for a database that this thread is writing to; write to several \
+             databases in the same order everywhere"
+        ),
+        NoTurn::TimedOut { waiting } => format!(
+            "no turn to write to '{name}' within pool_timeout: another session of this process is still \
+             writing ({waiting} more waiting)"
+        ),
+        NoTurn::Interrupted => return PyErr::fetch(py),
+    };
+    operational_error(py, message)
+}
+
+impl Connection {
+    /// What must happen before a statement runs: the transaction that it needs, the turn to write.
+    #[inline]
+    pub(super) fn before_statement(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        statement: &Statement,
+    ) -> PyResult<()> {
+        if self.is_session(py) {
+            return self.before_session_statement(py, guard, statement);
+        }
+        match self.begins_implicitly(py, guard, statement) {
+            true => self.begin(py, guard),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it is a session's.
+    #[inline]
+    pub(super) fn is_session(&self, py: Python<'_>) -> bool {
+        // SAFETY: a look at the discriminant runs no Python code.
+        unsafe { self.session.peek(py) }.is_some()
+    }
+
+    /// Whether a statement may run as it is: on a plain connection, or reading, or with the turn to write.
+    #[inline]
+    pub(super) fn needs_no_turn(&self, py: Python<'_>, statement: &Statement) -> bool {
+        if statement.is_readonly() {
+            return true;
+        }
+        // SAFETY: looks at fields run no Python code.
+        match unsafe { self.session.peek(py) } {
+            None => true,
+            Some(session) => session.turn.is_some(),
+        }
+    }
+
+    fn before_session_statement(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        statement: &Statement,
+    ) -> PyResult<()> {
+        if statement.is_readonly() {
+            return Ok(());
+        }
+        // SAFETY: copying a field runs no Python code.
+        let mode = unsafe { self.session.peek(py) }
+            .as_ref()
+            .map(|session| session.mode);
+        if mode == Some(Mode::Read) {
+            return Err(operational_error(
+                py,
+                "this session was opened with mode='read', and the statement writes; use mode='auto' or 'write'",
+            ));
+        }
+        let begins = match statement.keyword() {
+            Keyword::Dml | Keyword::Schema | Keyword::Query => {
+                guard.is_autocommit() && self.isolation_level.get(py) != IsolationLevel::None
+            }
+            _ => false,
+        };
+        match begins {
+            true => self.begin_writing(py, guard),
+            false => self.take_turn(py),
+        }
+    }
+
+    /// BEGIN IMMEDIATE, in turn. Open cursors are read to their end first: their snapshot would make it fail.
+    pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
+        self.read_ahead(py, guard)?;
+        self.take_turn(py)?;
+        let outcome = self.run(py, guard, c"BEGIN IMMEDIATE");
+        self.settle_turn(py, guard);
+        outcome
+    }
+
+    fn read_ahead(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
+        // SAFETY: taking references runs no Python code; each cursor in the list is alive.
+        let cursors: Vec<Bound<'_, Cursor>> = unsafe {
+            match self.session.peek(py) {
+                Some(session) => session
+                    .reading
+                    .iter()
+                    .map(|cursor| Bound::from_borrowed_ptr(py, *cursor).cast_into_unchecked())
+                    .collect(),
+                None => Vec::new(),
+            }
+        };
+        for cursor in cursors {
+            super::cursor_fetch::read_ahead(&cursor, self, guard)?;
+        }
+        Ok(())
+    }
+
+    fn take_turn(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: cloning an Arc runs no Python code.
+        let pool = match unsafe { self.session.peek(py) } {
+            Some(session) if session.turn.is_none() => Arc::clone(&session.pool),
+            _ => return Ok(()),
+        };
+        let turn = match pool.try_turn() {
+            Some(turn) => Ok(turn),
+            None => py.detach(|| pool.turn()),
+        };
+        let turn = turn.map_err(|reason| no_turn(py, &pool, reason))?;
+        // SAFETY: no Python code runs while the state is borrowed.
+        if let Some(session) = unsafe { self.session.peek_mut(py) } {
+            session.turn = Some(turn);
+        }
+        Ok(())
+    }
+
+    /// End the turn to write if the transaction has ended.
+    #[inline]
+    pub(super) fn settle_turn(&self, py: Python<'_>, guard: &LockGuard<'_>) {
+        // SAFETY: no Python code runs while the state is borrowed; dropping a turn wakes another thread.
+        if let Some(session) = unsafe { self.session.peek_mut(py) }
+            && session.turn.is_some()
+            && guard.is_autocommit()
+        {
+            session.turn = None;
+        }
+    }
+
+    /// Note that a cursor of a session is in the midst of its rows, or not any more.
+    #[inline]
+    pub(super) fn note_reading(&self, py: Python<'_>, cursor: &Cursor, reads: bool) {
+        // SAFETY: no Python code runs while the state is borrowed.
+        if let Some(session) = unsafe { self.session.peek_mut(py) } {
+            let object = cursor.as_object();
+            session.reading.retain(|known| *known != object);
+            if reads {
+                session.reading.push(object);
+            }
+        }
+    }
+}
+
+/// A connection for the time of a `with` block.
+#[pyclass(frozen, extends = Connection, name = "Session", module = "dbmanager")]
+pub struct Session {
+    manager: Arc<Manager>,
+    mode: Mode,
+    used: Guarded<bool>,
+}
+
+/// Where the caller of `session()` stands, a line each, for the leak report. None if it is not wanted.
+fn caller(py: Python<'_>, manager: &Manager) -> Option<String> {
+    manager.settings().leak_detection_threshold?;
+    let describe = || -> PyResult<String> {
+        let stack = py.import("traceback")?.call_method1("format_stack", ())?;
+        let lines: Vec<String> = stack.extract()?;
+        let thread = py
+            .import("threading")?
+            .call_method0("current_thread")?
+            .getattr("name")?;
+        Ok(format!("thread '{thread}' at\n{}", lines.concat()))
+    };
+    describe().ok()
+}
+
+impl Session {
+    pub fn of<'py>(
+        py: Python<'py>,
+        manager: &Arc<Manager>,
+        mode: Mode,
+    ) -> PyResult<Bound<'py, Self>> {
+        let session = Session {
+            manager: Arc::clone(manager),
+            mode,
+            used: Guarded::new(false),
+        };
+        let base = Connection::unopened("this session is not open; use it within its `with` block");
+        Bound::new(py, PyClassInitializer::from(base).add_subclass(session))
+    }
+
+    fn start(slf: &Bound<'_, Self>, lease: Lease) -> PyResult<()> {
+        let py = slf.py();
+        let connection = slf.as_super().get();
+        let mode = slf.get().mode;
+        let state = State {
+            mode,
+            pool: Arc::clone(lease.pool()),
+            turn: None,
+            reading: Vec::new(),
+        };
+        drop(connection.session.replace(py, Some(Box::new(state))));
+        connection.lend(py, Physical::Leased(Box::new(lease)));
+        let begun = match mode {
+            Mode::Auto => Ok(()),
+            Mode::Read => connection
+                .lock(py)
+                .and_then(|guard| connection.run(py, &guard, c"BEGIN")),
+            Mode::Write => connection
+                .lock(py)
+                .and_then(|guard| connection.begin_writing(py, &guard)),
+        };
+        begun.inspect_err(|_| connection.give_up(py))
+    }
+}
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Err(PyTypeError::new_err(
+            "a Session is made by DatabaseManager().session()",
+        ))
+    }
+
+    /// A session is opened by its `with` block only.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        Err(programming_error(
+            slf.py(),
+            "a Session can't be opened anew; ask the DatabaseManager for another one",
+        ))
+    }
+
+    /// What the session is for: 'auto', 'read' or 'write'.
+    #[getter]
+    fn mode(&self) -> &'static str {
+        match self.mode {
+            Mode::Auto => "auto",
+            Mode::Read => "read",
+            Mode::Write => "write",
+        }
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.used.get(py) {
+            let message = if slf.as_super().get().is_open(py) {
+                "this session is open already; use it as it is, without another `with`"
+            } else {
+                "this session was used already; ask the DatabaseManager for another one"
+            };
+            return Err(programming_error(py, message));
+        }
+        this.used.set(py, true);
+        let manager = Arc::clone(&this.manager);
+        let place = caller(py, &manager);
+        let lease = py
+            .detach(|| manager.lease(|| place))
+            .map_err(|error| core_exception(py, error))?;
+        Self::start(slf, lease)?;
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (r#type, value, traceback, /))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        r#type: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let connection = slf.as_super().get();
+        if let Err(error) = connection.check_thread(py) {
+            // Nobody else will come to give it back; what was not committed is rolled back.
+            connection.give_up(py);
+            return Err(error);
+        }
+        connection.finish_retired(py);
+        if !connection.is_open(py) {
+            // Closed within the block: what was not committed by then is gone, as with any connection.
+            return Ok(false);
+        }
+        let failed = !(r#type.is_none() && value.is_none() && traceback.is_none());
+        let outcome = match failed {
+            true => Ok(()),
+            false => connection.lock(py).and_then(|guard| {
+                // An open BLOB would keep the COMMIT from going through.
+                guard.close_blobs();
+                connection.commit_open(py, &guard)
+            }),
+        };
+        // The pool rolls back what is open, after an exception as after a failed commit.
+        connection.give_up(py);
+        outcome.map(|()| false)
+    }
+
+    /// Begin the write transaction now, if none is open.
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let connection = slf.as_super().get();
+        connection.check(py)?;
+        if slf.get().mode == Mode::Read {
+            let message = "this session was opened with mode='read' and can't write";
+            return Err(operational_error(py, message));
+        }
+        let guard = connection.lock(py)?;
+        match guard.is_autocommit() {
+            true => connection.begin_writing(py, &guard),
+            false => Ok(()),
+        }
+    }
+
+    /// A savepoint for a `with` block: released at its end, rolled back on an exception.
+    fn begin_nested<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("dbmanager._session")?
+            .call_method1("Savepoint", (slf,))
+    }
+
+    /// The first column of the first row, None without a row.
+    #[pyo3(signature = (sql, parameters=Optional(None), /), text_signature = "($self, sql, parameters=(), /)")]
+    fn scalar<'py>(
+        slf: &Bound<'py, Self>,
+        sql: &Bound<'py, PyAny>,
+        parameters: Optional<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let result = match parameters.0 {
+            Some(parameters) => slf.call_method1("execute", (sql, parameters))?,
+            None => slf.call_method1("execute", (sql,))?,
+        };
+        result.call_method0("scalar")
+    }
+
+    /// Names of an SQLAlchemy session say where to find it.
+    fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        const ORM: [&str; 14] = [
+            "add",
+            "add_all",
+            "delete",
+            "merge",
+            "query",
+            "flush",
+            "refresh",
+            "get",
+            "get_one",
+            "expunge",
+            "expire",
+            "scalars",
+            "connection",
+            "bind",
+        ];
+        let name = name.to_str()?;
+        let _ = slf;
+        Err(PyAttributeError::new_err(match ORM.contains(&name) {
+            true => format!(
+                "'{name}' is a method of SQLAlchemy's sessions; this is a session of plain SQL. For ORM use \
+                 orm_session()"
+            ),
+            false => format!("'Session' object has no attribute '{name}'"),
+        }))
+    }
+}
