@@ -9,6 +9,7 @@ use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
 use super::interpreter;
 use super::physical::Physical;
+use super::recent::RecentTexts;
 use super::session::State as SessionState;
 use super::settings::{Autocommit, IsolationLevel, Settings};
 use crate::core::raw::{Database, LockGuard, Statement, Step};
@@ -21,19 +22,6 @@ use std::ffi::{CStr, c_int, c_ulong};
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-/// How many str objects a connection remembers the statement's place of.
-const RECENT: usize = 16;
-
-/// The text object that was executed, kept alive so that its address stays its own, and its place.
-type Recent = Option<(Py<PyString>, Place)>;
-
-/// Where the place of a text object's statement is remembered.
-#[inline]
-fn recent_index(sql: &Bound<'_, PyString>) -> usize {
-    let address = sql.as_ptr() as usize;
-    ((address >> 4) ^ (address >> 9)) % RECENT
-}
-
 /// SQLite database connection object.
 #[pyclass(frozen, subclass, name = "Connection", module = "sqlite3")]
 pub struct Connection {
@@ -44,7 +32,7 @@ pub struct Connection {
     pub(super) retired: Guarded<Vec<Physical>>,
     /// What it knows as the connection of a session.
     pub(super) session: Guarded<Option<Box<SessionState>>>,
-    pub(super) recent: Guarded<[Recent; RECENT]>,
+    pub(super) recent: Guarded<RecentTexts>,
     pub(super) initialized: Guarded<bool>,
     pub(super) closed_message: &'static str,
     pub(super) thread_ident: Guarded<c_ulong>,
@@ -149,7 +137,7 @@ impl Connection {
             physical: Guarded::new(None),
             retired: Guarded::new(Vec::new()),
             session: Guarded::new(None),
-            recent: Guarded::new(Default::default()),
+            recent: Guarded::new(RecentTexts::new()),
             initialized: Guarded::new(false),
             closed_message: "Cannot operate on a closed database.",
             thread_ident: Guarded::new(0),
@@ -329,12 +317,8 @@ impl Connection {
     pub fn take_recent(&self, py: Python<'_>, sql: &Bound<'_, PyString>) -> Option<Box<Statement>> {
         // SAFETY: comparing addresses and taking from the cache run no Python code.
         unsafe {
-            match &self.recent.peek(py)[recent_index(sql)] {
-                Some((text, place)) if text.as_ptr() == sql.as_ptr() => {
-                    self.physical.peek_mut(py).as_mut()?.cache().take(*place)
-                }
-                _ => None,
-            }
+            let place = self.recent.peek(py).find(sql)?;
+            self.physical.peek_mut(py).as_mut()?.cache().take(place)
         }
     }
 
@@ -382,12 +366,9 @@ impl Connection {
     fn remember(&self, py: Python<'_>, sql: &Bound<'_, PyString>, place: Place) {
         // A str subclass may be changed by its user in ways that its address does not show.
         if sql.is_exact_instance_of::<PyString>() {
-            let entry = Some((sql.clone().unbind(), place));
             // SAFETY: replacing runs no Python code: the old text is dropped after the borrow.
-            let old = unsafe {
-                std::mem::replace(&mut self.recent.peek_mut(py)[recent_index(sql)], entry)
-            };
-            drop(old);
+            let old = unsafe { self.recent.peek_mut(py).note(sql, place) };
+            drop(old.map(|old| old.into_bound(py)));
         }
     }
 
@@ -549,9 +530,12 @@ impl Connection {
         }
         let (uri, cached) = (settings.uri, settings.cached_statements());
         let shares_cache = settings.may_share_cache();
-        let physical = py
-            .detach(|| Physical::open(&path, uri, shares_cache, cached))
-            .map_err(|error| core_exception(py, error))?;
+        let physical = match Physical::open_at_once(&path, uri, shares_cache, cached) {
+            Some(physical) => physical,
+            None => py
+                .detach(|| Physical::open(&path, uri, shares_cache, cached))
+                .map_err(|error| core_exception(py, error))?,
+        };
         let guard = physical.database().lock();
         guard.set_busy_timeout(settings.timeout());
         drop(guard);
@@ -628,8 +612,7 @@ impl Connection {
             drop(slot.take(py));
         }
         drop(self.functions.take(py));
-        let recent = self.recent.replace(py, Default::default());
-        drop(recent);
+        drop(self.recent.replace(py, RecentTexts::new()));
     }
 }
 

@@ -24,6 +24,7 @@ mod manager;
 mod names;
 mod physical;
 mod quick;
+mod recent;
 mod result;
 mod row;
 mod session;

@@ -2,6 +2,7 @@
 
 use crate::core::sqlite::open::Access;
 use std::fs::{self, Metadata};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -58,13 +59,20 @@ impl Look {
 }
 
 /// What a pool is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub file: FileId,
     /// The canonical path, for a file with several names only: one of a single name is known by its inode.
     pub name: Option<PathBuf>,
     /// Connections opened differently are never lent for each other.
     pub access: Access,
+}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Few pools have the rest in common only.
+        state.write_u64(self.file.inode);
+    }
 }
 
 impl Identity {

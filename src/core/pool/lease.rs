@@ -119,8 +119,9 @@ impl Drop for Lease {
         let pool = Arc::clone(&self.pool);
         pool.settle(self.held_mut().kept_mut(), connect);
         if let Some(held) = self.held.take() {
-            let reason = self.shelf().give_back(held, self.pool.most_idle());
-            self.pool.counters.used_for(self.since.elapsed());
+            let now = Instant::now();
+            let reason = self.shelf().give_back(held, self.pool.most_idle(), now);
+            self.pool.counters.used_for(now - self.since);
             if let Some(reason) = reason {
                 log::debug!(
                     target: super::LOG,

@@ -200,6 +200,35 @@ impl Pool {
         Ok(Lease::new(held, Arc::clone(self), now, None))
     }
 
+    /// Lend an idle connection to `connect()` if there is one and the file is as it was. Takes no time.
+    pub fn lease_idle(self: &Arc<Self>, look: &Look) -> Option<Lease> {
+        self.recently_used.store(true, Ordering::Relaxed);
+        if !self.check_in_unchanged(look) {
+            return None;
+        }
+        let now = Instant::now();
+        match self.plain.take(now) {
+            Some(held) => {
+                self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+                Some(Lease::new(held, Arc::clone(self), now, None))
+            }
+            None => {
+                self.file.lock().lent -= 1;
+                None
+            }
+        }
+    }
+
+    /// Count a connection as lent unless the file was changed by others since all were back.
+    fn check_in_unchanged(&self, look: &Look) -> bool {
+        let mut file = self.file.lock();
+        if file.lent == 0 && file.stamp != Some(look.stamp) {
+            return false;
+        }
+        file.lent += 1;
+        true
+    }
+
     /// Lend a connection that was opened before its file had an identity.
     fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
         self.recently_used.store(true, Ordering::Relaxed);
@@ -298,7 +327,7 @@ impl Pool {
             run(kept, timeout);
         } else if let Some(idle) = self.plain.take(Instant::now()) {
             run(idle.kept(), Duration::ZERO);
-            self.plain.give_back(idle, self.most_idle());
+            self.plain.give_back(idle, self.most_idle(), Instant::now());
         }
     }
 
@@ -318,6 +347,11 @@ impl Pool {
         self.discard_idle(Reason::Stale);
         let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         self.file.lock().path = canonical;
+    }
+
+    /// Whether its connections call the journals after this very path.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.file.lock().path == path
     }
 
     /// Whether it is the pool of what was seen at the path by which the pool was found before.

@@ -170,16 +170,16 @@ impl Shelf {
     }
 
     /// Take a connection back that was set back. Gives why it was closed, if it was.
-    pub fn give_back(&self, held: Held, most_idle: u32) -> Option<Reason> {
+    pub fn give_back(&self, held: Held, most_idle: u32, now: Instant) -> Option<Reason> {
         match held {
             Held::Kept(mut connection) => {
                 if connection.doom.is_none() {
-                    connection.doom = self.refusal(&connection, most_idle);
+                    connection.doom = self.refusal(&connection, most_idle, now);
                 }
                 let doom = connection.doom;
                 match doom {
                     Some(reason) => self.discard(&mut connection, reason),
-                    None => connection.enter_shelf(),
+                    None => connection.enter_shelf(now),
                 }
                 drop(connection);
                 self.lent.fetch_sub(1, Ordering::Relaxed);
@@ -194,8 +194,8 @@ impl Shelf {
     }
 
     /// Why a connection in good order is not kept.
-    fn refusal(&self, kept: &Kept, most_idle: u32) -> Option<Reason> {
-        if let Err(reason) = self.opener.age(kept, Instant::now()) {
+    fn refusal(&self, kept: &Kept, most_idle: u32, now: Instant) -> Option<Reason> {
+        if let Err(reason) = self.opener.age(kept, now) {
             return Some(reason);
         }
         let surplus = self.state().connections > self.size();
@@ -264,8 +264,8 @@ impl Drop for Shelf {
 
 impl Kept {
     /// Count it as idle.
-    fn enter_shelf(&mut self) {
-        self.idle_since = Instant::now();
+    fn enter_shelf(&mut self, now: Instant) {
+        self.idle_since = now;
         if !std::mem::replace(&mut self.counts_as_idle, true) {
             IDLE.fetch_add(1, Ordering::Relaxed);
         }

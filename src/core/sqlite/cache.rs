@@ -4,7 +4,7 @@
 //! the same text meanwhile compiles a statement of its own, which is let go if the place is filled again.
 
 use crate::core::raw::Statement;
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// Where a text has its place: the slot's index and the serial number of the text in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl StatementCache {
         Self {
             capacity: capacity.min(1 << 15),
             slots: Vec::new(),
-            by_text: HashMap::new(),
+            by_text: HashMap::default(),
             clock: 0,
             serial: 0,
         }
