@@ -37,11 +37,12 @@ def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
         if table is None:
             return None
         if not isinstance(table, dict):
-            raise ValueError(f"{path}: '{'.'.join(keys)}' must be a table")
+            message = f"{path}: '{'.'.join(keys)}' must be a table"
+            raise TypeError(message)
     return dict(table)
 
 
-def _absolute(entry: Any, folder: Path) -> Any:
+def _absolute(entry: Any, folder: Path) -> Any:  # noqa: ANN401 - checked by configure()
     if isinstance(entry, dict):
         return {**entry, "url": _absolute(entry["url"], folder)} if "url" in entry else entry
     if not isinstance(entry, str) or not entry.startswith(_PREFIX):

@@ -1,11 +1,16 @@
 """What a session gives out beside its results: views of the rows, and savepoints."""
 
 import itertools
+import random
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from dbmanager._core import MultipleResultsFound, NoResultFound, Result, Session
+from dbmanager._core import SQLITE_BUSY, DatabaseManager, OperationalError, Result, Session
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 
@@ -64,13 +69,13 @@ class Mappings(_View[dict[str, Any]]):
     def __init__(self, result: Result) -> None:
         names = result.keys()
 
-        def form(row: Any) -> dict[str, Any]:
+        def form(row: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the row factory made
             return row if isinstance(row, dict) else dict(zip(names, row, strict=True))
 
         super().__init__(result, form)
 
 
-def _first(row: Any) -> Any:
+def _first(row: Any) -> Any:  # noqa: ANN401 - whatever the row factory made
     return next(iter(row.values())) if isinstance(row, dict) else row[0]
 
 
@@ -81,7 +86,7 @@ class Savepoint:
         self._session = session
         self._name = f"dbmanager_{next(_savepoints)}"
 
-    def __enter__(self) -> "Savepoint":
+    def __enter__(self) -> Self:
         if self._session.mode != "read":
             self._session.begin()
         self._session.execute(f"SAVEPOINT {self._name}")
@@ -104,4 +109,54 @@ class Savepoint:
         self._session.execute(f"ROLLBACK TO {self._name}")
 
 
-__all__ = ["Mappings", "MultipleResultsFound", "NoResultFound", "Savepoint", "Scalars"]
+Mode = Literal["auto", "read", "write"]
+
+
+class Joined:
+    """The thread's open session with a savepoint, or a session of its own if there is none."""
+
+    def __init__(self, manager: DatabaseManager, mode: Mode) -> None:
+        self._manager = manager
+        self._mode = mode
+        self._inner: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> Session:
+        outer = self._manager.current_session()
+        if outer is None:
+            own = self._manager.session(self._mode)
+            session = own.__enter__()
+            self._inner = own
+            return session
+        savepoint = Savepoint(outer)
+        savepoint.__enter__()
+        self._inner = savepoint
+        return outer
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            inner.__exit__(kind, error, traceback)
+
+
+# The pause before the first repetition, in seconds; each further one may take twice as long.
+_FIRST_PAUSE = 0.005
+
+
+def run(manager: DatabaseManager, function: Callable[[Session], T], retries: int, mode: Mode) -> T:
+    """Run a function with a session, and again with a new one if the database was busy."""
+    for attempt in itertools.count():
+        try:
+            with manager.session(mode) as session:
+                return function(session)
+        except OperationalError as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if attempt >= retries or code is None or code & 0xFF != SQLITE_BUSY:
+                raise
+        # Not for security: processes that collided shall not do so again at once.
+        time.sleep(random.uniform(0.5, 1.0) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
+    raise AssertionError("itertools.count() does not end")

@@ -1,7 +1,7 @@
 //! `DatabaseManager`: the pooled connections of one database.
 
 use super::error::core_exception;
-use super::session::{Mode, Session};
+use super::session::{self, Mode, Session};
 use crate::core::pool::Settings;
 use crate::core::pool::settings::{NAMES, Value};
 use crate::core::session::Manager;
@@ -298,9 +298,41 @@ impl DatabaseManager {
     }
 
     /// A session: `with db.session() as s:` leases a connection, commits, or rolls back on an exception.
-    #[pyo3(signature = (mode="auto"))]
-    fn session<'py>(&self, py: Python<'py>, mode: &str) -> PyResult<Bound<'py, Session>> {
-        Session::of(py, &self.manager, Mode::parse(mode)?)
+    #[pyo3(signature = (mode="auto", *, join=false))]
+    fn session<'py>(slf: &Bound<'py, Self>, mode: &str, join: bool) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let parsed = Mode::parse(mode)?;
+        if join {
+            return py
+                .import("dbmanager._session")?
+                .call_method1("Joined", (slf, mode));
+        }
+        Ok(Session::of(py, &slf.get().manager, parsed)?.into_any())
+    }
+
+    /// `session`, to be handed to frameworks that call a class.
+    #[getter(Session)]
+    fn session_factory<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.getattr("session")
+    }
+
+    /// The session of this thread that was opened last and is open still, None if there is none.
+    fn current_session<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Session>> {
+        session::current(py, &self.manager)
+    }
+
+    /// Run a function with a session, again if the database was busy: `db.run(lambda s: …)`.
+    #[pyo3(signature = (function, /, *, retries=3, mode="write"))]
+    fn run<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+        retries: u32,
+        mode: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Mode::parse(mode)?;
+        slf.py()
+            .import("dbmanager._session")?
+            .call_method1("run", (slf, function, retries, mode))
     }
 
     /// The pool's figures; counters since its start end in `_total`.

@@ -14,7 +14,9 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use std::ffi::c_ulong;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +224,38 @@ pub struct Session {
     manager: Arc<Manager>,
     mode: Mode,
     used: Guarded<bool>,
+    /// Its number in `OPEN`; 0 before it was opened.
+    number: Guarded<u64>,
+}
+
+/// The sessions that are open, by manager and thread, borrowed: each takes itself out at its end.
+static OPEN: Guarded<Vec<OpenSession>> = Guarded::new(Vec::new());
+
+/// The number of the next session.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+struct OpenSession {
+    number: u64,
+    manager: *const Manager,
+    thread: c_ulong,
+    session: *mut ffi::PyObject,
+}
+
+// SAFETY: the pointers are used under the interpreter lock only.
+unsafe impl Send for OpenSession {}
+
+/// The session of this thread that was opened last and is open still.
+pub fn current<'py>(py: Python<'py>, manager: &Arc<Manager>) -> Option<Bound<'py, Session>> {
+    // SAFETY: looking and taking a reference run no Python code; what is in the list is alive.
+    unsafe {
+        let thread = ffi::PyThread_get_thread_ident();
+        let all = OPEN.peek(py).iter().rev();
+        let own = all.filter(|open| {
+            std::ptr::eq(open.manager, Arc::as_ptr(manager)) && open.thread == thread
+        });
+        own.map(|open| Bound::from_borrowed_ptr(py, open.session).cast_into_unchecked::<Session>())
+            .find(|session| session.as_super().get().is_open(py))
+    }
 }
 
 /// Where the caller of `session()` stands, a line each, for the leak report. None if it is not wanted.
@@ -249,6 +283,7 @@ impl Session {
             manager: Arc::clone(manager),
             mode,
             used: Guarded::new(false),
+            number: Guarded::new(0),
         };
         let base = Connection::unopened("this session is not open; use it within its `with` block");
         Bound::new(py, PyClassInitializer::from(base).add_subclass(session))
@@ -266,6 +301,17 @@ impl Session {
         };
         drop(connection.session.replace(py, Some(Box::new(state))));
         connection.lend(py, Physical::Leased(Box::new(lease)));
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        slf.get().number.set(py, number);
+        // SAFETY: pushing runs no Python code.
+        unsafe {
+            OPEN.peek_mut(py).push(OpenSession {
+                number,
+                manager: Arc::as_ptr(&slf.get().manager),
+                thread: ffi::PyThread_get_thread_ident(),
+                session: slf.as_ptr(),
+            });
+        }
         let begun = match mode {
             Mode::Auto => Ok(()),
             Mode::Read => connection
@@ -275,7 +321,25 @@ impl Session {
                 .lock(py)
                 .and_then(|guard| connection.begin_writing(py, &guard)),
         };
-        begun.inspect_err(|_| connection.give_up(py))
+        begun.inspect_err(|_| {
+            Self::forget(py, number);
+            connection.give_up(py);
+        })
+    }
+
+    /// Take a session out of the list of those that are open.
+    fn forget(py: Python<'_>, number: u64) {
+        // SAFETY: removing from the list runs no Python code.
+        unsafe { OPEN.peek_mut(py) }.retain(|open| open.number != number);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let number = *self.number.get_mut();
+        if number != 0 {
+            Python::attach(|py| Self::forget(py, number));
+        }
     }
 }
 
@@ -345,6 +409,7 @@ impl Session {
     ) -> PyResult<bool> {
         let py = slf.py();
         let connection = slf.as_super().get();
+        Self::forget(py, slf.get().number.get(py));
         if let Err(error) = connection.check_thread(py) {
             // Nobody else will come to give it back; what was not committed is rolled back.
             connection.give_up(py);
