@@ -117,9 +117,9 @@ impl Drop for Lease {
         }
         let connect = !self.is_session();
         let pool = Arc::clone(&self.pool);
-        pool.settle(self.held_mut().kept_mut(), connect);
+        let now = Instant::now();
+        pool.settle(self.held_mut().kept_mut(), connect, now);
         if let Some(held) = self.held.take() {
-            let now = Instant::now();
             let reason = self.shelf().give_back(held, self.pool.most_idle(), now);
             self.pool.counters.used_for(now - self.since);
             if let Some(reason) = reason {

@@ -23,6 +23,7 @@ pub use writers::{NoTurn, Turn};
 
 use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
+use crate::core::text::Effect;
 use gate::Gate;
 use identity::Stamp;
 use leaks::Holders;
@@ -52,6 +53,36 @@ struct FileState {
     written: bool,
     /// Something was written through `connect()` since.
     written_by_connect: bool,
+    /// The WAL holds something that sessions committed.
+    has_wal_content: bool,
+    /// There was a `-wal` file then.
+    has_wal: bool,
+    /// When the last one came back.
+    quiet_since: Instant,
+    /// When the idle connections were last looked through.
+    swept: Instant,
+}
+
+/// After this time without use the WAL of a managed database is emptied.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+
+/// Within this time nobody removes a file and comes back, so that a look at the `-wal` file is spared.
+const BLINK: Duration = Duration::from_micros(2);
+
+impl FileState {
+    fn wal_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        path.into()
+    }
+
+    /// Whether the file was changed by others since all connections were back: it, or the WAL beside it removed.
+    fn was_changed(&self, look: &Look, now: Instant) -> bool {
+        self.stamp.is_some_and(|stamp| stamp != look.stamp)
+            || self.has_wal
+                && now.saturating_duration_since(self.quiet_since) > BLINK
+                && !self.wal_path().exists()
+    }
 }
 
 /// What sessions need.
@@ -107,6 +138,10 @@ impl Pool {
                 stamp: None,
                 written: false,
                 written_by_connect: false,
+                has_wal_content: false,
+                has_wal: false,
+                quiet_since: Instant::now(),
+                swept: Instant::now(),
             }),
             plain: Shelf::new(access, Door::Plain, size, &counters),
             managed: OnceLock::new(),
@@ -203,10 +238,10 @@ impl Pool {
     /// Lend an idle connection to `connect()` if there is one and the file is as it was. Takes no time.
     pub fn lease_idle(self: &Arc<Self>, look: &Look) -> Option<Lease> {
         self.recently_used.store(true, Ordering::Relaxed);
-        if !self.check_in_unchanged(look) {
+        let now = Instant::now();
+        if !self.check_in_unchanged(look, now) {
             return None;
         }
-        let now = Instant::now();
         match self.plain.take(now) {
             Some(held) => {
                 self.counters.acquired.fetch_add(1, Ordering::Relaxed);
@@ -220,9 +255,9 @@ impl Pool {
     }
 
     /// Count a connection as lent unless the file was changed by others since all were back.
-    fn check_in_unchanged(&self, look: &Look) -> bool {
+    fn check_in_unchanged(&self, look: &Look, now: Instant) -> bool {
         let mut file = self.file.lock();
-        if file.lent == 0 && file.stamp != Some(look.stamp) {
+        if file.lent == 0 && (file.stamp.is_none() || file.was_changed(look, now)) {
             return false;
         }
         file.lent += 1;
@@ -232,7 +267,7 @@ impl Pool {
     /// Lend a connection that was opened before its file had an identity.
     fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
         self.recently_used.store(true, Ordering::Relaxed);
-        self.check_in(Some(look));
+        self.check_in(Some(look), Instant::now());
         self.counters.acquired.fetch_add(1, Ordering::Relaxed);
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         self.counters.overflow.fetch_add(1, Ordering::Relaxed);
@@ -242,7 +277,7 @@ impl Pool {
 
     fn lend(&self, shelf: &Shelf, path: &Path, look: Option<&Look>, now: Instant) -> Result<Held> {
         self.recently_used.store(true, Ordering::Relaxed);
-        if self.check_in(look) {
+        if self.check_in(look, now) {
             self.discard_idle(Reason::Stale);
         }
         let held = match shelf.take(now) {
@@ -265,70 +300,121 @@ impl Pool {
     }
 
     /// Count a connection as lent. Tells whether the file was changed by others since all were back.
-    fn check_in(&self, look: Option<&Look>) -> bool {
+    fn check_in(&self, look: Option<&Look>, now: Instant) -> bool {
         let mut file = self.file.lock();
         let quiet = file.lent == 0;
         file.lent += 1;
         let Some(look) = look else {
             return false;
         };
-        if !quiet || file.stamp == Some(look.stamp) {
-            return false;
+        let changed = quiet && file.was_changed(look, now);
+        if quiet {
+            file.stamp = Some(look.stamp);
+            file.has_wal &= !changed;
         }
-        file.stamp.replace(look.stamp).is_some()
+        changed
     }
 
     /// Count a connection as back. The last one leaves the file as the last `close()` of the stdlib's would: with
     /// all in it that was committed.
-    fn settle(&self, kept: &mut Kept, connect: bool) {
-        use crate::core::text::Effect;
+    fn settle(&self, kept: &mut Kept, connect: bool, now: Instant) {
         let wrote = kept.connection.database().effects().has(Effect::WROTE);
+        kept.connection.database().forget_effects();
         let mut file = self.file.lock();
         file.written |= wrote;
         file.written_by_connect |= wrote && connect;
+        file.has_wal_content |= wrote;
         if file.lent > 1 || !file.written {
             file.lent -= 1;
-            drop(file);
-            kept.connection.database().forget_effects();
+            file.quiet_since = now;
             return;
         }
         let checkpoints = std::mem::take(&mut file.written_by_connect);
-        let path = file.path.clone();
+        let (path, wal) = (file.path.clone(), file.wal_path());
         drop(file);
-        kept.connection.database().forget_effects();
-        if checkpoints {
-            self.checkpoint(kept, connect);
-        }
+        let empty = checkpoints && self.checkpoint(kept, connect);
         let stamp = Look::at(&path).ok().map(|look| look.stamp);
+        let has_wal = wal.exists();
         let mut file = self.file.lock();
         file.lent -= 1;
         if file.lent == 0 {
             file.written = false;
             file.stamp = stamp;
+            file.has_wal = has_wal;
+            file.has_wal_content &= !empty;
+            file.quiet_since = Instant::now();
         }
     }
 
     /// Bring what was committed into the file, through this connection or, if it was closed, an idle one. Without
     /// patience: when others are reading, their last `close()` does it.
-    fn checkpoint(&self, kept: &Kept, connect: bool) {
+    /// Tells whether the WAL is empty afterwards.
+    fn checkpoint(&self, kept: &Kept, connect: bool) -> bool {
         let run = |kept: &Kept, timeout: Duration| {
             let guard = kept.connection.database().lock();
             guard.set_busy_timeout(Duration::ZERO);
-            if let Err(error) = guard.checkpoint() {
+            let outcome = guard.checkpoint();
+            guard.set_busy_timeout(timeout);
+            drop(guard);
+            if let Err(error) = &outcome {
                 log::debug!(target: LOG, "{}: no checkpoint: {error}", self.name());
             }
-            guard.set_busy_timeout(timeout);
+            outcome.is_ok()
         };
         let timeout = match connect {
             true => Duration::ZERO,
             false => self.busy_timeout(),
         };
         if kept.doom.is_none() && kept.connection.database().is_open() {
-            run(kept, timeout);
-        } else if let Some(idle) = self.plain.take(Instant::now()) {
-            run(idle.kept(), Duration::ZERO);
-            self.plain.give_back(idle, self.most_idle(), Instant::now());
+            return run(kept, timeout);
         }
+        let Some(idle) = self.plain.take(Instant::now()) else {
+            // SQLite did it when the last connection was closed.
+            return false;
+        };
+        let empty = run(idle.kept(), Duration::ZERO);
+        self.plain.give_back(idle, self.most_idle(), Instant::now());
+        empty
+    }
+
+    /// Empty the WAL when nobody has used the database for a while, so that whoever replaces or copies the file
+    /// finds no rest of it beside.
+    fn tidy(&self, now: Instant) {
+        let Some(managed) = self.managed.get() else {
+            return;
+        };
+        {
+            let mut file = self.file.lock();
+            let rests = now.saturating_duration_since(file.quiet_since) >= TIDY_AFTER;
+            if file.lent > 0 || !file.has_wal_content || !rests || self.is_in_memory() {
+                return;
+            }
+            // As if it were lent, so that nobody takes the file for changed by others.
+            file.lent += 1;
+            file.written = true;
+        }
+        let idle = managed.shelf.take(now);
+        let empty = idle
+            .as_ref()
+            .is_none_or(|held| self.checkpoint(held.kept(), false));
+        let look = Look::at(&self.file.lock().path.clone()).ok();
+        {
+            let mut file = self.file.lock();
+            file.lent -= 1;
+            if file.lent == 0 {
+                file.written = false;
+                file.stamp = look.map(|look| look.stamp);
+                file.has_wal_content = !empty;
+            }
+        }
+        if let Some(held) = idle {
+            managed.shelf.give_back(held, self.most_idle(), now);
+        }
+    }
+
+    /// Close the idle connections, because the path names another file now.
+    pub fn leave(&self) {
+        self.discard_idle(Reason::Stale);
     }
 
     /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
@@ -438,8 +524,9 @@ impl Pool {
         opener::busy_timeout(&self.managed().settings.read())
     }
 
-    /// Close what has been idle for too long and report sessions that are held for too long.
+    /// Close what has been idle for too long, empty the WAL of an idle database, and report sessions that are held for too long.
     pub fn sweep(&self, now: Instant) {
+        self.tidy(now);
         let settings = self
             .managed
             .get()
@@ -448,7 +535,7 @@ impl Pool {
             Some(settings) => settings.pool_idle_timeout,
             None => Settings::default().pool_idle_timeout,
         };
-        if let Some(limit) = limit {
+        if let Some(limit) = limit.filter(|limit| self.is_due(now, *limit / 10)) {
             let expired = |kept: &Kept| {
                 (now.saturating_duration_since(kept.idle_since) >= limit).then_some(Reason::Idle)
             };
@@ -467,6 +554,17 @@ impl Pool {
                 );
             }
         }
+    }
+
+    /// Whether so much time has gone by since the idle connections were last looked through: they are taken out for
+    /// it, so not too often.
+    fn is_due(&self, now: Instant, every: Duration) -> bool {
+        let mut file = self.file.lock();
+        let due = now.saturating_duration_since(file.swept) >= every;
+        if due {
+            file.swept = now;
+        }
+        due
     }
 
     /// How many idle connections the process may have.

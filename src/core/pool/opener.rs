@@ -11,7 +11,8 @@ use crate::core::text::effect::RESTORABLE;
 use parking_lot::{Mutex, RwLock};
 use r2d2::ManageConnection as _;
 use rusqlite::ffi;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -203,6 +204,17 @@ impl Opener {
     /// Close a connection that nobody uses. Blocks.
     pub fn close(&self, guard: &LockGuard<'_>) {
         if !guard.can_close() || !guard.database().is_open() {
+            return;
+        }
+        let replaced = guard.has_moved()
+            && guard.file_name(c"main").is_some_and(|name| {
+                let path = OsStr::from_bytes(name.to_bytes());
+                Path::new(path).exists()
+            });
+        if replaced {
+            // SQLite would remove the `-wal` file at that path, which is the new file's by now.
+            guard.keep_wal_file();
+            guard.close();
             return;
         }
         let optimizes = self

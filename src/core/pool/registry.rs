@@ -12,10 +12,14 @@ use foldhash::HashMap;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Once};
+use std::sync::{Arc, LazyLock, Once, Weak};
 use std::time::{Duration, Instant};
 
 static POOLS: LazyLock<Mutex<HashMap<Identity, Arc<Pool>>>> = LazyLock::new(Mutex::default);
+
+/// The pool whose file was the last to be at a path. When another file is there, that pool's connections must go:
+/// they would still use the journals beside it.
+static AT_PATH: LazyLock<Mutex<HashMap<PathBuf, Weak<Pool>>>> = LazyLock::new(Mutex::default);
 
 /// How many idle connections the process keeps at most, each with up to three open files.
 static MAX_IDLE: AtomicU32 = AtomicU32::new(256);
@@ -61,9 +65,38 @@ pub fn pool_of(path: &Path, look: &Look, access: Access) -> Result<Arc<Pool>> {
     drop(pools);
     start_sweeping();
     let canonical = std::fs::canonicalize(path)?;
-    let pool = Pool::new(identity.clone(), canonical);
+    let pool = Pool::new(identity.clone(), canonical.clone());
     pools = POOLS.lock();
-    Ok(Arc::clone(pools.entry(identity).or_insert(pool)))
+    let pool = Arc::clone(pools.entry(identity).or_insert(pool));
+    drop(pools);
+    let before = AT_PATH
+        .lock()
+        .insert(canonical, Arc::downgrade(&pool))
+        .and_then(|before| before.upgrade());
+    if let Some(before) = before
+        && !Arc::ptr_eq(&before, &pool)
+    {
+        before.leave();
+    }
+    Ok(pool)
+}
+
+/// Let go of the file that was at a path where there is none now, and of its journals, before a new one is made.
+pub fn leave(path: &Path) {
+    let Some((folder, name)) = path.parent().zip(path.file_name()) else {
+        return;
+    };
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let Ok(folder) = folder.canonicalize() else {
+        return;
+    };
+    let before = AT_PATH.lock().remove(&folder.join(name));
+    if let Some(before) = before.and_then(|before| before.upgrade()) {
+        before.leave();
+    }
 }
 
 fn start_sweeping() {
@@ -90,6 +123,7 @@ pub fn sweep(now: Instant) {
                 .collect()
         };
         drop(forgotten);
+        AT_PATH.lock().retain(|_, pool| pool.strong_count() > 0);
     }
 }
 
@@ -152,6 +186,7 @@ pub fn connect_at_once(path: &Path, uri: bool, shares_cache: bool, cached: usize
 
 /// Open a file that is not there (yet): with SQLite's own error if it can't be made.
 fn create(path: &Path, access: Access, cached: usize) -> Result<Opened> {
+    leave(path);
     let opener = Opener::new(access, Door::Plain, Arc::new(Counters::default()));
     let mut kept = opener.open(path)?;
     kept.connection.cache().set_capacity(cached);

@@ -327,3 +327,86 @@ fn a_file_that_was_replaced_has_another_pool() {
         0
     );
 }
+
+#[test]
+fn a_new_file_in_place_of_a_removed_one_gets_none_of_the_old_content() {
+    let place = Place::new(2, 0);
+    let open = || registry::connect(&place.path(), false, false, 128).unwrap();
+    let connection = |opened: &registry::Opened| match opened {
+        registry::Opened::Pooled(lease) => Arc::clone(lease.connection().database()),
+        registry::Opened::Private(_) => panic!("a file is pooled"),
+    };
+    let execute = |opened: &registry::Opened, sql| {
+        connection(opened).lock().execute_batch(sql).unwrap();
+    };
+    let first = open();
+    execute(&first, c"pragma journal_mode=wal");
+    execute(&first, c"create table old(x)");
+    drop(first);
+    drop(open());
+    fs::remove_file(place.path()).unwrap();
+    let second = open();
+    execute(&second, c"create table new(x)");
+    drop(second);
+    let third = open();
+    execute(&third, c"insert into new values(1)");
+    assert!(
+        connection(&third)
+            .lock()
+            .execute_batch(c"select * from old")
+            .is_err()
+    );
+}
+
+#[test]
+fn closing_the_connections_of_a_replaced_file_leaves_the_new_ones_wal() {
+    let place = Place::new(2, 0);
+    let wal = place.folder.path().join("a.db-wal");
+    let pool = place.pool();
+    let lease = place.session(&pool).unwrap();
+    run(lease.connection(), "create table old(x)");
+    drop(lease);
+    pool.sweep(Instant::now() + Duration::from_secs(2));
+    let old = place.folder.path().join("old.db");
+    fs::rename(place.path(), old).unwrap();
+    fs::remove_file(&wal).unwrap();
+    let new = Connection::open(&place.path(), false, false, 0).unwrap();
+    run(&new, "pragma journal_mode=wal");
+    run(&new, "create table new(x)");
+    assert!(fs::metadata(&wal).unwrap().len() > 0);
+    pool.close_idle();
+    assert!(fs::metadata(&wal).unwrap().len() > 0);
+    assert_eq!(number(&new, "select count(*) from new"), 0);
+}
+
+#[test]
+fn a_wal_that_was_removed_is_noticed() {
+    let place = Place::new(2, 0);
+    let wal = place.folder.path().join("a.db-wal");
+    let pool = place.pool();
+    let lease = place.connect(&pool);
+    run(lease.connection(), "pragma journal_mode=wal");
+    run(lease.connection(), "create table t(x)");
+    drop(lease);
+    fs::remove_file(&wal).unwrap();
+    fs::remove_file(place.folder.path().join("a.db-shm")).unwrap();
+    let lease = place.connect(&pool);
+    run(lease.connection(), "insert into t values(1)");
+    assert!(wal.exists());
+    assert_eq!(figure(&pool, "discarded_stale_total"), 1);
+}
+
+#[test]
+fn an_idle_database_has_an_empty_wal() {
+    let place = Place::new(2, 0);
+    let wal = place.folder.path().join("a.db-wal");
+    let pool = place.pool();
+    let lease = place.session(&pool).unwrap();
+    run(lease.connection(), "create table t(x)");
+    drop(lease);
+    assert!(fs::metadata(&wal).unwrap().len() > 0);
+    pool.sweep(Instant::now() + Duration::from_secs(2));
+    assert_eq!(fs::metadata(&wal).unwrap().len(), 0);
+    drop(place.session(&pool).unwrap());
+    assert_eq!(figure(&pool, "opened_total"), 1);
+}

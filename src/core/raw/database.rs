@@ -621,6 +621,31 @@ impl<'a> LockGuard<'a> {
         self.check(code)
     }
 
+    /// Whether the path by which the file was opened names another file now, or none.
+    pub fn has_moved(&self) -> bool {
+        self.file_control(ffi::SQLITE_FCNTL_HAS_MOVED, 0) == Some(1)
+    }
+
+    /// Leave the `-wal` file where it is when the handle is closed.
+    pub fn keep_wal_file(&self) {
+        self.file_control(ffi::SQLITE_FCNTL_PERSIST_WAL, 1);
+    }
+
+    /// A file control of the main database that takes and gives an int; None if the file knows no such control.
+    fn file_control(&self, operation: c_int, value: c_int) -> Option<c_int> {
+        let mut value = value;
+        // SAFETY: the handle is open; the operations above take a pointer to an int.
+        let code = unsafe {
+            ffi::sqlite3_file_control(
+                self.handle(),
+                c"main".as_ptr(),
+                operation,
+                ptr::from_mut(&mut value).cast(),
+            )
+        };
+        (code == ffi::SQLITE_OK).then_some(value)
+    }
+
     /// Reset every statement of ours that is in the middle of its rows.
     pub fn reset_busy_statements(&self) {
         for &statement in self.database.statements.borrow().iter() {

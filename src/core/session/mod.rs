@@ -105,6 +105,7 @@ impl Manager {
             Ok(look) if look.is_file => Ok(look),
             // SQLite says what is wrong, or makes the file.
             _ => {
+                registry::leave(path);
                 drop(Connection::open(path, false, false, 0)?);
                 Ok(Look::at(path)?)
             }
