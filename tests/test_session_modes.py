@@ -1,0 +1,411 @@
+"""What a session does in each mode, and how sessions of one process take turns to write."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbmanager import (
+    DatabaseManager,
+    MultipleResultsFound,
+    NoResultFound,
+    PoolTimeout,
+    dict_row,
+    sqlite3,
+)
+
+ROWS = 500
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[DatabaseManager]:
+    """A manager of a table with some rows; every connection must be back at the end."""
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=60)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+        session.executemany("INSERT INTO t (x) VALUES (?)", [(n,) for n in range(ROWS)])
+    yield db
+    assert db.get_stats()["pool_in_use"] == 0
+    DatabaseManager.reset()
+
+
+def other_process(tmp_path: Path, sql: str) -> None:
+    """Run a statement in another process, by the stdlib."""
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "app.db"), sql], check=True)
+
+
+def test_rows_are_changed_while_they_are_read(db: DatabaseManager) -> None:
+    with db.session() as session:
+        for number, x in session.execute("SELECT id, x FROM t ORDER BY id"):
+            session.execute("UPDATE t SET x = ? WHERE id = ?", (x * 2, number))
+    with db.session() as session:
+        assert session.scalar("SELECT sum(x) FROM t") == ROWS * (ROWS - 1)
+
+
+def test_rows_are_changed_while_they_are_read_and_another_process_writes(
+    db: DatabaseManager, tmp_path: Path
+) -> None:
+    with db.session() as session:
+        rows = session.execute("SELECT id FROM t ORDER BY id")
+        first = rows.fetchone()
+        other_process(tmp_path, "DELETE FROM t WHERE id > 250")
+        # The read cursor's old snapshot would make this fail at once.
+        session.execute("UPDATE t SET x = -1 WHERE id = ?", first)
+        assert len(rows.fetchall()) == ROWS - 1
+        assert session.scalar("SELECT count(*) FROM t") == 250
+
+
+@pytest.mark.parametrize("read", ["fetchone", "fetchmany", "fetchall", "iterate", "next"])
+def test_rows_that_were_read_ahead_come_in_order_and_in_every_way(
+    db: DatabaseManager, read: str
+) -> None:
+    with db.session() as session:
+        session.row_factory = dict_row
+        cursor = session.execute("SELECT id FROM t ORDER BY id")
+        cursor.fetchone()
+        session.execute("UPDATE t SET x = 0")
+        ways: dict[str, Callable[[], list[Any]]] = {
+            "fetchone": lambda: list(iter(cursor.fetchone, None)),
+            "fetchmany": lambda: [
+                row for part in iter(lambda: cursor.fetchmany(7), []) for row in part
+            ],
+            "fetchall": cursor.fetchall,
+            "iterate": lambda: list(cursor),
+            "next": lambda: [next(cursor) for _ in range(ROWS - 1)],
+        }
+        assert ways[read]() == [{"id": number} for number in range(2, ROWS + 1)]
+        assert cursor.fetchone() is None
+
+
+def test_several_open_cursors_are_read_ahead(db: DatabaseManager) -> None:
+    with db.session() as session:
+        cursors = [session.execute("SELECT id FROM t WHERE id >= ?", (n,)) for n in (1, 2, 3)]
+        for cursor in cursors:
+            cursor.fetchone()
+        session.execute("DELETE FROM t")
+        assert [len(cursor.fetchall()) for cursor in cursors] == [ROWS - 1, ROWS - 2, ROWS - 3]
+
+
+def test_read_session_sees_one_snapshot_whoever_commits(
+    db: DatabaseManager, tmp_path: Path
+) -> None:
+    with db.session("read") as session:
+        before = session.scalar("SELECT count(*) FROM t")
+        other_process(tmp_path, "DELETE FROM t WHERE id = 1")
+        with db.session() as writer:
+            writer.execute("DELETE FROM t WHERE id = 2")
+        assert session.scalar("SELECT count(*) FROM t") == before == ROWS
+    with db.session("read") as session:
+        assert session.scalar("SELECT count(*) FROM t") == ROWS - 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DELETE FROM t", "CREATE TABLE u (x)", "WITH a AS (SELECT 1) DELETE FROM t", "VACUUM"],
+)
+def test_read_session_refuses_to_write(db: DatabaseManager, sql: str) -> None:
+    with db.session("read") as session:
+        for run in (session.execute, session.executescript, session.cursor().execute):
+            with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+                run(sql)
+        assert session.scalar("SELECT count(*) FROM t") == ROWS
+
+
+def test_write_session_holds_the_lock_from_its_start(db: DatabaseManager, tmp_path: Path) -> None:
+    with db.session("write") as session:
+        assert session.in_transaction
+        with (
+            closing(sqlite3.connect(tmp_path / "app.db", timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+
+
+def test_read_modify_write_in_write_sessions_loses_nothing(db: DatabaseManager) -> None:
+    def work(_: int) -> None:
+        for _ in range(25):
+            with db.session("write") as session:
+                value = session.scalar("SELECT x FROM t WHERE id = 1")
+                session.execute("UPDATE t SET x = ? WHERE id = 1", (value + 1,))
+
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(work, range(8)))
+    with db.session() as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == 200
+
+
+def test_writers_are_served_in_the_order_in_which_they_came(db: DatabaseManager) -> None:
+    served: list[int] = []
+
+    def work(number: int) -> None:
+        with db.session("write"):
+            served.append(number)
+
+    threads = []
+    with db.session("write"):
+        for number in range(6):
+            thread = threading.Thread(target=work, args=(number,))
+            thread.start()
+            threads.append(thread)
+            while db.get_stats()["writers_waiting"] <= number:
+                pass
+    for thread in threads:
+        thread.join()
+    assert served == list(range(6))
+
+
+def test_first_write_begins_a_transaction_that_others_wait_for(db: DatabaseManager) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with db.session() as session:
+            began.set()
+            session.execute("UPDATE t SET x = 'second' WHERE id = 1")
+            assert ended.is_set()
+
+    with ThreadPoolExecutor(1) as executor:
+        with db.session() as session:
+            assert not session.in_transaction
+            session.execute("UPDATE t SET x = 'first' WHERE id = 1")
+            assert session.in_transaction
+            second = executor.submit(work)
+            began.wait()
+            while db.get_stats()["writers_waiting"] == 0:
+                pass
+            ended.set()
+        second.result()
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "COMMIT", "ROLLBACK", "error", "close"])
+def test_turn_to_write_ends_with_the_transaction(db: DatabaseManager, end: str) -> None:
+    with db.session() as session:
+        session.execute("UPDATE t SET x = 1 WHERE id = 1")
+        if end == "error":
+            with pytest.raises(sqlite3.IntegrityError):
+                session.execute("INSERT OR ROLLBACK INTO t (id) VALUES (1)")
+        elif end.isupper():
+            session.execute(end)
+        else:
+            getattr(session, end)()
+        # In the same thread: with the turn still taken this would be refused.
+        with db.session("write") as other:
+            other.execute("UPDATE t SET x = 2 WHERE id = 2")
+
+
+def test_write_within_a_write_of_the_same_thread_is_refused_at_once(db: DatabaseManager) -> None:
+    with db.session("write") as outer:
+        outer.execute("UPDATE t SET x = 1 WHERE id = 1")
+        with (
+            db.session() as inner,
+            pytest.raises(sqlite3.OperationalError, match="would wait for itself"),
+        ):
+            inner.execute("UPDATE t SET x = 2 WHERE id = 1")
+        with pytest.raises(sqlite3.OperationalError, match="would wait for itself"):
+            db.session("write").__enter__()
+
+
+def test_waiting_in_opposite_order_for_two_databases_is_reported(tmp_path: Path) -> None:
+    one, two = (
+        DatabaseManager(f"sqlite:///{tmp_path}/{name}.db", pool_timeout=60) for name in "ab"
+    )
+    has_two, refused = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with two.session("write"):
+            has_two.set()
+            with one.session("write"):
+                assert refused.is_set()
+
+    with ThreadPoolExecutor(1) as executor:
+        with one.session("write"):
+            other = executor.submit(work)
+            has_two.wait()
+            while one.get_stats()["writers_waiting"] == 0:
+                pass
+            with pytest.raises(sqlite3.OperationalError, match="would never end"):
+                two.session("write").__enter__()
+            refused.set()
+        other.result()
+    DatabaseManager.reset()
+
+
+def test_join_is_a_savepoint_of_the_outer_session(db: DatabaseManager) -> None:
+    with db.session() as outer:
+        outer.execute("UPDATE t SET x = 'outer' WHERE id = 1")
+        with db.session(join=True) as inner:
+            assert inner is outer
+            inner.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        with pytest.raises(RuntimeError), db.session(join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+    with db.session(join=True) as alone:
+        rows = alone.execute("SELECT x FROM t WHERE id < 3").scalars().all()
+        assert rows == ["outer", "kept"]
+
+
+def test_savepoint_is_undone_alone(db: DatabaseManager) -> None:
+    with db.session() as session:
+        with session.begin_nested():
+            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
+        with pytest.raises(RuntimeError), session.begin_nested():
+            session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+        with session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'undone too' WHERE id = 1")
+            savepoint.rollback()
+    with db.session() as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
+
+
+def test_script_runs_within_the_session(db: DatabaseManager) -> None:
+    with pytest.raises(RuntimeError), db.session() as session:
+        session.execute("UPDATE t SET x = 'before' WHERE id = 1")
+        session.executescript("CREATE TABLE u (x); INSERT INTO u VALUES (1); -- the end")
+        assert session.in_transaction
+        raise RuntimeError
+    with db.session() as session:
+        assert session.scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'u'") == 0
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == 0
+
+
+def test_session_without_transaction_control_writes_in_autocommit(db: DatabaseManager) -> None:
+    with pytest.raises(RuntimeError), db.session() as session:
+        session.isolation_level = None
+        session.execute("UPDATE t SET x = 'at once' WHERE id = 1")
+        assert not session.in_transaction
+        with db.session("write"):
+            pass
+        raise RuntimeError
+    with db.session() as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == "at once"
+
+
+def test_run_repeats_a_function_while_the_database_is_busy(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pragmas={"busy_timeout": 0})
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    other = sqlite3.connect(tmp_path / "app.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tries = []
+
+    def work(session: Any) -> int:
+        tries.append(1)
+        if len(tries) == 2:
+            other.execute("COMMIT")
+        session.execute("INSERT INTO t VALUES (1)")
+        return int(session.scalar("SELECT count(*) FROM t"))
+
+    assert db.run(work, mode="auto") == 1
+    assert len(tries) in (2, 3)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        db.run(work, retries=1)
+    other.close()
+    DatabaseManager.reset()
+
+
+def test_run_does_not_repeat_other_errors(db: DatabaseManager) -> None:
+    tries = []
+
+    def work(session: Any) -> None:
+        tries.append(1)
+        session.execute("nonsense")
+
+    with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+        db.run(work)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "one", "one_or_none", "first"),
+    [
+        (0, NoResultFound, None, None),
+        (1, (1,), (1,), (1,)),
+        (2, MultipleResultsFound, "many", (1,)),
+    ],
+)
+def test_results_are_read_in_sqlalchemys_words(
+    db: DatabaseManager, count: int, one: Any, one_or_none: Any, first: Any
+) -> None:
+    with db.session() as session:
+
+        def result() -> Any:
+            return session.execute("SELECT id FROM t ORDER BY id LIMIT ?", (count,))
+
+        expected = [(1,), (2,)][:count]
+        assert result().all() == result().fetchall() == expected
+        assert result().first() == first
+        assert result().scalar() == (first and first[0])
+        assert result().scalars().all() == list(result().scalars()) == [n for (n,) in expected]
+        assert result().mappings().all() == [{"id": n} for (n,) in expected]
+        if isinstance(one, type):
+            for way in (result().one, result().scalar_one, result().scalars().one):
+                with pytest.raises(one):
+                    way()
+        else:
+            assert result().one() == one
+            assert result().scalar_one() == one[0]
+            assert result().mappings().one() == {"id": one[0]}
+        if one_or_none == "many":
+            for way in (result().one_or_none, result().scalar_one_or_none):
+                with pytest.raises(MultipleResultsFound):
+                    way()
+        else:
+            assert result().one_or_none() == one_or_none
+
+
+def test_time_out_names_those_who_hold_sessions(tmp_path: Path) -> None:
+    db = DatabaseManager(
+        f"sqlite:///{tmp_path}/app.db",
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.01,
+        leak_detection_threshold=3600,
+    )
+
+    def the_function_that_holds_it() -> None:
+        with db.session(), pytest.raises(PoolTimeout) as caught:
+            db.session().__enter__()
+        text = str(caught.value)
+        assert "1 in use, 0 waiting" in text
+        assert "the_function_that_holds_it" in text
+        assert isinstance(caught.value, sqlite3.OperationalError)
+
+    the_function_that_holds_it()
+    assert db.get_stats()["timeouts_total"] == 1
+    DatabaseManager.reset()
+
+
+def test_waiting_for_a_session_is_interrupted_by_a_signal(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+db = DatabaseManager(sys.argv[1], pool_size=1, max_overflow=0, pool_timeout=3600)
+def interrupt():
+    while not db.get_stats()["requests_waiting"]:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+with db.session():
+    threading.Thread(target=interrupt).start()
+    try:
+        with db.session():
+            pass
+    except KeyboardInterrupt:
+        print("interrupted", db.get_stats()["requests_waiting"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{tmp_path}/app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted 0\n", "")

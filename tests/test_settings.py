@@ -1,0 +1,333 @@
+"""Every setting of a manager, where it may come from, and what is refused."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbmanager import DatabaseManager, PoolTimeout, sqlite3
+
+
+@pytest.fixture(autouse=True)
+def no_manager_left() -> Iterator[None]:
+    """Each test starts without managers and names."""
+    yield
+    DatabaseManager.reset()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A URL of a file that is not there yet."""
+    return f"sqlite:///{tmp_path}/app.db"
+
+
+def use(db: DatabaseManager, count: int = 1) -> None:
+    """Have some sessions open at a time."""
+    sessions = [db.session() for _ in range(count)]
+    for session in sessions:
+        session.__enter__().execute("SELECT 1")
+    for session in sessions:
+        session.__exit__(None, None, None)
+
+
+def pragma(db: DatabaseManager, name: str) -> Any:
+    """Give a pragma's value within a session."""
+    with db.session() as session:
+        return session.scalar(f"PRAGMA {name}")
+
+
+def test_pool_size_is_how_many_are_kept(url: str) -> None:
+    db = DatabaseManager(url, pool_size=2)
+    use(db, 5)
+    figures = db.get_stats()
+    assert (figures["pool_idle"], figures["overflow_total"]) == (2, 3)
+
+
+@pytest.mark.parametrize(("max_overflow", "most"), [(0, 2), (3, 5)])
+def test_max_overflow_is_how_many_more_there_may_be(url: str, max_overflow: int, most: int) -> None:
+    db = DatabaseManager(url, pool_size=2, max_overflow=max_overflow, pool_timeout=0)
+    use(db, most)
+    with pytest.raises(PoolTimeout):
+        use(db, most + 1)
+
+
+@pytest.mark.parametrize("no_limit", [-1, None])
+def test_max_overflow_without_a_limit(url: str, no_limit: int | None) -> None:
+    db = DatabaseManager(url, pool_size=1, max_overflow=no_limit, pool_timeout=0)
+    use(db, 30)
+    assert db.get_stats()["pool_idle"] == 1
+
+
+def test_pool_recycle_replaces_old_connections(url: str) -> None:
+    db = DatabaseManager(url, pool_recycle=0)
+    for _ in range(3):
+        use(db)
+    assert db.get_stats()["discarded_recycled_total"] == 3
+
+
+def test_pool_pre_ping_follows_a_file_that_was_replaced(url: str, tmp_path: Path) -> None:
+    db = DatabaseManager(url)
+    with db.session() as session:
+        session.execute("CREATE TABLE old (x)")
+    db.close_idle()
+    (tmp_path / "app.db").rename(tmp_path / "old.db")
+    with db.session() as session:
+        assert session.execute("SELECT name FROM sqlite_schema").all() == []
+    assert (tmp_path / "app.db").exists()
+
+
+def test_without_pool_pre_ping_the_file_is_taken_on_trust(url: str, tmp_path: Path) -> None:
+    db = DatabaseManager(url, pool_pre_ping=False)
+    with db.session() as session:
+        session.execute("CREATE TABLE old (x)")
+    (tmp_path / "app.db").rename(tmp_path / "old.db")
+    with db.session() as session:
+        assert session.scalar("SELECT name FROM sqlite_schema") == "old"
+
+
+def test_cached_statements_none_keeps_none(url: str) -> None:
+    db = DatabaseManager(url, cached_statements=0)
+    with db.session() as session:
+        for _ in range(3):
+            assert session.scalar("SELECT 1") == 1
+
+
+def test_pragmas_are_set_for_each_connection_and_set_back_for_each_session(url: str) -> None:
+    db = DatabaseManager(
+        url, pragmas={"synchronous": "FULL", "cache_size": -7000, "foreign_keys": False}
+    )
+    for _ in range(2):
+        with db.session() as session:
+            for name, value in (("synchronous", 2), ("cache_size", -7000), ("foreign_keys", 0)):
+                assert session.scalar(f"PRAGMA {name}") == value
+            session.execute("PRAGMA synchronous = OFF")
+            session.execute("PRAGMA cache_size = 5")
+            session.execute("PRAGMA foreign_keys = ON")
+    assert db.get_stats()["opened_total"] == 1
+
+
+def test_default_pragmas(url: str) -> None:
+    db = DatabaseManager(url)
+    for name, value in (
+        ("journal_mode", "wal"),
+        ("synchronous", 1),
+        ("foreign_keys", 1),
+        ("busy_timeout", 5000),
+    ):
+        assert pragma(db, name) == value
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_statistics_of_the_planner_are_kept_on_close_unless_switched_off(tmp_path: Path) -> None:
+    for optimizes in (True, False):
+        url = f"sqlite:///{tmp_path}/{optimizes}.db"
+        db = DatabaseManager(url, optimize_on_close=optimizes)
+        with db.session() as session:
+            session.execute("CREATE TABLE t (a, b)")
+            session.execute("CREATE INDEX i ON t (a)")
+            session.executemany("INSERT INTO t VALUES (?, 1)", [(n % 9,) for n in range(3000)])
+            session.execute("SELECT * FROM t WHERE a = 1 AND b = 1").all()
+        db.close()
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'"
+            assert connection.execute(sql).fetchone() == (int(optimizes),)
+
+
+def test_leak_is_reported_with_its_place(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="dbmanager.pool")
+    reported = threading.Event()
+
+    class Reported(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reported.set()
+
+    handler = Reported()
+    logging.getLogger("dbmanager.pool").addHandler(handler)
+    try:
+        with DatabaseManager(url, leak_detection_threshold=0.01).session():
+            assert reported.wait(30)
+    finally:
+        logging.getLogger("dbmanager.pool").removeHandler(handler)
+    (record,) = caplog.records
+    assert record.name == "dbmanager.pool"
+    assert "test_leak_is_reported_with_its_place" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool_sise": 3}, "'pool_sise' is no setting of a DatabaseManager; there are pool_size, "),
+        ({"pool_size": -1}, "pool_size must be a whole number from 0 on, not -1"),
+        ({"pool_size": 1.5}, "pool_size must be a whole number from 0 on, not 1.5"),
+        ({"pool_size": "many"}, "pool_size must be a whole number from 0 on, not 'many'"),
+        ({"pool_size": [1]}, "pool_size must be a number, a str, True, False or None, not list"),
+        ({"pool_timeout": -1}, "pool_timeout must be a number from 0 on"),
+        ({"pool_timeout": None}, "pool_timeout must be a number from 0 on, not None"),
+        ({"pool_pre_ping": 3}, "pool_pre_ping must be True or False, not 3"),
+        ({"pool_size": 0, "max_overflow": 0}, "there could be no session"),
+        ({"pool_recycle_jitter": 2}, "a fraction between 0 and 1"),
+        ({"pragmas": ["x"]}, "pragmas must be a dict"),
+        ({"pragmas": {"a b": 1}}, "'a b' is no name of a pragma"),
+        ({"pragmas": {"cache_size": "1; DROP"}}, "is no value for PRAGMA cache_size"),
+    ],
+)
+def test_wrong_setting_is_refused_at_once(url: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        DatabaseManager(url, **settings)
+    DatabaseManager(url)
+
+
+@pytest.mark.parametrize("wrong", ["folder", "missing", "text", "forbidden"])
+def test_what_can_not_be_opened_fails_at_once_with_sqlites_words(
+    tmp_path: Path, wrong: str
+) -> None:
+    path = {
+        "folder": tmp_path,
+        "missing": tmp_path / "no" / "a.db",
+        "text": tmp_path / "text.db",
+        "forbidden": Path("/proc/version"),
+    }[wrong]
+    if wrong == "text":
+        path.write_text("no database, " * 100)
+    db = DatabaseManager(f"sqlite:///{path}", pool_timeout=3600)
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        use(db)
+    words = {"text": "file is not a database", "forbidden": ""}
+    assert words.get(wrong, "unable to open database file") in str(caught.value)
+    assert db.get_stats()["pool_in_use"] == 0
+
+
+def test_asking_again_with_other_settings_names_both(url: str) -> None:
+    db = DatabaseManager(url, pool_size=3)
+    assert DatabaseManager(url) is db
+    assert DatabaseManager(url, pool_size=3) is db
+    with pytest.raises(ValueError, match=r"other settings .*: pool_size: 3 and 4"):
+        DatabaseManager(url, pool_size=4)
+
+
+def test_spellings_of_one_file_are_one_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    db = DatabaseManager("sqlite:///app.db")
+    for spelling in ("sqlite:///./app.db", f"sqlite:///{tmp_path}/app.db"):
+        assert DatabaseManager(spelling) is db
+
+
+def test_default_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    db = DatabaseManager()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///other.db")
+    assert DatabaseManager() is db
+    use(db)
+    assert (tmp_path / "app.db").exists()
+
+
+def test_hundred_threads_that_ask_first_get_one_manager(url: str) -> None:
+    barrier = threading.Barrier(100)
+
+    def ask(_: int) -> DatabaseManager:
+        barrier.wait()
+        return DatabaseManager(url, pool_size=3)
+
+    with ThreadPoolExecutor(100) as executor:
+        assert len({id(db) for db in executor.map(ask, range(100))}) == 1
+
+
+def test_options_in_the_url_are_settings(url: str) -> None:
+    db = DatabaseManager(f"{url}?pool_size=3&pool_recycle=none&pragma.synchronous=FULL")
+    assert db.settings["pool_size"] == 3
+    assert db.settings["pool_recycle"] is None
+    assert pragma(db, "synchronous") == 2
+    assert DatabaseManager(url) is db
+
+
+def test_database_in_memory_is_one_for_all_sessions() -> None:
+    db = DatabaseManager("sqlite://", pool_timeout=0)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+        session.execute("PRAGMA case_sensitive_like = ON")
+        with pytest.raises(PoolTimeout):
+            use(db)
+    with db.session() as session:
+        assert session.scalar("SELECT count(*) FROM t") == 0
+
+
+def test_named_databases(url: str) -> None:
+    DatabaseManager.configure({"app": url, "other": {"url": f"{url}2", "pool_size": 7}})
+    assert DatabaseManager.named("app") is DatabaseManager(url)
+    assert DatabaseManager.named("other").settings["pool_size"] == 7
+    with pytest.raises(ValueError, match="no database is named 'nobody'"):
+        DatabaseManager.named("nobody")
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "dbmanager.toml"])
+def test_databases_are_named_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    prefix = "tool.dbmanager." if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(
+        f'[{prefix}databases]\napp = "sqlite:///app.db"\n'
+        f'[{prefix}databases.other]\nurl = "sqlite:///other.db"\npool_size = 4\n'
+    )
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "down")
+    use(DatabaseManager.named("app"))
+    assert (tmp_path / "app.db").exists()
+    assert DatabaseManager.named("other").settings["pool_size"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[databases", "is no valid TOML"),
+        ("databases = 3", "must be a table"),
+        ("[databases]\napp = 3", "must be a URL, or a dict"),
+        ("[databases.app]\npool_size = 3", "has no 'url'"),
+        ('[databases.app]\nurl = "sqlite:///a.db"\npool_sise = 3', "'pool_sise' is no setting"),
+    ],
+)
+def test_wrong_configuration_file_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    (tmp_path / "dbmanager.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, TypeError), match=message):
+        DatabaseManager.named("app")
+
+
+def test_resize_lets_waiting_sessions_in(url: str) -> None:
+    db = DatabaseManager(url, pool_size=1, max_overflow=0, pool_timeout=60)
+    with ThreadPoolExecutor(1) as executor, db.session():
+        waiting = executor.submit(use, db)
+        while db.get_stats()["requests_waiting"] == 0:
+            pass
+        db.resize(pool_size=20)
+        waiting.result()
+    use(db, 20)
+    assert db.get_stats()["pool_idle"] == 20
+    db.resize(pool_size=2)
+    assert db.get_stats()["pool_idle"] == 2
+    assert db.settings["pool_size"] == 2
+
+
+def test_close_idle_and_drain(url: str) -> None:
+    db = DatabaseManager(url)
+    use(db, 3)
+    assert db.close_idle() == 3
+    use(db, 2)
+    with db.session():
+        db.drain()
+        assert db.get_stats()["pool_idle"] == 0
+    figures = db.get_stats()
+    assert (figures["pool_size"], figures["discarded_closed_total"]) == (0, 2)
