@@ -14,11 +14,14 @@ from benches import (
     insertion,
     lease,
     lookup,
+    many,
     memory,
     report,
     result_set,
     stall,
+    threads,
     user_function,
+    writers,
 )
 from benches.contestants import Contestant, Presence, present
 
@@ -29,9 +32,12 @@ WORKLOADS: Mapping[str, Callable[[arena.Scale], list[arena.Variant]]] = {
     "W4": insertion.loop_variants,
     "W5": result_set.variants,
     "W6": aggregation.variants,
+    "W7": threads.variants,
     "W10": user_function.variants,
 }
-ALL = (*WORKLOADS, "stall", "memory")
+DEFAULT = (*WORKLOADS, "W8", "W13", "memory")
+# Minutes, nearly all of them the stdlib's: measured when named.
+ALL = (*DEFAULT, "stall")
 
 
 @dataclass
@@ -39,6 +45,8 @@ class Results:
     """Everything that one run measured."""
 
     ratios: list[arena.Measurement] = field(default_factory=list)
+    contentions: list[writers.Contention] = field(default_factory=list)
+    fleet: many.Fleet | None = None
     stalls: list[stall.Stall] = field(default_factory=list)
     growth: memory.Growth | None = None
 
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     presences = {contestant: present(contestant) for contestant in Contestant}
     scale = arena.QUICK if options.quick else arena.Scale()
-    results = _measure(options.workloads or ALL, scale, presences)
+    results = _measure(options.workloads or DEFAULT, scale, presences)
     _print(results, presences, scale, quick=options.quick)
     if options.json:
         options.json.write_text(json.dumps(_figures(results, presences), indent=1) + "\n")
@@ -61,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
     parser.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help=f"any of {' '.join(ALL)}; default all"
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help=f"any of {' '.join(ALL)}; default all but stall",
     )
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -87,6 +98,10 @@ def _measure(
             folder = Path(scratch)
             if name == "stall":
                 results.stalls = stall.measure(scale, folder)
+            elif name == "W8":
+                results.contentions = writers.measure(scale, folder)
+            elif name == "W13":
+                results.fleet = many.measure(scale, folder)
             elif name == "memory":
                 results.growth = memory.measure(scale.memory_rows, folder)
             else:
@@ -122,6 +137,10 @@ def _print(
         print("Times as fast as the stdlib:\n")
         print(report.ratios(results.ratios), "\n")
         print(report.notes(results.ratios), "\n")
+    if results.contentions:
+        print(report.contentions(results.contentions), "\n")
+    if results.fleet:
+        print(report.fleet(results.fleet), "\n")
     if results.stalls:
         print(report.stalls(results.stalls), "\n")
     if results.growth:
@@ -143,6 +162,19 @@ def _figures(
             }
             for m in results.ratios
         ],
+        "writers": [
+            {
+                "workload": c.discipline.workload,
+                "ratio": c.ratio(),
+                "commits_per_s": _by_contestant(c, writers.Contention.commits_per_s),
+                "worst_ms": _by_contestant(c, writers.Contention.worst_ms),
+                "worst_ever_ms": _by_contestant(c, writers.Contention.worst_ever_ms),
+                "locked": _by_contestant(c, writers.Contention.locked),
+                "spread": _by_contestant(c, writers.Contention.spread),
+            }
+            for c in results.contentions
+        ],
+        "many": _fleet(results.fleet) if results.fleet else None,
         "stall": [
             {
                 "query": s.query,
@@ -154,6 +186,36 @@ def _figures(
         "memory_growth_kb": {c.value: kb for c, kb in results.growth.growth_kb.items()}
         if results.growth
         else None,
+    }
+
+
+def _by_contestant(
+    contention: writers.Contention,
+    figure: Callable[[writers.Contention, Contestant], float],
+) -> dict[str, float]:
+    return {contestant.value: figure(contention, contestant) for contestant in contention.counted}
+
+
+def _fleet(fleet: many.Fleet) -> dict[str, object]:
+    return {
+        "databases": fleet.databases,
+        "descriptors": fleet.descriptors,
+        "costs": [
+            {
+                "lease": cost.name,
+                "target": cost.target,
+                "ratio": cost.ratio(),
+                "one_us": list(cost.one_us),
+                "many_us": list(cost.many_us),
+            }
+            for cost in fleet.costs
+        ],
+        "bound": {
+            "idle_limit": fleet.bound.idle_limit,
+            "descriptors": fleet.bound.most,
+            "limit": fleet.bound.limit,
+            "lease_us": fleet.bound.lease_us,
+        },
     }
 
 

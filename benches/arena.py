@@ -56,6 +56,12 @@ class Scale:
     group_rows: int = 1_000_000
     calls: int = 200_000
     memory_rows: int = 1_000_000
+    threaded_lookups: int = 40_000
+    threaded_fetches: int = 400
+    commits: int = 20_000
+    synced_commits: int = 2_000
+    writing_s: float = 1.0
+    databases: int = 10_000
 
 
 QUICK = Scale(
@@ -68,6 +74,12 @@ QUICK = Scale(
     group_rows=100_000,
     calls=20_000,
     memory_rows=200_000,
+    threaded_lookups=8_000,
+    threaded_fetches=40,
+    commits=4_000,
+    synced_commits=400,
+    writing_s=0.3,
+    databases=500,
 )
 
 
@@ -102,7 +114,7 @@ class Measurement:
 
 
 class UnequalWorkError(Exception):
-    """Two contestants gave different results for the same variant."""
+    """A contestant did not do the same work as another one, or not what it claims."""
 
 
 def measure(

@@ -90,8 +90,10 @@ def open_dbmanager(path: Path) -> Any:
 
 
 def open_apsw(path: Path) -> Any:
-    """Open with apsw, which starts no transaction by itself."""
-    return _set(importlib.import_module("apsw").Connection(str(path)))
+    """Open with apsw, which starts no transaction by itself, with the stdlib's patience."""
+    connection = importlib.import_module("apsw").Connection(str(path))
+    connection.set_busy_timeout(5000)
+    return _set(connection)
 
 
 def _set(connection: Any) -> Any:
@@ -113,10 +115,14 @@ def open_engine(path: Path) -> Any:
 
 
 def open_peewee_pool(path: Path) -> Any:
-    """Create a PooledSqliteDatabase; peewee runs the pragmas at each real open."""
+    """Create a PooledSqliteDatabase; peewee runs the pragmas at each real open.
+
+    A pooled connection goes from thread to thread, which SQLAlchemy allows by itself.
+    """
     pool = importlib.import_module("playhouse.pool")
     return pool.PooledSqliteDatabase(
         str(path),
         pragmas={"journal_mode": "wal", "synchronous": "normal"},
         max_connections=10,
+        check_same_thread=False,
     )

@@ -4,11 +4,14 @@ import os
 import platform
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
 from benches.arena import Measurement
 from benches.contestants import Contestant, Presence
+from benches.many import COST_LIMIT, FILES, Bound, Cost, Fleet
 from benches.memory import LIMIT_KB, Growth
 from benches.stall import NOISE, Stall
+from benches.writers import THREADS, WORST_LIMIT_MS, Contention
 
 MISSING = "-"
 PEERS = (
@@ -56,6 +59,100 @@ def _ratio_row(measurement: Measurement) -> list[str]:
         _times(variant.target),
         MISSING if variant.target is None else _met(ours is not None and ours >= variant.target),
         *(_times(measurement.ratio(peer)) for peer in PEERS),
+    ]
+
+
+def contentions(measured: Sequence[Contention]) -> str:
+    """Give the table of the writing threads: throughput, patience asked for, fairness."""
+    header = [f"{THREADS} writers", "commits/s", "ratio", "target"]
+    header += ["worst ms", "ever", "locked", "most/least", "target", "met"]
+    rows = [
+        _contention_row(contention, contestant)
+        for contention in measured
+        for contestant in contention.counted
+    ]
+    numbers = ", ".join(f"{c.discipline.workload} {c.discipline.commits}" for c in measured)
+    note = (
+        "Threads that begin IMMEDIATE, insert and commit, WAL; W8n synchronous=NORMAL, W8f FULL. "
+        "stdlib: a connection a thread, isolation_level=None, a time-out that is never reached; "
+        f"dbmanager: session(mode='write'). commits/s: a fixed number in all ({numbers}), drawn "
+        "from one pot. worst: the longest transaction from before BEGIN to after COMMIT, median of "
+        f"the rounds; ever: of all rounds; the limit is {WORST_LIMIT_MS:.0f} ms for worst. most/least served "
+        "thread: all write for the same time. locked must be 0."
+    )
+    return table(header, rows) + "\n" + _wrapped(note)
+
+
+def _contention_row(contention: Contention, contestant: Contestant) -> list[str]:
+    asked, ours = contention.discipline, contestant is Contestant.DBMANAGER
+    return [
+        f"{asked.workload} {contestant.value}",
+        f"{contention.commits_per_s(contestant):.0f}",
+        _times(contention.ratio()) if ours else MISSING,
+        _times(asked.ratio_target) if ours else MISSING,
+        f"{contention.worst_ms(contestant):.1f}",
+        f"{contention.worst_ever_ms(contestant):.1f}",
+        str(contention.locked(contestant)),
+        f"{contention.spread(contestant):.2f}",
+        f"< {asked.spread_target}" if ours and asked.spread_target else MISSING,
+        _met(contention.met) if ours else MISSING,
+    ]
+
+
+def fleet(measured: Fleet) -> str:
+    """Give the tables of many databases: what a lease costs, how many descriptors are open."""
+    header = ["W13 lease", "one us", "many us", "cost", "target", "met"]
+    costs = [_cost_row(cost) for cost in measured.costs]
+    fewer = (
+        ""
+        if measured.databases == measured.asked
+        else (
+            f" ({measured.asked} were asked for; with {FILES} descriptors each, no more fit into "
+            "the hard limit RLIMIT_NOFILE)"
+        )
+    )
+    note = (
+        f"{measured.databases} databases{fewer}, each with one idle connection "
+        f"({measured.descriptors} descriptors), leased uniformly at random, against one database "
+        f"leased as often; smaller is better, at most {COST_LIMIT}."
+    )
+    bound = measured.bound
+    bound_header = ["W13 descriptors", "before", "most", "limit", "lease us", "met"]
+    bound_note = (
+        f"All {measured.asked} databases leased once each, in random order, with "
+        f"set_max_idle_connections({bound.idle_limit}); most: counted in /proc/self/fd every "
+        f"{bound.idle_limit // 4} leases; lease: with opening and closing."
+    )
+    return "\n".join(
+        [
+            table(header, costs),
+            _wrapped(note),
+            "",
+            table(bound_header, [_bound_row(bound)]),
+            _wrapped(bound_note),
+        ]
+    )
+
+
+def _cost_row(cost: Cost) -> list[str]:
+    return [
+        cost.name,
+        f"{median(cost.one_us):.2f}",
+        f"{median(cost.many_us):.2f}",
+        _times(cost.ratio()),
+        _times(cost.target),
+        MISSING if cost.target is None else _met(cost.met),
+    ]
+
+
+def _bound_row(bound: Bound) -> list[str]:
+    return [
+        f"{bound.idle_limit} idle connections",
+        str(bound.before),
+        str(bound.most),
+        str(bound.limit),
+        f"{bound.lease_us:.0f}",
+        _met(bound.met),
     ]
 
 

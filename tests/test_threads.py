@@ -345,3 +345,31 @@ def test_connections_opened_and_dropped_by_threads(tmp_path: Path) -> None:
             connection.close()
 
     together(work)
+
+
+def test_threads_that_share_one_cursor_are_refused_or_served() -> None:
+    connection = sqlite.connect(":memory:", check_same_thread=False)
+    connection.execute("CREATE TABLE t (a)")
+    connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(3000)])
+    connection.commit()
+    cursor = connection.cursor()
+
+    def work(_: int) -> int:
+        refused = 0
+        for turn in range(300):
+            try:
+                cursor.execute("SELECT a FROM t WHERE a < 50")
+                assert all(
+                    0 <= a < 50 for (a,) in (cursor.fetchmany(7), cursor.fetchall())[turn % 2]
+                )
+                cursor.fetchone()
+            except sqlite.ProgrammingError as error:
+                assert "Recursive use of cursors" in str(error)  # noqa: PT017 - not each time
+                refused += 1
+            connection.execute("SELECT count(*) FROM t WHERE a > 3").fetchone()
+        return refused
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(work, range(4)))
+    assert cursor.execute("SELECT 1").fetchall() == [(1,)]
+    connection.close()

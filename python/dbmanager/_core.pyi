@@ -20,6 +20,7 @@ Rules that hold for every call below:
 import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from sqlite3 import (
     DatabaseError as DatabaseError,
 )
@@ -72,6 +73,8 @@ from typing import (
 from _typeshed import MaybeNone, ReadableBuffer, StrOrBytesPath, SupportsLenAndGetItem, Unused
 from typing_extensions import disjoint_base
 
+from dbmanager._session import Mappings, Mode, Savepoint, Scalars
+
 _T = TypeVar("_T")
 _ConnectionT = TypeVar("_ConnectionT", bound=Connection)
 _CursorT = TypeVar("_CursorT", bound=Cursor)
@@ -103,6 +106,8 @@ _InternalError: TypeAlias = InternalError
 _NotSupportedError: TypeAlias = NotSupportedError
 _OperationalError: TypeAlias = OperationalError
 _ProgrammingError: TypeAlias = ProgrammingError
+# Inside `DatabaseManager` too.
+_Session: TypeAlias = Session
 
 # `step` and `inverse` take as many arguments as the SQL function was declared with.
 @type_check_only
@@ -138,6 +143,10 @@ if sys.version_info >= (3, 12):
         autocommit: _Autocommit = -1,
     ) -> Connection:
         """Open a database, and make its file if there is none.
+
+        A file is opened through its pool: the connection may be one that another caller has closed, as good
+        as new. It never waits for one to come free. Databases in memory, temporary ones and those with a
+        shared cache are not pooled.
 
         Raises the audit events ``sqlite3.connect`` (with the path) and ``sqlite3.connect/handle`` (with the
         connection). All but `database` should be passed by keyword: Python 3.13 warns otherwise.
@@ -210,6 +219,10 @@ else:
         uri: bool = False,
     ) -> Connection:
         """Open a database, and make its file if there is none.
+
+        A file is opened through its pool: the connection may be one that another caller has closed, as good
+        as new. It never waits for one to come free. Databases in memory, temporary ones and those with a
+        shared cache are not pooled.
 
         Raises the audit events ``sqlite3.connect`` (with the path) and ``sqlite3.connect/handle`` (with the
         connection). All but `database` should be passed by keyword: Python 3.13 warns otherwise.
@@ -469,7 +482,10 @@ class Connection:
         With `autocommit` True (Python 3.12) it does nothing.
         """
     def close(self) -> None:
-        """Close the database. What was not committed is lost. Closing twice is fine.
+        """Close the database, or give its connection back to the pool. Closing twice is fine.
+
+        What was not committed is lost. A database of the pool stays open for the next user, and all that
+        was committed is in the file when its last connection is back.
 
         Cursors and blobs of the connection can't be used any more.
 
@@ -1207,44 +1223,252 @@ class Blob:
 
 # ---- the pool -----------------------------------------------------------------------
 
+class PoolTimeout(OperationalError):
+    """No connection came free for a session within `pool_timeout`.
+
+    The text tells how many are in use and how many wait, and, with `leak_detection_threshold`, where the
+    sessions that are open were opened. It has no `sqlite_errorcode`: SQLite was not asked.
+
+        >>> from dbmanager import DatabaseManager, PoolTimeout
+        >>> db = DatabaseManager("sqlite:///one.db", pool_size=1, max_overflow=0, pool_timeout=0.05)
+        >>> with db.session():
+        ...     with db.session():
+        ...         pass
+        Traceback (most recent call last):
+            ...
+        dbmanager.PoolTimeout: pool '...one.db' gave no connection in 0.05 s (1 in use, 0 waiting)
+        >>> db.close()
+    """
+
+class NoResultFound(ProgrammingError):
+    """`Result.one` or `Result.scalar_one` found no row."""
+
+class MultipleResultsFound(ProgrammingError):
+    """A `Result` that had to have one row at most had more."""
+
+# `DatabaseManager.session` without the choice to join.
+@type_check_only
+class _SessionFactory(Protocol):
+    def __call__(self, mode: Mode = "auto") -> Session: ...
+
 @final
 class DatabaseManager:
-    """The pool of one database: one object for each process and URL.
+    """The pool of one database: one object for each process and database.
 
-    Calling the class again with the same URL gives the same object, so there is nothing to hand around.
-    Any thread may use it. Nothing is opened before the first session. A pool lends ten connections at a
-    time, each with a busy timeout of 5 seconds.
+    Calling the class again with the same URL, or with another spelling of the same file, gives the same
+    object, so there is nothing to hand around. Any thread may use it, also to ask first. Nothing is opened
+    before the first session.
+
+    The settings may also stand in the URL (``sqlite:///shop.db?pool_size=5&pragma.synchronous=FULL``); an
+    argument counts more. Asking again without settings gives what there is; asking with settings, what is
+    not told means the default. docs/settings.md tells of each one when to change it.
 
     Args:
-        url: ``sqlite:///relative/path.db``, resolved against the working directory when the object is
-            made, or ``sqlite:////absolute/path.db``. None means the environment variable
-            ``DATABASE_URL``, else ``sqlite:///app.db``.
+        url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, or ``sqlite://`` for a database
+            in memory. None means the environment variable ``DATABASE_URL``, else ``sqlite:///app.db``. A
+            relative path, and the environment, are looked at when the URL is used first.
+        pool_size: Connections that are kept open.
+        max_overflow: Sessions beyond `pool_size` that may be open at a time; None or -1 for any number.
+        pool_timeout: Seconds that a session waits for a connection, or for its turn to write.
+        pool_recycle: Seconds after which a connection is replaced; None or -1 for never.
+        pool_recycle_jitter: By which part of `pool_recycle` (0 to 1), at most, a life is shortened at random.
+        pool_pre_ping: Look, before a connection is lent, whether its file is still the one at that path.
+        pool_pre_ping_after_ms: Skip that look for this many milliseconds after the last session began.
+        pool_idle_timeout: Seconds after which a connection that nobody uses is closed; None for never.
+        cached_statements: Compiled statements that each connection keeps.
+        leak_detection_threshold: Seconds after which an open session is reported in the log; None for never.
+        optimize_on_close: Run ``PRAGMA optimize`` before a connection is closed.
+        pragmas: A dict of names and values for ``PRAGMA name = value`` on each new connection. They come on
+            top of ``busy_timeout=5000, journal_mode=WAL, synchronous=NORMAL, foreign_keys=ON``.
 
     Raises:
-        ValueError: The URL has another scheme, a host or options, or means a database in memory, which
-            each connection would have for itself.
+        ValueError: The URL has another scheme or a host; a setting has a wrong value; or there is a manager
+            of this database with other settings (the text names both).
+        TypeError: There is no such setting, or its value is of a wrong type.
 
         >>> from dbmanager import DatabaseManager
         >>> db = DatabaseManager("sqlite:///shop.db")
-        >>> db is DatabaseManager("sqlite:///shop.db")
+        >>> db is DatabaseManager("sqlite:///./shop.db")
         True
         >>> with db.session() as session:
         ...     _ = session.execute("CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT)")
         ...     _ = session.execute("INSERT INTO user (name) VALUES (?)", ("Ada",))
         >>> with db.session() as session:
-        ...     session.execute("SELECT name FROM user").fetchall()
+        ...     session.execute("SELECT name FROM user").all()
         [('Ada',)]
+        >>> DatabaseManager("sqlite:///shop.db", pool_size=5)
+        Traceback (most recent call last):
+            ...
+        ValueError: there is a DatabaseManager for 'sqlite:///shop.db' already, with other settings than are asked for with 'sqlite:///shop.db': pool_size: 10 and 5
         >>> db.close()
     """
 
-    def __new__(cls, url: str | None = None) -> Self: ...
+    # `pragmas` must be a dict (or of a subclass) at run time; see `_Parameters`.
+    def __new__(
+        cls,
+        url: str | None = None,
+        *,
+        pool_size: int = 10,
+        max_overflow: int | None = 10,
+        pool_timeout: float = 30.0,
+        pool_recycle: float | None = None,
+        pool_recycle_jitter: float = 0.1,
+        pool_pre_ping: bool = True,
+        pool_pre_ping_after_ms: float = 0.0,
+        pool_idle_timeout: float | None = 600.0,
+        cached_statements: int = 128,
+        leak_detection_threshold: float | None = None,
+        optimize_on_close: bool = True,
+        pragmas: Mapping[str, str | float] = ...,
+    ) -> Self: ...
+    @staticmethod
+    def configure(databases: Mapping[str, str | Mapping[str, Any]], /) -> None:
+        """Name databases, for `named`. Opens nothing; may be called again to add or to change names.
+
+        Args:
+            databases: A dict of names and URLs, or of names and dicts with ``url`` and settings.
+
+        Raises:
+            ValueError: A URL is missing or wrong, or a setting has a wrong value. No name is then set.
+            TypeError: There is no such setting, or an entry is neither a str nor a dict.
+
+            >>> from dbmanager import DatabaseManager
+            >>> DatabaseManager.configure(
+            ...     {
+            ...         "app": "sqlite:///app.db",
+            ...         "portfolio": {"url": "sqlite:///portfolio.db", "pool_size": 5},
+            ...     }
+            ... )
+            >>> DatabaseManager.named("portfolio").settings["pool_size"]
+            5
+            >>> DatabaseManager.reset()
+        """
+    @staticmethod
+    def named(name: str, /) -> DatabaseManager:
+        r"""Give the manager of a database that `configure`, or a file, has named.
+
+        A name that `configure` does not know is looked up in the nearest ``dbmanager.toml``
+        (``[databases]``) or ``pyproject.toml`` (``[tool.dbmanager.databases]``), from the working directory
+        upward. Relative paths in a file are relative to its folder.
+
+        Raises:
+            ValueError: There is no such name; the text lists those there are. Or the database has a manager
+                with other settings.
+
+            >>> from pathlib import Path
+            >>> from dbmanager import DatabaseManager
+            >>> _ = Path("dbmanager.toml").write_text('[databases]\njobs = "sqlite:///jobs.db"')
+            >>> DatabaseManager.named("jobs").url.endswith("/jobs.db")
+            True
+            >>> DatabaseManager.reset()
+        """
     @property
     def url(self) -> str:
         """The URL that the manager was made for, as it was written."""
-    def session(self) -> Session:
-        """Give a session: enter it with ``with`` to lease a connection. Opens and waits for nothing yet."""
-    def get_stats(self) -> dict[str, int | float]:
-        """Give the pool's figures at this moment. Those that end in ``_total`` only grow.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as they are now, by name; a new dict each time.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager(
+        ...     "sqlite:///settings.db?pool_size=5", pragmas={"cache_size": -64000}
+        ... )
+        >>> db.settings["pool_size"], db.settings["pragmas"]["cache_size"]
+        (5, '-64000')
+        >>> db.close()
+        """
+    @overload
+    def session(self, mode: Mode = "auto", *, join: Literal[False] = False) -> _Session:
+        """Give a session: enter it with ``with`` to lease a connection. Opens and waits for nothing yet.
+
+        Args:
+            mode: What the block does.
+
+                * ``"auto"``: reads in autocommit; the first write begins a transaction with BEGIN IMMEDIATE.
+                * ``"read"``: one snapshot, from the first statement on; a write raises `OperationalError`.
+                * ``"write"``: begins the transaction at entry. Needed where what is written depends on what
+                  was read.
+            join: If this thread has a session of this database open, give that one, with a savepoint for
+                the block, instead of leasing another connection. `mode` then counts only if there is none.
+
+        Raises:
+            ValueError: `mode` is none of the three.
+
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager("sqlite:///account.db")
+            >>> with db.session() as session:
+            ...     _ = session.execute("CREATE TABLE account (cents INTEGER)")
+            ...     _ = session.execute("INSERT INTO account VALUES (500)")
+            >>> with db.session("write") as session:
+            ...     cents = session.scalar("SELECT cents FROM account")
+            ...     _ = session.execute("UPDATE account SET cents = ?", (cents - 100,))
+            >>> with db.session() as outer:
+            ...     with db.session(join=True) as inner:
+            ...         inner is outer
+            True
+            >>> db.close()
+        """
+    @overload
+    def session(
+        self, mode: Mode = "auto", *, join: Literal[True]
+    ) -> AbstractContextManager[_Session, None]: ...
+    @overload
+    def session(
+        self, mode: Mode = "auto", *, join: bool
+    ) -> _Session | AbstractContextManager[_Session, None]: ...
+    @property
+    def Session(self) -> _SessionFactory:
+        """`session`, for frameworks that are handed a class or a factory and call it.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager("sqlite:///factory.db")
+        >>> factory = db.Session
+        >>> with factory() as session:
+        ...     session.scalar("SELECT 1")
+        1
+        >>> db.close()
+        """
+    def current_session(self) -> _Session | None:
+        """Give this thread's session of this database, the innermost that is open; None if there is none.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager("sqlite:///current.db")
+        >>> with db.session() as session:
+        ...     db.current_session() is session
+        True
+        >>> db.current_session() is None
+        True
+        >>> db.close()
+        """
+    def run(
+        self, function: Callable[[_Session], _T], /, *, retries: int = 3, mode: Mode = "write"
+    ) -> _T:
+        """Call a function with a session, and again with a new one if the database was busy.
+
+        Each attempt is a transaction of its own, rolled back before the next one; so `function` must have no
+        effects beside those in the database. Before a repetition the thread sleeps, at most 5 ms before the
+        first and twice as long before each further one.
+
+        Args:
+            function: Gets the session; its result is given back after the commit.
+            retries: How often to repeat it, after the first attempt.
+            mode: As for `session`.
+
+        Raises:
+            OperationalError: The database was busy each time (``SQLITE_BUSY`` and its kin). All other
+                exceptions, `PoolTimeout` among them, go on at once.
+
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager("sqlite:///run.db")
+            >>> db.run(lambda session: session.scalar("SELECT 7"))
+            7
+            >>> db.close()
+        """
+    def get_stats(self) -> dict[str, int]:
+        """Give the pool's figures at this moment. docs/manager.md tells what each name means.
+
+        Those that end in ``_total`` only grow, those in ``_ms`` are sums of milliseconds. They are of the
+        pool of the file: `connect` counts too, and all begin at 0 for a file that took another one's place.
 
         Raises:
             ProgrammingError: The manager is closed.
@@ -1258,10 +1482,34 @@ class DatabaseManager:
             (0, 1)
             >>> db.close()
         """
+    def resize(self, *, pool_size: int | None = None, max_overflow: int | None = None) -> None:
+        """Keep another number of connections, or let another number of sessions in; None leaves it as it is.
+
+        Sessions that wait and now have room get in at once; open ones stay as they are. Here -1 is the way
+        to write "any number" for `max_overflow`.
+
+        Raises:
+            ValueError: A value is wrong, or both are 0.
+            ProgrammingError: The manager is closed.
+
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager("sqlite:///resize.db")
+            >>> db.resize(pool_size=3)
+            >>> db.settings["pool_size"], db.settings["max_overflow"]
+            (3, 10)
+            >>> db.close()
+        """
+    def close_idle(self) -> int:
+        """Close the connections that nobody uses, and give their number. Sessions open new ones as needed."""
+    def drain(self) -> None:
+        """Close all connections: the idle ones now, those in use when they come back.
+
+        The manager stays open. For what must be set anew on each connection, and before a file is replaced.
+        """
     def close(self) -> None:
         """Close the idle connections, and refuse further sessions; leased ones close when they come back.
 
-        The next call of the class with that URL makes a new manager.
+        The next call of the class with that URL makes a new manager. Closing twice is fine.
 
             >>> from dbmanager import DatabaseManager
             >>> db = DatabaseManager("sqlite:///closed.db")
@@ -1271,7 +1519,7 @@ class DatabaseManager:
         """
     @staticmethod
     def reset() -> None:
-        """Close and forget all managers of the process. For tests."""
+        """Close and forget all managers of the process, and the names of databases. For tests."""
 
 @final
 class Session(Connection):
@@ -1282,8 +1530,10 @@ class Session(Connection):
     block it is a `Connection` for the thread that entered it; before and behind the block every call
     raises `ProgrammingError`.
 
-    The first change of a block begins its transaction with BEGIN IMMEDIATE, so that it waits for other
-    writers there instead of failing later.
+    Its cursors are `Result` objects. ``CREATE`` and other DDL begin the transaction as INSERT does, and
+    `executescript` does not commit. `commit` and `rollback` end the transaction, the block goes on, and the
+    next write begins another one; `close` ends the session without a commit. Leave `isolation_level` and
+    `autocommit` as they are.
 
         >>> from dbmanager import DatabaseManager
         >>> db = DatabaseManager("sqlite:///session.db")
@@ -1296,18 +1546,26 @@ class Session(Connection):
             ...
         RuntimeError: changed my mind
         >>> with db.session() as session:
-        ...     session.execute("SELECT count(*) FROM t").fetchone()
-        (0,)
+        ...     session.scalar("SELECT count(*) FROM t")
+        0
         >>> db.close()
     """
 
     def __new__(cls, *args: object, **kwargs: object) -> NoReturn:
         """Raise TypeError: only `DatabaseManager.session` makes sessions."""
+    @property
+    def mode(self) -> Mode:
+        """What the session was asked for: ``"auto"``, ``"read"`` or ``"write"``."""
     def __enter__(self) -> Self:
-        """Lease a connection; waits up to 30 seconds if all are in use.
+        """Lease a connection, and with mode ``"write"`` begin the transaction.
+
+        Waits up to `pool_timeout` for a connection, first come, first served, and as long again for the turn
+        to write. Ctrl-C ends the wait.
 
         Raises:
-            OperationalError: None came free, or the file can't be opened.
+            PoolTimeout: No connection came free.
+            OperationalError: The file can't be opened; another session of this thread is writing; or it
+                did not become this one's turn to write.
             ProgrammingError: The session was entered before, or its manager is closed.
         """
     def __exit__(
@@ -1323,7 +1581,168 @@ class Session(Connection):
 
         Raises:
             OperationalError: The COMMIT failed; everything is rolled back.
+            IntegrityError: A deferred constraint is broken; everything is rolled back.
         """
+    @overload
+    def cursor(self) -> Result:
+        """Make a cursor: a `Result`, or what `factory` makes. See `Connection.cursor`."""
+    @overload
+    def cursor(self, factory: Callable[[Connection], _CursorT]) -> _CursorT: ...
+    def execute(self, sql: str, parameters: _Parameters = ..., /) -> Result:
+        """Run one statement and give its `Result`. See `Cursor.execute`.
+
+        The first statement that writes begins the transaction with BEGIN IMMEDIATE: it waits for its turn
+        among the sessions of this process, then for other processes. Before that, cursors that are in the
+        midst of their rows are read to their end.
+
+        Raises:
+            OperationalError: As `Cursor.execute`; or the session was opened to read; it was not this
+                session's turn to write within `pool_timeout`; or an open cursor has more than 1,000,000
+                rows left.
+        """
+    def executemany(self, sql: str, parameters: Iterable[_Parameters], /) -> Result:
+        """Run one statement with each set of parameters. See `Cursor.executemany`."""
+    def executescript(self, sql_script: str, /) -> Result:
+        """Run several statements, within the session's transaction: nothing is committed before.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager("sqlite:///script.db")
+        >>> with db.session() as session:
+        ...     _ = session.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1);")
+        ...     session.rollback()
+        ...     session.scalar("SELECT count(*) FROM sqlite_schema")
+        0
+        >>> db.close()
+        """
+    def scalar(self, sql: str, parameters: _Parameters = (), /) -> Any:
+        """Run a statement, and give the first column of its first row; None if there is no row.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager("sqlite:///scalar.db")
+        >>> with db.session() as session:
+        ...     session.scalar("SELECT :a + 1", {"a": 2}), session.scalar("SELECT 1 WHERE 0")
+        (3, None)
+        >>> db.close()
+        """
+    def begin(self) -> None:
+        """Begin the transaction now, with BEGIN IMMEDIATE and in turn; if one is open, do nothing.
+
+        Raises:
+            OperationalError: The session was opened to read; or as the first write, see `execute`.
+
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager("sqlite:///begin.db")
+            >>> with db.session() as session:
+            ...     session.begin()
+            ...     session.in_transaction
+            True
+            >>> db.close()
+        """
+    def begin_nested(self) -> Savepoint:
+        """Give a savepoint for a ``with`` block: its end keeps what was done, an exception undoes it.
+
+        The exception goes on, the session too. Entering the block begins the session's transaction, except
+        with mode ``"read"``. ``rollback()`` of what ``with`` gives undoes what was done so far in the block.
+
+        Source: sqlite.org/lang_savepoint.html.
+
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager("sqlite:///nested.db")
+            >>> with db.session() as session:
+            ...     _ = session.execute("CREATE TABLE t (x)")
+            ...     try:
+            ...         with session.begin_nested():
+            ...             _ = session.execute("INSERT INTO t VALUES (1)")
+            ...             raise KeyError("a")
+            ...     except KeyError:
+            ...         pass
+            ...     session.scalar("SELECT count(*) FROM t")
+            0
+            >>> db.close()
+        """
+
+@final
+class Result(Cursor):
+    """The cursor of a session, with SQLAlchemy's ways to read it. Made by `Session.execute` and its like.
+
+    Rows are tuples, or what the `row_factory` makes. The methods of `Cursor` work too, and both kinds go on
+    where the other stopped. A result ends with its session: read within the block.
+
+        >>> from dbmanager import DatabaseManager
+        >>> db = DatabaseManager("sqlite:///result.db")
+        >>> sql = "SELECT column1 AS id, column2 AS name FROM (VALUES (1, 'Ada'), (2, 'Grace'))"
+        >>> with db.session() as session:
+        ...     session.execute(sql).all()
+        ...     session.execute(sql).first()
+        ...     session.execute(sql).scalars().all()
+        ...     session.execute(sql).mappings().first()
+        ...     session.execute(sql + " WHERE id = ?", (2,)).one()
+        [(1, 'Ada'), (2, 'Grace')]
+        (1, 'Ada')
+        [1, 2]
+        {'id': 1, 'name': 'Ada'}
+        (2, 'Grace')
+        >>> db.close()
+    """
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def all(self) -> list[Any]:
+        """Give all rows that are left; the same as `fetchall`."""
+    def first(self) -> Any:
+        """Give the first row, None if there is none, and let the others go."""
+    def one(self) -> Any:
+        """Give the only row.
+
+        Raises:
+            NoResultFound: There is none.
+            MultipleResultsFound: There are more.
+        """
+    def one_or_none(self) -> Any:
+        """Give the only row, None if there is none.
+
+        Raises:
+            MultipleResultsFound: There are more than one.
+        """
+    def scalar(self) -> Any:
+        """Give the first column of the first row, None if there is no row, and let the others go."""
+    def scalar_one(self) -> Any:
+        """Give the first column of the only row.
+
+        Raises:
+            NoResultFound: There is no row.
+            MultipleResultsFound: There are more than one.
+        """
+    def scalar_one_or_none(self) -> Any:
+        """Give the first column of the only row, None if there is no row.
+
+        Raises:
+            MultipleResultsFound: There are more than one.
+        """
+    def scalars(self) -> Scalars:
+        """Give a view of the first column of each row, to iterate or to read in the same ways.
+
+        It has ``all``, ``fetchmany``, ``first``, ``one`` and ``one_or_none``.
+        """
+    def mappings(self) -> Mappings:
+        """Give a view of each row as a dict, to iterate or to read in the same ways as `scalars`.
+
+        Of several columns with one name the last one wins.
+        """
+    def keys(self) -> list[str]:
+        """Give the names of the columns; an empty list if the statement gives no rows."""
+
+def set_max_idle_connections(count: int, /) -> None:
+    """Keep at most so many idle connections in the process, over all databases; 256 at first.
+
+    Each has up to three open files. Those that are too many are closed at once, of databases first that were
+    not used lately; later ones when they come back.
+
+        >>> from dbmanager import set_max_idle_connections
+        >>> set_max_idle_connections(256)
+    """
+
+def close_all_pools() -> None:
+    """Close all idle connections of the process. Runs by itself at its end (`atexit`); not for other use."""
 
 # ---- adapters and converters ----------------------------------------------------------
 

@@ -368,41 +368,53 @@ fn fetch_run<'py>(
     let connection = this.check(py)?;
     let connection = connection.get();
     let factory = RowFactory::of(py, this);
-    let Some(reader) = Reader::of(cursor, connection) else {
-        return Ok(0);
-    };
     // SAFETY: a look at the discriminant runs no Python code.
     let reads_ahead = unsafe { this.ahead.peek(py) }.is_some();
-    if factory.runs_python() || reader.runs_python() || limit == 0 || reads_ahead {
-        return Ok(0);
-    }
-    let guard = connection.lock(py)?;
-    if !std::ptr::eq(guard.database(), &**reader.statement.database()) {
+    if factory.runs_python() || limit == 0 || reads_ahead {
         return Ok(0);
     }
     let outcome = this.exclusively(py, connection, || {
-        // Alone, the interpreter is nobody else's loss; and a part of a batch can't be put back.
-        if limit == usize::MAX - 1 && interpreter::has_other_threads(py) {
-            return fetch_batches(&reader, &factory, &guard, list);
+        // Marked as in use before the lock is waited for: another thread may have the cursor, too.
+        let guard = connection.lock(py)?;
+        let Some(reader) = Reader::of(cursor, connection) else {
+            return Ok(0);
+        };
+        if reader.runs_python() || !std::ptr::eq(guard.database(), &**reader.statement.database()) {
+            return Ok(0);
         }
-        let mut taken = 0;
-        while taken < limit {
-            let (tuple, more) = reader.next(&guard)?;
-            taken += 1;
-            list.append(factory.make(cursor, tuple)?)?;
-            if !more {
-                break;
-            }
+        let outcome = match limit == usize::MAX - 1 && interpreter::has_other_threads(py) {
+            // Alone, the interpreter is nobody else's loss; and a part of a batch can't be put back.
+            true => fetch_batches(&reader, &factory, &guard, list),
+            false => fetch_rows(&reader, &factory, &guard, list, limit),
+        };
+        // A row that could not be converted is still there, for another try.
+        if reader.statement.is_live() && reader.statement.data_count(&guard) == 0 {
+            this.release_locked(py, connection, &guard);
         }
-        Ok(taken)
+        outcome
     });
-    // A row that could not be converted is still there, for another try.
-    if reader.statement.data_count(&guard) == 0 {
-        this.release(py, connection);
-    }
-    drop(guard);
     connection.finish_retired(py);
     outcome
+}
+
+/// Read rows one by one.
+fn fetch_rows<'py>(
+    reader: &Reader<'_, 'py>,
+    factory: &RowFactory<'py>,
+    guard: &Locked<'_>,
+    list: &Bound<'py, PyList>,
+    limit: usize,
+) -> PyResult<usize> {
+    let mut taken = 0;
+    while taken < limit {
+        let (tuple, more) = reader.next(guard)?;
+        taken += 1;
+        list.append(factory.make(reader.cursor, tuple)?)?;
+        if !more {
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// Read all rows in turns: a batch is stepped without the interpreter, then its objects are made.
