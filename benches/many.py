@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from benches.arena import Scale
+from benches.contestants import open_stdlib
 from benches.dataset import SEED, write
 
 SELECT = "SELECT name FROM customer WHERE id = ?"
@@ -90,11 +91,11 @@ def measure(scale: Scale, folder: Path) -> Fleet:
     """Make the databases, measure the leases, then bound the idle connections and count."""
     module: Any = importlib.import_module("dbmanager")
     count = min(scale.databases, _room())
-    managers = [
-        module.DatabaseManager(f"sqlite:///{path}") for path in _build(folder, scale.databases)
-    ]
     # What earlier workloads left idle would take places, and descriptors.
     module.set_max_idle_connections(0)
+    paths = _build(folder, scale.databases)
+    control = _control(paths[:count], scale.rounds)
+    managers = [module.DatabaseManager(f"sqlite:///{path}") for path in paths]
     module.set_max_idle_connections(count + 1)
     kept = managers[:count]
     for manager in kept:
@@ -102,6 +103,7 @@ def measure(scale: Scale, folder: Path) -> Fleet:
     costs = [
         _cost("session() alone", COST_LIMIT, _enter, kept, scale.rounds),
         _cost("session() and a select", None, _read, kept, scale.rounds),
+        control,
     ]
     descriptors = _descriptors()
     bound = _bound(module, managers)
@@ -136,6 +138,19 @@ def _build(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+def _control(paths: Sequence[Path], rounds: int) -> Cost:
+    """What so many open connections cost without any pool: their memory is not in the caches."""
+    connections = [open_stdlib(path) for path in paths]
+    cost = _cost("stdlib, open: a select", None, _select, connections, rounds)
+    for connection in connections:
+        connection.close()
+    return cost
+
+
+def _select(connection: Any) -> object:
+    return connection.execute(SELECT, (7,)).fetchone()
+
+
 def _enter(manager: Any) -> None:
     with manager.session():
         pass
@@ -143,13 +158,13 @@ def _enter(manager: Any) -> None:
 
 def _read(manager: Any) -> object:
     with manager.session() as session:
-        return session.execute(SELECT, (7,)).fetchone()
+        return _select(session)
 
 
-def _cost(name: str, target: float | None, use: Use, managers: Sequence[Any], rounds: int) -> Cost:
-    leases = LEASES_EACH * len(managers)
-    among_many = random.Random(SEED).choices(managers, k=leases)
-    of_one = [managers[0]] * leases
+def _cost(name: str, target: float | None, use: Use, all_: Sequence[Any], rounds: int) -> Cost:
+    leases = LEASES_EACH * len(all_)
+    among_many = random.Random(SEED).choices(all_, k=leases)
+    of_one = [all_[0]] * leases
     one_us, many_us = [], []
     for number in range(rounds + 1):
         one, many = _lease_us(use, of_one), _lease_us(use, among_many)

@@ -77,8 +77,8 @@ def contentions(measured: Sequence[Contention]) -> str:
         "stdlib: a connection a thread, isolation_level=None, a time-out that is never reached; "
         f"dbmanager: session(mode='write'). commits/s: a fixed number in all ({numbers}), drawn "
         "from one pot. worst: the longest transaction from before BEGIN to after COMMIT, median of "
-        f"the rounds; ever: of all rounds; the limit is {WORST_LIMIT_MS:.0f} ms for worst. most/least served "
-        "thread: all write for the same time. locked must be 0."
+        f"the rounds; ever: of all rounds; the limit is {WORST_LIMIT_MS:.0f} ms for worst. "
+        "most/least served thread: all write for the same time. locked must be 0."
     )
     return table(header, rows) + "\n" + _wrapped(note)
 
@@ -114,7 +114,8 @@ def fleet(measured: Fleet) -> str:
     note = (
         f"{measured.databases} databases{fewer}, each with one idle connection "
         f"({measured.descriptors} descriptors), leased uniformly at random, against one database "
-        f"leased as often; smaller is better, at most {COST_LIMIT}."
+        f"leased as often; smaller is better, at most {COST_LIMIT}. stdlib: the same with as many "
+        "open connections and no pool, for what the processor's caches cost."
     )
     bound = measured.bound
     bound_header = ["W13 descriptors", "before", "most", "limit", "lease us", "met"]
@@ -171,9 +172,10 @@ def stalls(measured: Sequence[Stall]) -> str:
         ]
         for stall in measured
     ]
+    rounds = min(len(seen) for stall in measured for seen in stall.rounds.values())
     note = (
         "A second Python thread's longest pause between two ticks while the main thread runs "
-        f"the query; medians of the rounds; met: ours is at most {NOISE} of the stdlib's."
+        f"the query; medians of {rounds} rounds; met: ours is at most {NOISE} of the stdlib's."
     )
     return table(header, rows) + "\n" + _wrapped(note)
 

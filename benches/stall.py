@@ -21,7 +21,7 @@ from benches.contestants import Contestant, open_dbmanager, open_stdlib
 from benches.dataset import build_groups, build_wide
 
 # The stdlib hands the interpreter over at each row, and the ticker keeps it for its share of
-# time: a W5 query that takes a quarter of a second alone takes most of a minute here.
+# time: a W5 query of a quarter of a second takes from five seconds to most of a minute here.
 MOST_ROUNDS = 5
 # Two medians of a few rounds differ by this much on a shared machine without a cause.
 NOISE = 1.1

@@ -165,9 +165,9 @@ impl Pool {
         pool
     }
 
-    /// Give the pool what sessions need. The first settings count.
+    /// Give the pool what sessions need; with other settings than an earlier manager had, its connections go.
     pub fn manage(&self, settings: &Arc<Settings>) {
-        self.managed.get_or_init(|| {
+        let managed = self.managed.get_or_init(|| {
             let size = settings.pool_size;
             self.plain.resize(size);
             let door = Door::Managed(Arc::clone(settings));
@@ -177,6 +177,12 @@ impl Pool {
                 settings: RwLock::new(Arc::clone(settings)),
             }
         });
+        let known = Arc::clone(&managed.settings.read());
+        if known != *settings {
+            managed.shelf.opener.next_generation();
+            managed.shelf.close_idle(|_| Some(Reason::Closed));
+            self.resize(settings);
+        }
     }
 
     fn managed(&self) -> &Managed {

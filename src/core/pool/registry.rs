@@ -99,6 +99,17 @@ pub fn leave(path: &Path) {
     }
 }
 
+/// Forget a pool whose manager was closed: the next one begins with a new pool and its own settings.
+pub fn forget(pool: &Arc<Pool>) {
+    let mut pools = POOLS.lock();
+    let forgotten = match pools.get(pool.identity()) {
+        Some(known) if Arc::ptr_eq(known, pool) => pools.remove(pool.identity()),
+        _ => None,
+    };
+    drop(pools);
+    drop(forgotten);
+}
+
 fn start_sweeping() {
     static START: Once = Once::new();
     START.call_once(|| {

@@ -182,6 +182,7 @@ impl Manager {
         self.closed.store(true, Ordering::Relaxed);
         let pool = self.current.write().take();
         if let Some(pool) = pool {
+            registry::forget(&pool);
             pool.drain();
         }
     }
