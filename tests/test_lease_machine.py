@@ -1,4 +1,4 @@
-"""A state machine that takes, uses, spoils, returns, leaks and closes leases, with a model beside it.
+"""A state machine that takes, uses, spoils, returns and leaks leases, with a model beside it.
 
 The model knows what was committed and how many connections may be open; the pool's figures
 and what each fresh lease sees must agree with it after every step.

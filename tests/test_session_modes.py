@@ -372,16 +372,72 @@ def test_time_out_names_those_who_hold_sessions(tmp_path: Path) -> None:
         leak_detection_threshold=3600,
     )
 
-    def the_function_that_holds_it() -> None:
-        with db.session(), pytest.raises(PoolTimeout) as caught:
-            db.session().__enter__()
-        text = str(caught.value)
-        assert "1 in use, 0 waiting" in text
-        assert "the_function_that_holds_it" in text
-        assert isinstance(caught.value, sqlite3.OperationalError)
+    held, done = threading.Event(), threading.Event()
 
-    the_function_that_holds_it()
+    def the_function_that_holds_it() -> None:
+        with db.session():
+            held.set()
+            done.wait()
+
+    with ThreadPoolExecutor(1) as executor:
+        holder = executor.submit(the_function_that_holds_it)
+        held.wait()
+        with pytest.raises(PoolTimeout) as caught:
+            db.session().__enter__()
+        done.set()
+        holder.result()
+    text = str(caught.value)
+    assert "1 in use, 0 waiting" in text
+    assert "the_function_that_holds_it" in text
+    assert isinstance(caught.value, sqlite3.OperationalError)
     assert db.get_stats()["timeouts_total"] == 1
+    DatabaseManager.reset()
+
+
+def test_thread_that_has_all_sessions_is_not_made_to_wait_for_itself(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_size=1, max_overflow=0)
+    with db.session(), pytest.raises(PoolTimeout, match="would wait for itself"):
+        db.session().__enter__()
+    DatabaseManager.reset()
+
+
+def test_writers_that_wait_keep_no_connection_from_readers(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_size=2, max_overflow=0)
+
+    def write() -> None:
+        with db.session("write"):
+            pass
+
+    with ThreadPoolExecutor(10) as executor:
+        with db.session("write"):
+            writers = [executor.submit(write) for _ in range(10)]
+            while db.get_stats()["writers_waiting"] < 10:
+                pass
+            assert read_in_another_thread(db) == 1
+        for writer in writers:
+            writer.result()
+    DatabaseManager.reset()
+
+
+def read_in_another_thread(db: DatabaseManager) -> int:
+    """Read in a thread of its own."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(
+            lambda: db.run(lambda s: int(s.scalar("SELECT 1")), mode="read")
+        ).result()
+
+
+def test_file_replaced_right_after_a_session_is_read_without_the_old_wal(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    db = DatabaseManager(f"sqlite:///{path}")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+        session.execute("INSERT INTO t VALUES ('old')")
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES ('new')")
+    (tmp_path / "new.db").replace(path)
+    with db.session() as session:
+        assert session.execute("SELECT x FROM t").scalars().all() == ["new"]
     DatabaseManager.reset()
 
 
@@ -394,13 +450,20 @@ def interrupt():
     while not db.get_stats()["requests_waiting"]:
         pass
     os.kill(os.getpid(), signal.SIGINT)
-with db.session():
-    threading.Thread(target=interrupt).start()
-    try:
-        with db.session():
-            pass
-    except KeyboardInterrupt:
-        print("interrupted", db.get_stats()["requests_waiting"])
+held, done = threading.Event(), threading.Event()
+def hold():
+    with db.session():
+        held.set()
+        done.wait()
+threading.Thread(target=hold).start()
+held.wait()
+threading.Thread(target=interrupt).start()
+try:
+    with db.session():
+        pass
+except KeyboardInterrupt:
+    print("interrupted", db.get_stats()["requests_waiting"])
+done.set()
 """
     done = subprocess.run(
         [sys.executable, "-c", code, f"sqlite:///{tmp_path}/app.db"],

@@ -1227,7 +1227,8 @@ class PoolTimeout(OperationalError):
     """No connection came free for a session within `pool_timeout`.
 
     The text tells how many are in use and how many wait, and, with `leak_detection_threshold`, where the
-    sessions that are open were opened. It has no `sqlite_errorcode`: SQLite was not asked.
+    sessions that are open were opened. It has no `sqlite_errorcode`: SQLite was not asked. A thread that has all
+    sessions itself is not made to wait for itself.
 
         >>> from dbmanager import DatabaseManager, PoolTimeout
         >>> db = DatabaseManager("sqlite:///one.db", pool_size=1, max_overflow=0, pool_timeout=0.05)
@@ -1236,7 +1237,7 @@ class PoolTimeout(OperationalError):
         ...         pass
         Traceback (most recent call last):
             ...
-        dbmanager.PoolTimeout: pool '...one.db' gave no connection in 0.05 s (1 in use, 0 waiting)
+        dbmanager.PoolTimeout: this thread has all 1 session(s) that 'sqlite:///one.db' can give ...
         >>> db.close()
     """
 

@@ -98,11 +98,16 @@ class Savepoint:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._session.in_transaction:
-            return  # ended within the block, and the savepoint with it
-        if kind is not None:
-            self.rollback()
-        self._session.execute(f"RELEASE {self._name}")
+        try:
+            if not self._session.in_transaction:
+                return  # ended within the block, and the savepoint with it
+            if kind is not None:
+                self.rollback()
+            self._session.execute(f"RELEASE {self._name}")
+        except OperationalError as failure:
+            # Another transaction was begun within the block: the session's end commits it.
+            if "no such savepoint" not in str(failure):
+                raise
 
     def rollback(self) -> None:
         """Undo what was done since the savepoint; the block goes on."""

@@ -335,6 +335,12 @@ impl Connection {
     fn set_autocommit(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.check(py)?;
         let mode = Autocommit::of(value)?;
+        if self.is_session(py) {
+            return Err(programming_error(
+                py,
+                "a session controls its transaction itself; use isolation_level = None for autocommit",
+            ));
+        }
         let guard = self.lock(py)?;
         match mode {
             Autocommit::On => self.commit_open(py, &guard)?,

@@ -118,6 +118,13 @@ impl Cursor {
         }
     }
 
+    /// Whether it is as `forget` leaves it.
+    #[inline]
+    pub(super) fn is_empty(&self, py: Python<'_>) -> bool {
+        // SAFETY: a look at the discriminant runs no Python code.
+        !self.initialized.get(py) && unsafe { self.connection.peek(py) }.is_none()
+    }
+
     /// Become empty, when nobody refers to the cursor any more.
     #[inline]
     pub(super) fn forget(&self, py: Python<'_>) {
@@ -541,8 +548,9 @@ impl Cursor {
     }
 
     fn run_script(&self, py: Python<'_>, connection: &Connection, script: &str) -> PyResult<()> {
-        let database = connection.database(py)?;
+        // In this order: while the lock is waited for, the connection may be opened anew.
         let guard = connection.lock(py)?;
+        let database = connection.database(py)?;
         if script.len() > guard.limit(rusqlite::ffi::SQLITE_LIMIT_SQL_LENGTH, -1) as usize {
             let error = PrepareError::TooLarge.to_string();
             return Err(exception(py, &state(py).exceptions.data_error, error));

@@ -92,8 +92,8 @@ pub fn spare_cursor<'py>(connection: &Bound<'py, Connection>) -> Option<Bound<'p
         Bound::from_owned_ptr(py, list.objects[list.length]).cast_into_unchecked::<Cursor>()
     };
     // SAFETY: a living object.
-    if unsafe { ffi::Py_REFCNT(cursor.as_ptr()) } != 1 {
-        // Somebody found it with the garbage collector's help: theirs it is.
+    if unsafe { ffi::Py_REFCNT(cursor.as_ptr()) } != 1 || !cursor.get().is_empty(py) {
+        // Somebody found it with the garbage collector's help: theirs it is, or was.
         return None;
     }
     cursor.get().start(connection);

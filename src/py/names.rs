@@ -43,5 +43,12 @@ pub fn wrong_argument(object: &Bound<'_, PyAny>, what: &str, expected: &str) -> 
     } else {
         type_name(object)
     };
-    PyTypeError::new_err(format!("{what} must be {expected}, not {given}"))
+    let mut message = format!("{what} must be {expected}, not {given}");
+    let module = object.get_type().module();
+    if module.is_ok_and(|name| name.to_string_lossy().starts_with("sqlalchemy")) {
+        message.push_str(
+            "; statements of SQLAlchemy go to orm_session(), or give their text: str(statement)",
+        );
+    }
+    PyTypeError::new_err(message)
 }

@@ -2,10 +2,11 @@
 
 use super::connection::Connection;
 use super::cursor::Cursor;
-use super::error::{core_exception, operational_error, programming_error};
+use super::error::{core_exception, exception, operational_error, programming_error};
 use super::guarded::Guarded;
 use super::physical::Physical;
 use super::settings::{IsolationLevel, Optional};
+use super::state::state;
 use crate::core::pool::{Lease, NoTurn, Pool, Turn};
 use crate::core::raw::{LockGuard, Statement};
 use crate::core::session::Manager;
@@ -57,8 +58,7 @@ unsafe impl Send for State {}
 
 /// Words for `NoTurn`.
 #[cold]
-fn no_turn(py: Python<'_>, pool: &Pool, reason: NoTurn) -> PyErr {
-    let name = pool.name();
+fn no_turn(py: Python<'_>, name: &str, reason: NoTurn) -> PyErr {
     let message = match reason {
         NoTurn::OwnTurn => format!(
             "this thread has a session that is writing to '{name}' already, and would wait for itself; write \
@@ -184,7 +184,7 @@ impl Connection {
             Some(turn) => Ok(turn),
             None => py.detach(|| pool.turn()),
         };
-        let turn = turn.map_err(|reason| no_turn(py, &pool, reason))?;
+        let turn = turn.map_err(|reason| no_turn(py, &pool.name(), reason))?;
         // SAFETY: no Python code runs while the state is borrowed.
         if let Some(session) = unsafe { self.session.peek_mut(py) } {
             session.turn = Some(turn);
@@ -289,14 +289,38 @@ impl Session {
         Bound::new(py, PyClassInitializer::from(base).add_subclass(session))
     }
 
-    fn start(slf: &Bound<'_, Self>, lease: Lease) -> PyResult<()> {
+    /// Refuse to wait for a connection if this thread has all of them.
+    fn refuse_to_wait_for_itself(py: Python<'_>, manager: &Arc<Manager>) -> PyResult<()> {
+        let most = manager.most_sessions();
+        // SAFETY: looking at the list runs no Python code.
+        let own = unsafe {
+            let thread = ffi::PyThread_get_thread_ident();
+            let own = OPEN.peek(py).iter().filter(|open| {
+                std::ptr::eq(open.manager, Arc::as_ptr(manager)) && open.thread == thread
+            });
+            own.count()
+        };
+        if most.is_some_and(|most| own >= most as usize) {
+            // As a time-out, but at once.
+            let message = format!(
+                "this thread has all {own} session(s) that '{}' can give ({own} in use, 0 waiting), and would wait \
+                 for itself; use the session that is open (session(join=True)), or let there be more (pool_size, \
+                 max_overflow)",
+                manager.url()
+            );
+            return Err(exception(py, &state(py).pool_timeout, message));
+        }
+        Ok(())
+    }
+
+    fn start(slf: &Bound<'_, Self>, lease: Lease, turn: Option<Turn>) -> PyResult<()> {
         let py = slf.py();
         let connection = slf.as_super().get();
         let mode = slf.get().mode;
         let state = State {
             mode,
             pool: Arc::clone(lease.pool()),
-            turn: None,
+            turn,
             reading: Vec::new(),
         };
         drop(connection.session.replace(py, Some(Box::new(state))));
@@ -392,11 +416,26 @@ impl Session {
         }
         this.used.set(py, true);
         let manager = Arc::clone(&this.manager);
-        let place = caller(py, &manager);
-        let lease = py
-            .detach(|| manager.lease(|| place))
-            .map_err(|error| core_exception(py, error))?;
-        Self::start(slf, lease)?;
+        if this.mode == Mode::Write {
+            Self::refuse_to_wait_for_itself(py, &manager)?;
+            let place = caller(py, &manager);
+            let (turn, lease) = py
+                .detach(|| manager.lease_for_writing(|| place))
+                .map_err(|error| core_exception(py, error))?
+                .map_err(|reason| no_turn(py, manager.url(), reason))?;
+            Self::start(slf, lease, Some(turn))?;
+            return Ok(slf.clone());
+        }
+        let lease = match manager.lease_at_once() {
+            Some(lease) => lease,
+            None => {
+                Self::refuse_to_wait_for_itself(py, &manager)?;
+                let place = caller(py, &manager);
+                py.detach(|| manager.lease(|| place))
+                    .map_err(|error| core_exception(py, error))?
+            }
+        };
+        Self::start(slf, lease, None)?;
         Ok(slf.clone())
     }
 

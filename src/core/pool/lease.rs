@@ -1,9 +1,9 @@
 //! A connection that is lent; dropping the lease gives it back, as good as new.
 
-use super::Pool;
 use super::gate::Place;
 use super::shelf::{Held, Shelf};
 use super::statistics::Reason;
+use super::{Pool, registry};
 use crate::core::raw::LockGuard;
 use crate::core::sqlite::Connection;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ impl Drop for Lease {
         if let Some(held) = self.held.take() {
             let reason = self.shelf().give_back(held, self.pool.most_idle(), now);
             self.pool.counters.used_for(now - self.since);
+            registry::keep_bound();
             if let Some(reason) = reason {
                 log::debug!(
                     target: super::LOG,

@@ -260,6 +260,31 @@ impl Pool {
         }
     }
 
+    /// `lease` if that takes no time.
+    pub fn lease_idle_session(self: &Arc<Self>, look: &Look) -> Option<Lease> {
+        let managed = self.managed.get()?;
+        let place = managed.gate.try_enter()?;
+        self.recently_used.store(true, Ordering::Relaxed);
+        let now = Instant::now();
+        if !self.check_in_unchanged(look, now) {
+            return None;
+        }
+        match managed.shelf.take(now) {
+            Some(held) => {
+                self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+                let admission = Some(Admission {
+                    place,
+                    holder: None,
+                });
+                Some(Lease::new(held, Arc::clone(self), now, admission))
+            }
+            None => {
+                self.file.lock().lent -= 1;
+                None
+            }
+        }
+    }
+
     /// Count a connection as lent unless the file was changed by others since all were back.
     fn check_in_unchanged(&self, look: &Look, now: Instant) -> bool {
         let mut file = self.file.lock();
@@ -425,7 +450,7 @@ impl Pool {
 
     /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
     /// they would call the journals after the old path.
-    pub fn follow(&self, path: &Path) {
+    pub fn follow(self: &Arc<Self>, path: &Path) {
         let known = {
             let file = self.file.lock();
             if file.path == path {
@@ -438,7 +463,8 @@ impl Pool {
         }
         self.discard_idle(Reason::Stale);
         let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.file.lock().path = canonical;
+        self.file.lock().path.clone_from(&canonical);
+        registry::arrive(canonical, self);
     }
 
     /// Whether its connections call the journals after this very path.
@@ -473,6 +499,11 @@ impl Pool {
             );
         }
         closed
+    }
+
+    /// Close the idle connections, because the process has too many.
+    fn give_up_idle(&self) {
+        self.discard_idle(Reason::Surplus);
     }
 
     /// Close the connections that nobody uses. Gives how many.

@@ -212,7 +212,13 @@ impl Opener {
                 Path::new(path).exists()
             });
         if replaced {
-            // SQLite would remove the `-wal` file at that path, which is the new file's by now.
+            // What is left in the WAL would be read over the new file: into the old one with it. (If others have the
+            // new file open with that WAL, their locks keep it from being emptied.) And SQLite would remove the
+            // `-wal` file at that path, which is the new file's by now.
+            guard.set_busy_timeout(Duration::ZERO);
+            if let Err(error) = guard.checkpoint() {
+                log::debug!(target: super::LOG, "the WAL of a replaced file was not emptied: {error}");
+            }
             guard.keep_wal_file();
             guard.close();
             return;

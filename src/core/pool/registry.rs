@@ -10,6 +10,7 @@ use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use foldhash::HashMap;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Once, Weak};
@@ -48,6 +49,39 @@ fn make_room(most: u32) {
     }
 }
 
+/// The pools in the order in which they are asked to give up idle connections.
+static NEXT_TO_GIVE: LazyLock<Mutex<VecDeque<Weak<Pool>>>> = LazyLock::new(Mutex::default);
+
+/// Close idle connections of pools that were not used lately if the process has too many.
+#[inline]
+pub fn keep_bound() {
+    if shelf::idle_in_process() > max_idle() {
+        give_up_some();
+    }
+}
+
+/// Go round the pools: one that was used since it was last passed is passed again (the clock algorithm of page
+/// caches).
+#[cold]
+fn give_up_some() {
+    let rounds = 2 * NEXT_TO_GIVE.lock().len();
+    for _ in 0..rounds {
+        if shelf::idle_in_process() <= max_idle() {
+            return;
+        }
+        let Some(pool) = NEXT_TO_GIVE.lock().pop_front().map(|pool| pool.upgrade()) else {
+            return;
+        };
+        let Some(pool) = pool else {
+            continue;
+        };
+        if !pool.recently_used.swap(false, Ordering::Relaxed) {
+            pool.give_up_idle();
+        }
+        NEXT_TO_GIVE.lock().push_back(Arc::downgrade(&pool));
+    }
+}
+
 /// All pools, those first that were not used for the longest time, as far as that is known.
 fn all() -> Vec<Arc<Pool>> {
     let mut pools: Vec<_> = POOLS.lock().values().cloned().collect();
@@ -69,16 +103,22 @@ pub fn pool_of(path: &Path, look: &Look, access: Access) -> Result<Arc<Pool>> {
     pools = POOLS.lock();
     let pool = Arc::clone(pools.entry(identity).or_insert(pool));
     drop(pools);
+    NEXT_TO_GIVE.lock().push_back(Arc::downgrade(&pool));
+    arrive(canonical, &pool);
+    Ok(pool)
+}
+
+/// Note that a pool's file is at a path. The pool whose file was there before lets go of it.
+pub fn arrive(path: PathBuf, pool: &Arc<Pool>) {
     let before = AT_PATH
         .lock()
-        .insert(canonical, Arc::downgrade(&pool))
+        .insert(path, Arc::downgrade(pool))
         .and_then(|before| before.upgrade());
     if let Some(before) = before
-        && !Arc::ptr_eq(&before, &pool)
+        && !Arc::ptr_eq(&before, pool)
     {
         before.leave();
     }
-    Ok(pool)
 }
 
 /// Let go of the file that was at a path where there is none now, and of its journals, before a new one is made.

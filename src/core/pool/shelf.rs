@@ -198,8 +198,9 @@ impl Shelf {
         if let Err(reason) = self.opener.age(kept, now) {
             return Some(reason);
         }
-        let surplus = self.state().connections > self.size();
-        (surplus || idle_in_process() >= most_idle).then_some(Reason::Surplus)
+        // Beyond the process's bound another pool's connection goes, unless none at all is wanted.
+        let surplus = self.state().connections > self.size() || most_idle == 0;
+        surplus.then_some(Reason::Surplus)
     }
 
     fn discard(&self, kept: &mut Kept, reason: Reason) {

@@ -3,7 +3,7 @@
 pub mod url;
 
 use crate::core::error::{Error, Result};
-use crate::core::pool::{Lease, Look, Pool, Settings, Statistics, registry};
+use crate::core::pool::{Lease, Look, NoTurn, Pool, Settings, Statistics, Turn, registry};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
@@ -61,23 +61,80 @@ impl Manager {
 
     /// Lend a connection. Blocks; call it without the interpreter.
     pub fn lease(&self, caller: impl FnOnce() -> Option<String>) -> Result<Lease> {
+        let (pool, look) = self.find()?;
+        pool.lease(self.path(), look.as_ref(), caller)
+    }
+
+    /// Lend a connection for a session that writes from its start: its turn comes first, so that those who wait for
+    /// theirs keep no connection, and the one that was used last is used next. Blocks.
+    pub fn lease_for_writing(
+        &self,
+        caller: impl FnOnce() -> Option<String>,
+    ) -> Result<Result<(Turn, Lease), NoTurn>> {
+        let (pool, look) = self.find()?;
+        match pool.turn() {
+            Ok(turn) => {
+                let lease = pool.lease(self.path(), look.as_ref(), caller)?;
+                Ok(Ok((turn, lease)))
+            }
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// Lend a connection if that takes no time: there is a place, an idle connection, and the file is as it was.
+    pub fn lease_at_once(&self) -> Option<Lease> {
+        let settings = self.settings.read();
+        if self.closed.load(Ordering::Relaxed)
+            || settings.leak_detection_threshold.is_some()
+            || !settings.pool_pre_ping
+        {
+            return None;
+        }
+        let Target::File(path) = &self.target else {
+            return None;
+        };
+        let look = Look::at(path).ok()?;
+        let pool = Arc::clone(self.current.read().as_ref()?);
+        if !pool.is_of(&look) || !pool.is_at(path) {
+            return None;
+        }
+        pool.lease_idle_session(&look)
+    }
+
+    fn path(&self) -> &Path {
+        match &self.target {
+            Target::Memory => Path::new(":memory:"),
+            Target::File(path) => path,
+        }
+    }
+
+    /// The pool as it is to be used now, and what was seen of its file; nothing if that was taken on trust.
+    fn find(&self) -> Result<(Arc<Pool>, Option<Look>)> {
         self.check_open()?;
         match &self.target {
             Target::Memory => {
                 let pool = self.adopt(None, || Ok(Pool::in_memory(&self.settings.read())))?;
-                pool.lease(Path::new(":memory:"), None, caller)
+                Ok((pool, None))
             }
             Target::File(path) => {
                 if let Some(pool) = self.pool_on_trust() {
-                    return pool.lease(path, None, caller);
+                    return Ok((pool, None));
                 }
                 let look = self.look(path)?;
                 let pool = self.adopt(Some(&look), || {
                     registry::pool_of(path, &look, Access::ReadWriteCreate)
                 })?;
                 pool.follow(path);
-                pool.lease(path, Some(&look), caller)
+                Ok((pool, Some(look)))
             }
+        }
+    }
+
+    /// The most sessions that can be open at a time; None: any number.
+    pub fn most_sessions(&self) -> Option<u32> {
+        match self.target {
+            Target::Memory => Some(1),
+            Target::File(_) => self.settings.read().most_sessions(),
         }
     }
 
@@ -90,9 +147,8 @@ impl Manager {
             }
             let mut last = self.last_look.lock();
             let now = Instant::now();
-            let fresh = last.is_some_and(|last| now - last < settings.pool_pre_ping_after);
-            *last = Some(now);
-            if !fresh {
+            if !last.is_some_and(|last| now - last < settings.pool_pre_ping_after) {
+                *last = Some(now);
                 return None;
             }
         }
