@@ -417,6 +417,10 @@ impl Session {
         this.used.set(py, true);
         let manager = Arc::clone(&this.manager);
         if this.mode == Mode::Write {
+            if let Some((turn, lease)) = manager.lease_for_writing_at_once() {
+                Self::start(slf, lease, Some(turn))?;
+                return Ok(slf.clone());
+            }
             Self::refuse_to_wait_for_itself(py, &manager)?;
             let place = caller(py, &manager);
             let (turn, lease) = py

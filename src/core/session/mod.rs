@@ -71,14 +71,29 @@ impl Manager {
         &self,
         caller: impl FnOnce() -> Option<String>,
     ) -> Result<Result<(Turn, Lease), NoTurn>> {
-        let (pool, look) = self.find()?;
-        match pool.turn() {
-            Ok(turn) => {
+        let mut pool = self.find()?.0;
+        loop {
+            let turn = match pool.turn() {
+                Ok(turn) => turn,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            // Not before: while this thread waited, others wrote, and the file may have been replaced.
+            let (now, look) = self.find()?;
+            if Arc::ptr_eq(&pool, &now) {
                 let lease = pool.lease(self.path(), look.as_ref(), caller)?;
-                Ok(Ok((turn, lease)))
+                return Ok(Ok((turn, lease)));
             }
-            Err(reason) => Ok(Err(reason)),
+            drop(turn);
+            pool = now;
         }
+    }
+
+    /// `lease_for_writing` if that takes no time.
+    pub fn lease_for_writing_at_once(&self) -> Option<(Turn, Lease)> {
+        let pool = self.current.read().clone()?;
+        let turn = pool.try_turn()?;
+        let lease = self.lease_at_once()?;
+        Arc::ptr_eq(&pool, lease.pool()).then_some((turn, lease))
     }
 
     /// Lend a connection if that takes no time: there is a place, an idle connection, and the file is as it was.
