@@ -2,6 +2,7 @@
 //!
 //! r2d2 wakes its waiters in no order, and none when a connection is discarded, so nobody waits there.
 
+use crate::core::raw::this_thread;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -10,12 +11,36 @@ use std::time::{Duration, Instant};
 /// See the head of this file.
 pub struct Gate {
     state: Mutex<State>,
+    /// How long a thread may come again before those who wait, so that not each hand-over waits for a thread to wake
+    /// up.
+    slice: Duration,
 }
 
 struct State {
     places: u32,
     in_use: u32,
     queue: VecDeque<Arc<Waiter>>,
+    /// The thread that came last from outside the queue or out of it, and when it came first without another one in
+    /// between.
+    last: usize,
+    since: Option<Instant>,
+    /// The first in the queue was woken and has not looked yet.
+    is_woken: bool,
+}
+
+impl State {
+    /// Whether a thread may come in past the queue.
+    fn lets_in(&self, thread: usize) -> bool {
+        self.in_use < self.places && (self.queue.is_empty() || self.last == thread)
+    }
+
+    fn take(&mut self, thread: usize, slice: Duration) {
+        self.in_use += 1;
+        if !slice.is_zero() && self.last != thread {
+            self.last = thread;
+            self.since = Some(Instant::now());
+        }
+    }
 }
 
 #[derive(Default)]
@@ -56,12 +81,21 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 impl Gate {
     /// A gate with `places` places.
     pub fn new(places: u32) -> Arc<Self> {
+        Self::with_slice(places, Duration::ZERO)
+    }
+
+    /// A gate through which the last thread may come again for some time before those who wait.
+    pub fn with_slice(places: u32, slice: Duration) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 places,
                 in_use: 0,
                 queue: VecDeque::new(),
+                last: 0,
+                since: None,
+                is_woken: false,
             }),
+            slice,
         })
     }
 
@@ -69,10 +103,11 @@ impl Gate {
     #[inline]
     pub fn try_enter(self: &Arc<Self>) -> Option<Place> {
         let mut state = self.state.lock();
-        if state.in_use >= state.places {
+        let me = this_thread();
+        if !state.lets_in(me) {
             return None;
         }
-        state.in_use += 1;
+        state.take(me, self.slice);
         Some(self.place())
     }
 
@@ -80,8 +115,9 @@ impl Gate {
     pub fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Place, InVain> {
         let waiter = {
             let mut state = self.state.lock();
-            if state.in_use < state.places {
-                state.in_use += 1;
+            let me = this_thread();
+            if state.lets_in(me) {
+                state.take(me, self.slice);
                 return Ok(self.place());
             }
             let waiter = Arc::new(Waiter::default());
@@ -98,6 +134,13 @@ impl Gate {
             }
             let until = deadline.map_or(now + ASK_EVERY, |end| end.min(now + ASK_EVERY));
             let asks = waiter.signal.wait_until(&mut admitted, until).timed_out() && !*admitted;
+            if !*admitted && !self.slice.is_zero() {
+                drop(admitted);
+                if self.step_in(&waiter) {
+                    return Ok(self.place());
+                }
+                admitted = waiter.admitted.lock();
+            }
             if let Some(check) = INTERRUPT_CHECK.get()
                 && asks
             {
@@ -108,6 +151,10 @@ impl Gate {
                 }
                 admitted = waiter.admitted.lock();
             }
+        }
+        drop(admitted);
+        if !self.slice.is_zero() {
+            self.state.lock().last = this_thread();
         }
         Ok(self.place())
     }
@@ -135,9 +182,44 @@ impl Gate {
         }
     }
 
+    /// Take a free place as the first in the queue.
+    fn step_in(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut state = self.state.lock();
+        if !state
+            .queue
+            .front()
+            .is_some_and(|first| Arc::ptr_eq(first, waiter))
+        {
+            return false;
+        }
+        state.is_woken = false;
+        if state.in_use >= state.places {
+            return false;
+        }
+        state.queue.pop_front();
+        state.take(this_thread(), self.slice);
+        true
+    }
+
     fn leave(&self) {
         let mut state = self.state.lock();
         state.in_use -= 1;
+        let in_slice = state
+            .since
+            .is_some_and(|since| since.elapsed() < self.slice);
+        if in_slice && state.in_use < state.places {
+            // Whoever is quicker: this thread again, or the first of those who wait.
+            if let Some(first) = state.queue.front().cloned()
+                && !std::mem::replace(&mut state.is_woken, true)
+            {
+                drop(state);
+                let _awake = first.admitted.lock();
+                first.signal.notify_one();
+            }
+            return;
+        }
+        // Its time is up: it queues like everybody else.
+        state.last = 0;
         self.admit(state);
     }
 
@@ -148,6 +230,8 @@ impl Gate {
             && let Some(waiter) = state.queue.pop_front()
         {
             state.in_use += 1;
+            state.since = (!self.slice.is_zero()).then(Instant::now);
+            state.is_woken = false;
             admitted.push(waiter);
         }
         drop(state);
@@ -241,5 +325,24 @@ mod tests {
         assert_eq!(gate.load().0, 1);
         drop(first);
         assert!(gate.try_enter().is_none());
+    }
+
+    #[test]
+    fn within_its_slice_a_thread_may_come_again_and_then_the_queue_is_served() {
+        let gate = Gate::with_slice(1, Duration::from_millis(2));
+        let first = gate.enter(Duration::ZERO).ok().unwrap();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| gate.enter(Duration::from_secs(60)).is_ok());
+            while gate.load().1 == 0 {
+                std::thread::yield_now();
+            }
+            drop(first);
+            // However often this thread comes again, the other one gets its turn.
+            while gate.load().1 > 0 {
+                drop(gate.enter(Duration::from_secs(60)));
+            }
+            assert!(other.join().unwrap());
+        });
+        assert_eq!(gate.load(), (0, 0));
     }
 }

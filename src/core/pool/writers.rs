@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+/// A thread that writes again and again keeps its turn for so long while others wait.
+const SLICE: Duration = Duration::from_millis(2);
+
 /// The queue of one database.
 pub struct Writers {
     gate: Arc<Gate>,
@@ -42,7 +45,7 @@ static WAITING: LazyLock<Mutex<HashMap<usize, Arc<Writers>>>> = LazyLock::new(Mu
 impl Writers {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            gate: Gate::new(1),
+            gate: Gate::with_slice(1, SLICE),
             owner: AtomicUsize::new(0),
         })
     }
