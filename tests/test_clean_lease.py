@@ -185,10 +185,6 @@ STATES = {
     ),
 }
 if sys.version_info >= (3, 12):
-    STATES["autocommit"] = (
-        lambda s: setattr(s, "autocommit", True),
-        lambda s: (s.autocommit, s.execute("INSERT INTO t VALUES (2)"), s.in_transaction)[::2],
-    )
     STATES["config option"] = (
         lambda s: s.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True),
         lambda s: s.getconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE),

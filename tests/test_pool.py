@@ -72,6 +72,7 @@ def test_closing_and_connecting_again_opens_no_file(path: Path) -> None:
     assert figures(path)["opened_total"] == 2  # one for connect(), one for the session
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of Python 3.13, rightly
 def test_connection_that_is_garbage_collected_goes_back(path: Path) -> None:
     for _ in range(20):
         connection = sqlite3.connect(path)
@@ -340,7 +341,9 @@ with db.session() as session:
 connection = sqlite3.connect(sys.argv[1])
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, str(path)], capture_output=True, text=True
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", code, str(path)],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(path.parent.glob("a.db-*"))

@@ -289,6 +289,17 @@ def test_session_without_transaction_control_writes_in_autocommit(db: DatabaseMa
         assert session.scalar("SELECT x FROM t WHERE id = 1") == "at once"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 brought the attribute")
+@pytest.mark.parametrize("value", [True, False])
+def test_autocommit_of_a_session_can_not_be_changed(db: DatabaseManager, value: bool) -> None:
+    with db.session() as session:
+        with pytest.raises(sqlite3.ProgrammingError, match="isolation_level = None"):
+            setattr(session, "autocommit", value)  # noqa: B010 - older Pythons have no such name
+        session.execute("DELETE FROM t")
+        session.rollback()
+        assert session.scalar("SELECT count(*) FROM t") == ROWS
+
+
 def test_run_repeats_a_function_while_the_database_is_busy(tmp_path: Path) -> None:
     db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pragmas={"busy_timeout": 0})
     with db.session() as session:
