@@ -424,7 +424,7 @@ impl Session {
             Self::refuse_to_wait_for_itself(py, &manager)?;
             let place = caller(py, &manager);
             let (turn, lease) = py
-                .detach(|| manager.lease_for_writing(|| place))
+                .detach(|| manager.lease_for_writing(place))
                 .map_err(|error| core_exception(py, error))?
                 .map_err(|reason| no_turn(py, manager.url(), reason))?;
             Self::start(slf, lease, Some(turn))?;
@@ -435,7 +435,7 @@ impl Session {
             None => {
                 Self::refuse_to_wait_for_itself(py, &manager)?;
                 let place = caller(py, &manager);
-                py.detach(|| manager.lease(|| place))
+                py.detach(|| manager.lease(place))
                     .map_err(|error| core_exception(py, error))?
             }
         };

@@ -172,11 +172,15 @@ impl Gate {
         match queue.position(|other| Arc::ptr_eq(other, waiter)) {
             Some(position) => {
                 state.queue.remove(position);
-                Err(InVain {
+                let in_vain = InVain {
                     interrupted,
                     in_use: state.in_use,
                     waiting: state.queue.len() as u32,
-                })
+                };
+                // It may have been woken for a free place: the next one's.
+                state.is_woken = false;
+                self.admit(state);
+                Err(in_vain)
             }
             None => Ok(self.place()),
         }

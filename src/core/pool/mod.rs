@@ -14,7 +14,7 @@ mod shelf;
 mod statistics;
 mod writers;
 
-pub use gate::{InterruptCheck, set_interrupt_check};
+pub use gate::{InterruptCheck, Place, set_interrupt_check};
 pub use identity::{Identity, Look};
 pub use lease::Lease;
 pub use settings::Settings;
@@ -209,29 +209,46 @@ impl Pool {
         self.file.lock().path.display().to_string()
     }
 
-    /// Lend a connection to a session: an idle one, a new one while there is room, else the first that comes back
-    /// within the time-out. Blocks. `look` is what is at the path now, None to trust the last look.
+    /// Let a session in, at once or, first come, first served, within the time-out. Tells whether it waited: then
+    /// what was seen of the file before is old. Blocks.
+    pub fn enter(&self) -> Result<(Place, bool)> {
+        let managed = self.managed();
+        if let Some(place) = managed.gate.try_enter() {
+            return Ok((place, false));
+        }
+        let since = Instant::now();
+        let timeout = managed.settings.read().pool_timeout;
+        let place = managed.gate.enter(timeout);
+        self.counters.waited_for(since.elapsed());
+        let place = place.map_err(|load| timed_out(self, since, load))?;
+        Ok((place, true))
+    }
+
+    /// Lend a connection to a session that was let in: an idle one or a new one. Blocks. `look` is what is at the path
+    /// now, None to trust the last look.
     pub fn lease(
         self: &Arc<Self>,
+        place: Place,
         path: &Path,
         look: Option<&Look>,
-        place_of_caller: impl FnOnce() -> Option<String>,
+        caller: Option<String>,
     ) -> Result<Lease> {
-        let managed = self.managed();
-        let since = Instant::now();
-        let place = match managed.gate.try_enter() {
-            Some(place) => place,
-            None => {
-                let timeout = managed.settings.read().pool_timeout;
-                let place = managed.gate.enter(timeout);
-                self.counters.waited_for(since.elapsed());
-                place.map_err(|load| timed_out(self, since, load))?
-            }
-        };
-        let held = self.lend(&managed.shelf, path, look, since)?;
-        let holder = place_of_caller().map(|caller| self.holders.enter(caller));
+        let now = Instant::now();
+        let held = self.lend(&self.managed().shelf, path, look, now)?;
+        let holder = caller.map(|caller| self.holders.enter(caller));
         let admission = Some(Admission { place, holder });
-        Ok(Lease::new(held, Arc::clone(self), since, admission))
+        Ok(Lease::new(held, Arc::clone(self), now, admission))
+    }
+
+    /// `enter` and `lease` if that takes no time.
+    pub fn lease_idle_session(self: &Arc<Self>, look: &Look) -> Option<Lease> {
+        let managed = self.managed.get()?;
+        let place = managed.gate.try_enter()?;
+        let admission = Admission {
+            place,
+            holder: None,
+        };
+        self.lease_idle(&managed.shelf, look, Some(admission))
     }
 
     /// Lend a connection to `connect()`: an idle one, else a new one, whatever their number.
@@ -241,48 +258,29 @@ impl Pool {
         Ok(Lease::new(held, Arc::clone(self), now, None))
     }
 
-    /// Lend an idle connection to `connect()` if there is one and the file is as it was. Takes no time.
-    pub fn lease_idle(self: &Arc<Self>, look: &Look) -> Option<Lease> {
-        self.recently_used.store(true, Ordering::Relaxed);
-        let now = Instant::now();
-        if !self.check_in_unchanged(look, now) {
-            return None;
-        }
-        match self.plain.take(now) {
-            Some(held) => {
-                self.counters.acquired.fetch_add(1, Ordering::Relaxed);
-                Some(Lease::new(held, Arc::clone(self), now, None))
-            }
-            None => {
-                self.file.lock().lent -= 1;
-                None
-            }
-        }
+    /// `lease_plain` if that takes no time.
+    pub fn lease_idle_plain(self: &Arc<Self>, look: &Look) -> Option<Lease> {
+        self.lease_idle(&self.plain, look, None)
     }
 
-    /// `lease` if that takes no time.
-    pub fn lease_idle_session(self: &Arc<Self>, look: &Look) -> Option<Lease> {
-        let managed = self.managed.get()?;
-        let place = managed.gate.try_enter()?;
+    /// Lend an idle connection if there is one and the file is as it was.
+    fn lease_idle(
+        self: &Arc<Self>,
+        shelf: &Shelf,
+        look: &Look,
+        admission: Option<Admission>,
+    ) -> Option<Lease> {
         self.recently_used.store(true, Ordering::Relaxed);
         let now = Instant::now();
         if !self.check_in_unchanged(look, now) {
             return None;
         }
-        match managed.shelf.take(now) {
-            Some(held) => {
-                self.counters.acquired.fetch_add(1, Ordering::Relaxed);
-                let admission = Some(Admission {
-                    place,
-                    holder: None,
-                });
-                Some(Lease::new(held, Arc::clone(self), now, admission))
-            }
-            None => {
-                self.file.lock().lent -= 1;
-                None
-            }
-        }
+        let Some(held) = shelf.take(now) else {
+            self.file.lock().lent -= 1;
+            return None;
+        };
+        self.counters.acquired.fetch_add(1, Ordering::Relaxed);
+        Some(Lease::new(held, Arc::clone(self), now, admission))
     }
 
     /// Count a connection as lent unless the file was changed by others since all were back.
@@ -561,7 +559,8 @@ impl Pool {
         opener::busy_timeout(&self.managed().settings.read())
     }
 
-    /// Close what has been idle for too long, empty the WAL of an idle database, and report sessions that are held for too long.
+    /// Close what has been idle for too long, empty the WAL of an idle database, and report sessions that are held
+    /// for too long.
     pub fn sweep(&self, now: Instant) {
         self.tidy(now);
         let settings = self

@@ -230,7 +230,7 @@ pub fn connect_at_once(path: &Path, uri: bool, shares_cache: bool, cached: usize
     if !pool.is_at(path) {
         return None;
     }
-    let mut lease = pool.lease_idle(&look)?;
+    let mut lease = pool.lease_idle_plain(&look)?;
     lease.connection_mut().cache().set_capacity(cached);
     Some(lease)
 }

@@ -43,7 +43,8 @@ impl Place {
 
     fn session(&self, pool: &Arc<Pool>) -> Result<Lease> {
         let look = Look::at(&self.path()).unwrap();
-        pool.lease(&self.path(), Some(&look), || None)
+        let (place, _) = pool.enter()?;
+        pool.lease(place, &self.path(), Some(&look), None)
     }
 
     fn connect(&self, pool: &Arc<Pool>) -> Lease {
@@ -193,8 +194,11 @@ fn waiting_too_long_says_how_many_are_in_use_and_who_has_them() {
     let place = Place::new(1, 0);
     let pool = place.pool();
     let look = Look::at(&place.path()).unwrap();
-    let caller = || Some("service.py, line 7".to_owned());
-    let _held = pool.lease(&place.path(), Some(&look), caller).unwrap();
+    let caller = Some("service.py, line 7".to_owned());
+    let (admitted, _) = pool.enter().unwrap();
+    let _held = pool
+        .lease(admitted, &place.path(), Some(&look), caller)
+        .unwrap();
     let Err(error) = place.session(&pool) else {
         panic!("there is one connection, and it is lent")
     };

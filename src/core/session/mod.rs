@@ -59,32 +59,42 @@ impl Manager {
         Ok(())
     }
 
-    /// Lend a connection. Blocks; call it without the interpreter.
-    pub fn lease(&self, caller: impl FnOnce() -> Option<String>) -> Result<Lease> {
-        let (pool, look) = self.find()?;
-        pool.lease(self.path(), look.as_ref(), caller)
+    /// Lend a connection. Blocks; call it without the interpreter. `caller` is where the session was opened, if
+    /// that is tracked.
+    pub fn lease(&self, caller: Option<String>) -> Result<Lease> {
+        let (mut pool, mut look) = self.find()?;
+        loop {
+            let (place, waited) = pool.enter()?;
+            if waited {
+                // Others wrote meanwhile, and the file may have been replaced.
+                let (now, seen) = self.find()?;
+                look = seen;
+                if !Arc::ptr_eq(&pool, &now) {
+                    pool = now;
+                    continue;
+                }
+            }
+            return pool.lease(place, self.path(), look.as_ref(), caller);
+        }
     }
 
     /// Lend a connection for a session that writes from its start: its turn comes first, so that those who wait for
     /// theirs keep no connection, and the one that was used last is used next. Blocks.
     pub fn lease_for_writing(
         &self,
-        caller: impl FnOnce() -> Option<String>,
+        caller: Option<String>,
     ) -> Result<Result<(Turn, Lease), NoTurn>> {
-        let mut pool = self.find()?.0;
         loop {
+            let pool = self.find()?.0;
             let turn = match pool.turn() {
                 Ok(turn) => turn,
                 Err(reason) => return Ok(Err(reason)),
             };
-            // Not before: while this thread waited, others wrote, and the file may have been replaced.
-            let (now, look) = self.find()?;
-            if Arc::ptr_eq(&pool, &now) {
-                let lease = pool.lease(self.path(), look.as_ref(), caller)?;
+            // The look comes after the turn, for the same reason.
+            let lease = self.lease(caller.clone())?;
+            if Arc::ptr_eq(&pool, lease.pool()) {
                 return Ok(Ok((turn, lease)));
             }
-            drop(turn);
-            pool = now;
         }
     }
 
@@ -273,23 +283,20 @@ mod tests {
     fn a_closed_manager_lends_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let manager = manager("sqlite:///a.db", folder.path());
-        drop(manager.lease(|| None).unwrap());
+        drop(manager.lease(None).unwrap());
         manager.close();
-        assert!(matches!(
-            manager.lease(|| None),
-            Err(Error::ManagerClosed(_))
-        ));
+        assert!(matches!(manager.lease(None), Err(Error::ManagerClosed(_))));
     }
 
     #[test]
     fn a_file_that_was_replaced_is_followed() {
         let folder = tempfile::tempdir().unwrap();
         let manager = manager("sqlite:///a.db", folder.path());
-        let first = manager.lease(|| None).unwrap();
+        let first = manager.lease(None).unwrap();
         let pool = Arc::clone(first.pool());
         drop(first);
         std::fs::rename(folder.path().join("a.db"), folder.path().join("b.db")).unwrap();
-        let second = manager.lease(|| None).unwrap();
+        let second = manager.lease(None).unwrap();
         assert!(!Arc::ptr_eq(&pool, second.pool()));
         assert!(folder.path().join("a.db").exists());
     }
@@ -298,7 +305,7 @@ mod tests {
     fn a_database_in_memory_lives_as_long_as_its_manager() {
         let manager = manager("sqlite://", Path::new("/"));
         let run = |sql| {
-            let lease = manager.lease(|| None).unwrap();
+            let lease = manager.lease(None).unwrap();
             let guard = lease.connection().database().lock();
             guard.execute_batch(sql).unwrap();
         };
