@@ -90,11 +90,18 @@ def test_without_pool_pre_ping_the_file_is_taken_on_trust(url: str, tmp_path: Pa
         assert session.scalar("SELECT name FROM sqlite_schema") == "old"
 
 
-def test_cached_statements_none_keeps_none(url: str) -> None:
-    db = DatabaseManager(url, cached_statements=0)
-    with db.session() as session:
-        for _ in range(3):
-            assert session.scalar("SELECT 1") == 1
+@pytest.mark.parametrize(("cached_statements", "kept"), [(0, 0), (2, 2), (128, 5)])
+def test_cached_statements_is_how_many_are_kept(
+    url: str, cached_statements: int, kept: int
+) -> None:
+    db = DatabaseManager(url, cached_statements=cached_statements)
+    for _ in range(2):
+        with db.session() as session:
+            for number in range(5):
+                assert session.scalar(f"SELECT {number}") == number
+            # SQLite's own list of compiled statements; the cache makes room before this one runs.
+            count = "SELECT count(*) FROM sqlite_stmt WHERE sql GLOB 'SELECT [0-9]'"
+            assert session.scalar(count) in (kept, kept - 1)
 
 
 def test_pragmas_are_set_for_each_connection_and_set_back_for_each_session(url: str) -> None:

@@ -5,6 +5,8 @@ may interleave between calls and never inside one. A test ends its threads by wh
 did, not by time; a hang is caught by the time limit of the tests.
 """
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -373,3 +375,33 @@ def test_threads_that_share_one_cursor_are_refused_or_served() -> None:
         list(executor.map(work, range(4)))
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
     connection.close()
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.soak, id="soak")])
+def test_scripts_run_while_the_connection_is_opened_anew(seconds: int) -> None:
+    """In a process of its own: what is looked for is a crash."""
+    code = """
+import sys, threading, time
+from dbmanager import sqlite3
+connection = sqlite3.connect(":memory:", check_same_thread=False)
+end = time.monotonic() + float(sys.argv[1])
+def script():
+    while time.monotonic() < end:
+        try:
+            connection.executescript("CREATE TABLE IF NOT EXISTS t (a); INSERT INTO t VALUES (1)")
+        except sqlite3.Error:
+            pass
+def anew():
+    while time.monotonic() < end:
+        try:
+            connection.__init__(":memory:", check_same_thread=False)
+        except sqlite3.Error:
+            pass
+threads = [threading.Thread(target=script) for _ in range(3)] + [threading.Thread(target=anew)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(seconds)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

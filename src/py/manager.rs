@@ -199,9 +199,13 @@ impl DatabaseManager {
     #[pyo3(signature = (url=None, **settings))]
     fn __new__(
         py: Python<'_>,
-        url: Option<&str>,
+        url: Option<&Bound<'_, PyAny>>,
         settings: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<Self>> {
+        let url = match url {
+            Some(url) => Some(super::names::string(url, "url")?.to_str()?),
+            None => None,
+        };
         if let (Some(url), None) = (url, settings) {
             // The common question needs no look at the file system.
             let known = managers(py).lock();
@@ -272,8 +276,12 @@ impl DatabaseManager {
             let mut known: Vec<String> = managers(py).lock().by_name.keys().cloned().collect();
             known.sort();
             return Err(PyValueError::new_err(format!(
-                "no database is named '{name}'; there are {known:?}: name it with \
-                 DatabaseManager.configure() or in [tool.dbmanager.databases] of pyproject.toml"
+                "no database is named '{name}' ({}); name it with DatabaseManager.configure() or in \
+                 [tool.dbmanager.databases] of pyproject.toml",
+                match known.is_empty() {
+                    true => "none has a name yet".to_owned(),
+                    false => format!("there are {}", known.join(", ")),
+                }
             )));
         };
         let (text, target, _) = resolve(py, Some(&url), None)?;

@@ -329,6 +329,19 @@ def test_a_dropped_cursor_leaves_nothing_to_the_next(run: Run) -> None:
 
 
 @same_on_both
+def test_a_cursor_found_by_the_collector_leaves_nothing_to_the_next(run: Run) -> None:
+    connection, other = filled(run), filled(run)
+    run(connection.execute, SELECT, (1,))
+    for cursor in [c for c in gc.get_objects() if type(c) is run.sqlite.Cursor]:
+        cursor.__init__(other)
+        cursor.arraysize = 77
+        cursor.execute(ALL)
+    cursor = None
+    fresh = connection.cursor()
+    run.see(size=fresh.arraysize, description=fresh.description, row=fresh.fetchone())
+
+
+@same_on_both
 def test_a_weak_reference_dies_with_its_cursor(run: Run) -> None:
     connection = filled(run)
     died: list[bool] = []
