@@ -36,6 +36,24 @@ SCENARIOS = {
             raise AssertionError("not refused")
         con.close()
     """,
+    "a key of a dict closes the connection while it is compared": """
+        class Key(str):
+            __hash__ = str.__hash__
+            def __eq__(self, other):
+                con.close()
+                return str.__eq__(self, other)
+        sql = "SELECT :a, :b"
+        for executions in range(3):
+            con = sqlite3.connect(":memory:")
+            for _ in range(executions):
+                assert con.execute(sql, {"a": 1, "b": 2}).fetchone() == (1, 2)
+            try:
+                con.execute(sql, {Key("a"): 1, "b": 2}).fetchall()
+            except sqlite3.ProgrammingError as error:
+                assert "closed database" in str(error)
+            else:
+                raise AssertionError("not refused")
+    """,
     "another thread opens a shared connection anew": """
         con = sqlite3.connect(":memory:", check_same_thread=False)
         stop = threading.Event()

@@ -1,6 +1,6 @@
 //! Parameters: from Python objects into a statement.
 //!
-//! Exact tuples and lists of plain objects take the quick way: no copy of texts and bytes, which stay
+//! Exact tuples, lists and dicts of plain objects take the quick way: no copy of texts and bytes, which stay
 //! alive in a tuple that the cursor holds until the statement is reset. Everything else is adapted and
 //! bound one by one, without the connection's lock while Python code runs.
 
@@ -8,7 +8,9 @@ use super::adapters::{adapt_parameter, plain_types_are_plain};
 use super::buffer::View;
 use super::connection::{Connection, Locked};
 use super::error::{last_exception, programming_error};
+use super::fetch::new_tuple;
 use super::interpreter;
+use super::memo;
 use super::names::type_name;
 use super::state::state;
 use crate::core::raw::{LockGuard, Statement};
@@ -52,7 +54,7 @@ fn closed_meanwhile(py: Python<'_>) -> PyErr {
 pub fn parameters<'py, 'c>(
     py: Python<'py>,
     connection: &'c Connection,
-    statement: &Statement,
+    statement: &mut Statement,
     guard: Locked<'c>,
     parameters: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Option<Bound<'py, PyTuple>>, Locked<'c>)>
@@ -66,77 +68,87 @@ where
             _ => Err(wrong_count(py, needed, 0)),
         };
     };
-    let tuple = if let Ok(tuple) = parameters.cast_exact::<PyTuple>() {
-        tuple.clone()
-    } else if let Ok(list) = parameters.cast_exact::<PyList>() {
-        list.to_tuple()
-    } else {
-        drop(guard);
-        match parameters.cast::<PyDict>() {
-            Ok(dict) => by_name(py, statement, dict)?,
-            Err(_) => by_position(py, statement, parameters)?,
+    if let Some(tuple) = values(py, statement, &guard, parameters)? {
+        if tuple.len() != needed as usize {
+            return Err(wrong_count(py, needed, tuple.len()));
         }
-        return Ok((None, relock(py, connection, statement)?));
-    };
-    if tuple.len() != needed as usize {
-        return Err(wrong_count(py, needed, tuple.len()));
-    }
-    if needed == 0 {
-        return Ok((None, guard));
-    }
-    if plain_types_are_plain(py, state(py)) && !(cfg!(Py_3_12) && statement.has_names()) {
-        match quick_locked(py, statement, &guard, &tuple) {
+        match quick_locked(py, statement, &guard, parameters, &tuple) {
             Quick::Bound => return Ok((Some(tuple), guard)),
             Quick::Failed(error) => return Err(error),
             Quick::NotPlain => {}
         }
     }
     drop(guard);
-    // Not from the tuple: an adapter may change the list that it was made of, and the stdlib looks at it
+    // Not from the tuple: an adapter may change the list or dict that it was made of, and the stdlib looks at it
     // again for each parameter.
-    for index in 0..tuple.len() {
-        #[cfg(Py_3_12)]
-        warn_about_name(py, statement, index as c_int + 1)?;
-        let object = match parameters.cast_exact::<PyList>() {
-            Ok(list) => list.get_item(index)?,
-            Err(_) => tuple.get_item(index)?,
-        };
-        adapted(py, statement, index as c_int + 1, object)?;
+    match parameters.cast::<PyDict>() {
+        Ok(dict) => by_name(py, statement, dict)?,
+        Err(_) => by_position(py, statement, parameters)?,
     }
     Ok((None, relock(py, connection, statement)?))
 }
 
-/// Bind an exact tuple of plain objects, or no parameters. False if they are not that, and for whatever is wrong
-/// with them: the statement must then be bound anew by `parameters`.
+/// Bind an exact tuple, list or dict of plain objects, or no parameters. Gives what must stay alive until the
+/// statement is reset. None if they are not that, and for whatever is wrong with them: the statement must then be
+/// bound anew by `parameters`.
 ///
 /// # Safety
-/// `tuple`, if not null, is an object that stays alive until the statement is reset.
+/// `parameters` is null or a living object.
 #[inline]
-pub unsafe fn plain_tuple(
-    py: Python<'_>,
-    statement: &Statement,
+pub unsafe fn plain<'py>(
+    py: Python<'py>,
+    statement: &mut Statement,
     guard: &LockGuard<'_>,
-    tuple: *mut ffi::PyObject,
-) -> bool {
+    parameters: *mut ffi::PyObject,
+) -> Option<Option<Bound<'py, PyTuple>>> {
     let needed = statement.parameter_count();
-    if tuple.is_null() {
-        return needed == 0;
+    if parameters.is_null() {
+        return (needed == 0).then_some(None);
     }
-    // SAFETY: a live object, known to be a tuple behind the check.
-    unsafe {
-        if ffi::PyTuple_CheckExact(tuple) == 0
-            || ffi::PyTuple_GET_SIZE(tuple) != needed as ffi::Py_ssize_t
-        {
-            return false;
-        }
-        if needed == 0 {
-            return true;
-        }
-        let tuple = Borrowed::from_ptr(py, tuple).cast_unchecked::<PyTuple>();
-        plain_types_are_plain(py, state(py))
-            && !(cfg!(Py_3_12) && statement.has_names())
-            && matches!(quick_locked(py, statement, guard, &tuple), Quick::Bound)
+    // SAFETY: as the caller promises.
+    let parameters = unsafe { Borrowed::from_ptr(py, parameters) };
+    let tuple = values(py, statement, guard, &parameters).ok()??;
+    if tuple.len() != needed as usize {
+        return None;
     }
+    match quick_locked(py, statement, guard, &parameters, &tuple) {
+        Quick::Bound => Some(Some(tuple)),
+        Quick::NotPlain | Quick::Failed(_) => None,
+    }
+}
+
+/// The values of an exact tuple, list or dict in the order of the statement's parameters. None for what is none of
+/// these, and for a dict that lacks a value.
+#[inline]
+fn values<'py>(
+    py: Python<'py>,
+    statement: &mut Statement,
+    guard: &LockGuard<'_>,
+    parameters: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    if let Ok(tuple) = parameters.cast_exact::<PyTuple>() {
+        return Ok(Some(tuple.clone()));
+    }
+    if let Ok(list) = parameters.cast_exact::<PyList>() {
+        return Ok(Some(list.to_tuple()));
+    }
+    let Ok(dict) = parameters.cast_exact::<PyDict>() else {
+        return Ok(None);
+    };
+    let Some(keys) = memo::keys(py, statement, guard)? else {
+        return Ok(None);
+    };
+    let tuple = new_tuple(py, keys.len())?;
+    for (index, key) in keys.iter_borrowed().enumerate() {
+        let Some(value) = dict.get_item(key)? else {
+            return Ok(None);
+        };
+        // SAFETY: the index is in range, the slot is empty, the reference is handed over.
+        unsafe {
+            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, value.into_ptr());
+        }
+    }
+    Ok(Some(tuple))
 }
 
 /// Lock the connection again after Python code ran, which may have closed it or opened it anew.
@@ -152,13 +164,20 @@ fn relock<'c>(
     Err(closed_meanwhile(py))
 }
 
+/// Bind the values of parameters if all of them are plain and there is nothing to warn about.
 #[inline]
 fn quick_locked(
     py: Python<'_>,
     statement: &Statement,
     guard: &LockGuard<'_>,
+    parameters: &Bound<'_, PyAny>,
     tuple: &Bound<'_, PyTuple>,
 ) -> Quick {
+    let warns =
+        cfg!(Py_3_12) && statement.has_names() && !parameters.is_exact_instance_of::<PyDict>();
+    if warns || !plain_types_are_plain(py, state(py)) {
+        return Quick::NotPlain;
+    }
     for index in 0..tuple.len() {
         // SAFETY: the index is in range; the item is borrowed from the tuple, which outlives this.
         let object = unsafe { ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t) };

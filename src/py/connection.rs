@@ -111,6 +111,7 @@ impl Connection {
     }
 
     /// Whether there is a physical connection.
+    #[inline]
     pub fn is_open(&self, py: Python<'_>) -> bool {
         // SAFETY: a look at the discriminant runs no Python code.
         unsafe { self.physical.peek(py) }.is_some()
@@ -222,6 +223,16 @@ impl Connection {
         result
     }
 
+    /// Whether there is no transaction that COMMIT or ROLLBACK could end, and nothing to complain about.
+    #[inline]
+    pub fn has_nothing_to_end(&self, py: Python<'_>) -> bool {
+        self.autocommit.get(py) == Autocommit::Legacy
+            && !self.is_session(py)
+            && self
+                .locked_plain(py, |guard| Some(guard.is_autocommit()))
+                .unwrap_or(false)
+    }
+
     #[inline]
     fn lock_plain<'c>(&'c self, py: Python<'c>) -> Option<LockGuard<'c>> {
         // SAFETY: looks at discriminants and lengths run no Python code; for the guard see `lock`.
@@ -243,6 +254,12 @@ impl Connection {
                 || self.is_in_its_thread(py);
             allowed.then_some(guard)
         }
+    }
+
+    /// Whether `check` has nothing to complain about.
+    #[inline]
+    pub fn is_usable(&self, py: Python<'_>) -> bool {
+        self.is_open(py) && (!self.check_same_thread.get(py) || self.is_in_its_thread(py))
     }
 
     #[inline]

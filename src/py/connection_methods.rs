@@ -7,6 +7,7 @@ use super::freelist;
 use super::names;
 use super::session::Session;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
+use super::slots;
 use super::state::state;
 use super::statement::PyStatement;
 use crate::core::raw::Statement;
@@ -354,14 +355,22 @@ impl Connection {
     #[getter]
     fn total_changes(&self, py: Python<'_>) -> PyResult<i64> {
         // Like the stdlib from any thread, without waiting for a statement that is running.
-        self.database(py)?
-            .total_changes()
+        self.check_open(py)?;
+        // SAFETY: a look at a counter runs no Python code.
+        unsafe { self.physical.peek(py) }
+            .as_ref()
+            .and_then(|physical| physical.database().total_changes())
             .ok_or_else(|| self.closed(py))
     }
 
     #[getter]
     fn in_transaction<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBool>> {
-        match self.database(py)?.in_transaction() {
+        self.check_open(py)?;
+        // SAFETY: a look at a flag runs no Python code.
+        let open = unsafe { self.physical.peek(py) }
+            .as_ref()
+            .and_then(|physical| physical.database().in_transaction());
+        match open {
             Some(open) => Ok(PyBool::new(py, open).to_owned()),
             None => Err(self.closed(py)),
         }
@@ -409,6 +418,13 @@ impl Connection {
 /// The exception classes, as attributes of every connection (an optional extension of PEP 249).
 macro_rules! exception_attributes {
     ($($name:ident => $field:ident),+ $(,)?) => {
+        /// Make the class what the stdlib's is to its users.
+        pub fn seal(py: Python<'_>) -> PyResult<()> {
+            slots::make_readonly::<Connection>(py, &[$(stringify!($name)),+])?;
+            slots::make_immutable::<Connection>(py);
+            Ok(())
+        }
+
         #[pymethods]
         impl Connection {
             $(

@@ -7,8 +7,10 @@ use super::fetch::{self, Converters};
 use super::freelist;
 use super::guarded::Guarded;
 use super::interpreter;
+use super::memo::{Columns, Memo};
 use super::names::{string, wrong_argument};
 use super::settings::{Autocommit, CInt, Optional};
+use super::slots;
 use super::state::state;
 use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::statement::PrepareError;
@@ -51,13 +53,6 @@ pub struct Cursor {
 pub struct Ahead {
     pub rows: Py<PyList>,
     pub served: usize,
-}
-
-/// What the cursor remembers with a prepared statement.
-struct Names {
-    reprepare_count: c_int,
-    parse_colnames: bool,
-    description: Py<PyTuple>,
 }
 
 /// `executemany` lets other threads run after this time.
@@ -146,16 +141,18 @@ impl Cursor {
         self.description.clone_ref(py)
     }
 
-    /// Whether a method may run that has no special case to look after: no error to raise, no Python code to
-    /// call for a row.
-    #[inline]
-    pub(super) fn is_plain(&self, py: Python<'_>) -> bool {
+    /// Whether there are no more rows.
+    pub(super) fn is_exhausted(&self, py: Python<'_>) -> bool {
         // SAFETY: looks at discriminants run no Python code.
-        let plain = unsafe {
-            self.row_factory.peek(py).is_none()
-                && self.converters.peek(py).is_none()
-                && self.ahead.peek(py).is_none()
-        };
+        unsafe { self.statement.peek(py).is_none() && self.ahead.peek(py).is_none() }
+    }
+
+    /// Whether a method may run that has no special case to look after: no error to raise, no Python code to
+    /// call for a value.
+    #[inline]
+    fn is_plain(&self, py: Python<'_>) -> bool {
+        // SAFETY: looks at discriminants run no Python code.
+        let plain = unsafe { self.converters.peek(py).is_none() && self.ahead.peek(py).is_none() };
         plain && self.initialized.get(py) && !self.closed.get(py) && !self.locked.get(py)
     }
 
@@ -328,14 +325,15 @@ impl Cursor {
         sql: &Bound<'_, PyString>,
         parameters: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (statement, guard) = self.prepare(py, connection, sql, false)?;
-        let (bound, guard) = match bind::parameters(py, connection, &statement, guard, parameters) {
-            Ok(bound) => bound,
-            Err(error) => {
-                connection.give_back(py, statement);
-                return Err(error);
-            }
-        };
+        let (mut statement, guard) = self.prepare(py, connection, sql, false)?;
+        let (bound, guard) =
+            match bind::parameters(py, connection, &mut statement, guard, parameters) {
+                Ok(bound) => bound,
+                Err(error) => {
+                    connection.give_back(py, statement);
+                    return Err(error);
+                }
+            };
         self.start_rows(py, connection, &guard, statement, bound)
     }
 
@@ -457,11 +455,12 @@ impl Cursor {
             let converters = fetch::find_converters(py, guard, statement, detect_types)?;
             drop(self.converters.replace(py, Some(Box::new(converters))));
         }
-        if let Some(names) = statement.attachment::<Names>()
-            && names.reprepare_count == reprepare_count
-            && names.parse_colnames == parse_colnames
+        if let Some(memo) = statement.attachment::<Memo>()
+            && let Some(columns) = &memo.columns
+            && columns.reprepare_count == reprepare_count
+            && columns.parse_colnames == parse_colnames
         {
-            let description = names.description.clone_ref(py);
+            let description = columns.description.clone_ref(py);
             self.description.renew(py, Some(description));
             return Ok(());
         }
@@ -470,11 +469,11 @@ impl Cursor {
             return Ok(());
         }
         let description = description(py, guard, statement, count, parse_colnames)?;
-        statement.attach(Box::new(Names {
+        Memo::of(statement).columns = Some(Columns {
             reprepare_count,
             parse_colnames,
             description: description.clone_ref(py),
-        }));
+        });
         self.description.renew(py, Some(description));
         Ok(())
     }
@@ -706,6 +705,14 @@ impl Turn {
     }
 }
 
+/// Make the class what the stdlib's is to its users.
+pub fn seal(py: Python<'_>) -> PyResult<()> {
+    let members = ["connection", "description", "lastrowid", "rowcount"];
+    slots::make_readonly::<Cursor>(py, &members)?;
+    slots::make_immutable::<Cursor>(py);
+    Ok(())
+}
+
 #[pymethods]
 impl Cursor {
     #[new]
@@ -868,6 +875,11 @@ impl Cursor {
     #[setter]
     fn set_arraysize(&self, py: Python<'_>, value: CInt) {
         self.arraysize.set(py, value.0);
+    }
+
+    #[deleter]
+    fn delete_arraysize(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err("can't delete numeric/char attribute"))
     }
 
     #[getter]

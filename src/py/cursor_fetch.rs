@@ -196,17 +196,24 @@ pub fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, 
     outcome
 }
 
-/// The next row as a tuple when nothing is special about the cursor and its connection, so that no Python code
-/// runs for the row; `give` gets it. None if it takes `next_row`, be it to raise an error.
+/// `next_row` when nothing is special about the cursor and its connection, so that no Python code runs for the row;
+/// `give` gets it. None if it takes `next_row`, be it to raise an error.
 #[inline]
 pub fn next_plain_row<'py, R>(
     cursor: &Bound<'py, Cursor>,
-    give: impl FnOnce(PyResult<Bound<'py, PyTuple>>) -> R,
+    give: impl FnOnce(PyResult<Option<Bound<'py, PyAny>>>) -> R,
 ) -> Option<R> {
     let py = cursor.py();
     let this = cursor.get();
     let connection = this.plain_connection(py)?;
+    let factory = RowFactory::of(py, this);
+    if factory.runs_python() {
+        return None;
+    }
     let connection = connection.get();
+    if this.is_exhausted(py) {
+        return connection.is_usable(py).then(|| give(Ok(None)));
+    }
     connection.locked_plain(py, |guard| {
         // SAFETY: the statement is replaced or taken only by methods of this cursor that refuse to run while it
         // is marked as in use.
@@ -236,7 +243,8 @@ pub fn next_plain_row<'py, R>(
         if over {
             this.release_locked(py, connection, guard);
         }
-        Some(give(fetched))
+        let row = fetched.and_then(|tuple| factory.make(cursor, tuple));
+        Some(give(row.map(Some)))
     })
 }
 
@@ -343,7 +351,11 @@ fn fetch_into<'py>(
     let mut left = limit;
     while left > 0 {
         // The first row settles everything that may be wrong.
-        match next_row(cursor)? {
+        let row = match next_plain_row(cursor, |row| row) {
+            Some(row) => row?,
+            None => next_row(cursor)?,
+        };
+        match row {
             Some(row) => list.append(row)?,
             None => break,
         }

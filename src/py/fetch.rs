@@ -57,7 +57,7 @@ pub fn row<'py>(
         let value = |index| statement.column(guard, index);
         return plain_row(py, guard, statement, text_factory, count, value);
     }
-    let tuple = new_tuple(py, count)?;
+    let tuple = new_tuple(py, count as usize)?;
     for index in 0..count {
         let converter = converters.and_then(|all| all.get(index as usize)?.as_ref());
         let object = match converter {
@@ -83,7 +83,7 @@ pub fn plain_row<'py, 'v>(
     count: c_int,
     value: impl Fn(c_int) -> ColumnValue<'v>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let tuple = new_tuple(py, count)?;
+    let tuple = new_tuple(py, count as usize)?;
     for index in 0..count {
         let object = plain(py, guard, statement, text_factory, index, value(index))?;
         // SAFETY: the index is in range, the slot is empty, the reference is handed over.
@@ -120,8 +120,9 @@ fn plain<'py>(
     }
 }
 
+/// A tuple to be filled.
 #[inline]
-fn new_tuple(py: Python<'_>, length: c_int) -> PyResult<Bound<'_, PyTuple>> {
+pub fn new_tuple(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyTuple>> {
     // SAFETY: plain allocation; the result is checked. Unset items are NULL, which a tuple's destructor
     // and traversal allow.
     unsafe {

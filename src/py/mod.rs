@@ -21,15 +21,18 @@ mod guarded;
 mod hook;
 mod interpreter;
 mod manager;
+mod memo;
 mod names;
 mod physical;
 mod quick;
+mod quick_small;
 mod recent;
 mod result;
 mod row;
 mod session;
 mod settings;
 mod signature;
+mod slots;
 mod state;
 mod statement;
 mod stdlib_row;
@@ -52,14 +55,36 @@ fn shared_cache_enabled() -> bool {
 }
 
 /// Open a connection to an SQLite database.
+#[cfg(not(Py_3_12))]
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(database, timeout=5.0, detect_types=0, isolation_level='', \
+    check_same_thread=True, factory=..., cached_statements=128, uri=False)")]
 fn connect<'py>(
-    py: Python<'py>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    make_connection(args, kwargs)
+}
+
+/// Open a connection to an SQLite database.
+#[cfg(Py_3_12)]
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(database, timeout=5.0, detect_types=0, isolation_level='', \
+    check_same_thread=True, factory=..., cached_statements=128, uri=False, *, autocommit=LEGACY_TRANSACTION_CONTROL)")]
+fn connect<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    make_connection(args, kwargs)
+}
+
+/// Call the factory among the arguments of `connect`.
+fn make_connection<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     const FACTORY_POSITION: usize = 5;
+    let py = args.py();
     #[cfg(Py_3_13)]
     signature::deprecated_positions(py, "sqlite3.connect", args.len())?;
     let factory = if args.len() > FACTORY_POSITION {
@@ -196,8 +221,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<result::Result>()?;
     freelist::install(py)?;
     quick::install(py)?;
+    quick_small::install(py)?;
     #[cfg(Py_3_13)]
     finalize::install(py);
+    connection_methods::seal(py)?;
+    cursor::seal(py)?;
+    slots::make_immutable::<row::Row>(py);
+    slots::make_immutable::<blob::Blob>(py);
     module.add("PoolTimeout", state.pool_timeout.bind(py))?;
     module.add("NoResultFound", state.no_result_found.bind(py))?;
     module.add(

@@ -12,16 +12,15 @@ use super::cursor::Cursor;
 use super::cursor_fetch::next_plain_row;
 use super::freelist;
 use super::guarded::Guarded;
-use crate::core::raw::LockGuard;
+use super::slots::{Object, replace_method};
 use crate::core::raw::edge::contain;
+use crate::core::raw::{LockGuard, Statement};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 use std::ptr;
-
-type Object = *mut ffi::PyObject;
 
 /// The methods proper.
 struct Proper {
@@ -41,16 +40,6 @@ static PROPER: Guarded<Proper> = Guarded::new(Proper {
     cursor_next: None,
 });
 
-/// The head of CPython's method descriptors.
-#[repr(C)]
-struct MethodDescriptor {
-    head: ffi::PyObject,
-    class: *mut ffi::PyTypeObject,
-    name: Object,
-    qualified_name: Object,
-    method: *mut ffi::PyMethodDef,
-}
-
 /// Put the quick functions in the methods' places. Called once, before the classes can be subclassed.
 pub fn install(py: Python<'_>) -> PyResult<()> {
     let fast = |function| ffi::PyMethodDefPointer {
@@ -60,11 +49,11 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         PyCFunction: function,
     };
     let connection_execute =
-        replace::<Connection>(py, "execute", fast(connection_execute), ffi::METH_FASTCALL)?;
+        replace_method::<Connection>(py, "execute", fast(connection_execute), ffi::METH_FASTCALL)?;
     let cursor_execute =
-        replace::<Cursor>(py, "execute", fast(cursor_execute), ffi::METH_FASTCALL)?;
+        replace_method::<Cursor>(py, "execute", fast(cursor_execute), ffi::METH_FASTCALL)?;
     let cursor_fetchone =
-        replace::<Cursor>(py, "fetchone", none(cursor_fetchone), ffi::METH_NOARGS)?;
+        replace_method::<Cursor>(py, "fetchone", none(cursor_fetchone), ffi::METH_NOARGS)?;
     let class = Cursor::type_object_raw(py);
     // SAFETY: the type is complete, and nobody else uses it yet.
     unsafe {
@@ -80,37 +69,17 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Replace a method of a class. Gives the descriptor of the method proper, never to be freed.
-fn replace<T: PyTypeInfo>(
-    py: Python<'_>,
-    name: &str,
-    function: ffi::PyMethodDefPointer,
-    flags: std::ffi::c_int,
-) -> PyResult<Object> {
-    let class = py.get_type::<T>();
-    let proper = class.getattr(name)?;
-    // SAFETY: the attribute is a method descriptor of pyo3's making; the new definition lives for ever.
-    let quick = unsafe {
-        let definition = (*proper.as_ptr().cast::<MethodDescriptor>()).method;
-        let definition = Box::leak(Box::new(ffi::PyMethodDef {
-            ml_name: (*definition).ml_name,
-            ml_meth: function,
-            ml_flags: flags,
-            ml_doc: (*definition).ml_doc,
-        }));
-        let descriptor = ffi::PyDescr_NewMethod(T::type_object_raw(py), definition);
-        Bound::from_owned_ptr_or_err(py, descriptor)?
-    };
-    class.setattr(name, quick)?;
-    Ok(proper.into_ptr())
-}
-
 /// Call a method proper with the object it belongs to and the arguments.
 ///
 /// # Safety
 /// `arguments` are `count` living objects.
 #[cold]
-unsafe fn properly(method: Object, slf: Object, arguments: *const Object, count: usize) -> Object {
+pub unsafe fn properly(
+    method: Object,
+    slf: Object,
+    arguments: *const Object,
+    count: usize,
+) -> Object {
     let mut all = [slf, ptr::null_mut(), ptr::null_mut()];
     // SAFETY: as the caller promises.
     unsafe {
@@ -125,12 +94,13 @@ unsafe fn properly(method: Object, slf: Object, arguments: *const Object, count:
     }
 }
 
-/// Run a quick function for C: it gives null when it has raised an exception, None when the work is to be done
-/// properly.
+/// Run a quick function for C: it gives null when it has raised an exception or has no more rows, None when the work
+/// is to be done properly.
 #[inline]
-fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<Object>) -> Option<Object> {
+pub fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<Object>) -> Option<Object> {
     match contain(body) {
-        Some(Some(object)) if object.is_null() => {
+        // SAFETY: the interpreter is held.
+        Some(Some(object)) if object.is_null() && unsafe { !ffi::PyErr_Occurred().is_null() } => {
             // Objects that were dropped since, which pyo3 keeps as long as it thinks itself detached, go now.
             Python::attach(|_| ());
             Some(object)
@@ -217,11 +187,16 @@ unsafe extern "C" fn cursor_execute(
 }
 
 unsafe extern "C" fn cursor_fetchone(slf: Object, _: Object) -> Object {
-    // SAFETY: called with the interpreter held, on an instance of the class.
+    // SAFETY: called with the interpreter held, on an instance of the class; `None` is immortal or counted here.
     unsafe {
         let py = Python::assume_attached();
-        fetch(py, slf)
-            .unwrap_or_else(|| properly(PROPER.peek(py).cursor_fetchone, slf, ptr::null(), 0))
+        match fetch(py, slf) {
+            Some(row) if row.is_null() && ffi::PyErr_Occurred().is_null() => {
+                ffi::Py_NewRef(ffi::Py_None())
+            }
+            Some(row) => row,
+            None => properly(PROPER.peek(py).cursor_fetchone, slf, ptr::null(), 0),
+        }
     }
 }
 
@@ -237,6 +212,8 @@ unsafe extern "C" fn cursor_next(slf: Object) -> Object {
     }
 }
 
+/// The next row; null without an exception at the end.
+///
 /// # Safety
 /// `slf` is a living cursor, the interpreter is held.
 #[inline]
@@ -244,7 +221,11 @@ unsafe fn fetch(py: Python<'_>, slf: Object) -> Option<Object> {
     // SAFETY: as the caller promises.
     let cursor = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Cursor>() };
     quickly(py, || {
-        next_plain_row(&cursor, |fetched| raised(py, fetched, |row| row.into_ptr()))
+        next_plain_row(&cursor, |fetched| {
+            raised(py, fetched, |row| {
+                row.map_or(ptr::null_mut(), Bound::into_ptr)
+            })
+        })
     })
 }
 
@@ -286,18 +267,34 @@ unsafe fn execute(
     // SAFETY: as the caller promises; the parameters stay alive in the cursor as long as they are bound.
     unsafe {
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
-        let statement = connection.take_recent(py, &sql)?;
-        if !Connection::keeps_interpreter(py, guard, &statement)
-            || !connection.needs_no_turn(py, &statement)
-            || !bind::plain_tuple(py, &statement, guard, parameters)
-        {
+        let mut statement = connection.take_recent(py, &sql)?;
+        let Some(bound) = bound(py, connection, guard, &mut statement, parameters) else {
             connection.give_back_locked(py, guard, statement);
             return None;
-        }
-        let bound = Bound::from_borrowed_ptr_or_opt(py, parameters)
-            .map(|tuple| tuple.cast_into_unchecked());
+        };
         let this = cursor.get();
         let outcome = this.execute_plain(py, connection, guard, statement, bound);
         Some(raised(py, outcome, |()| cursor.into_ptr()))
     }
+}
+
+/// Bind the parameters if they and the statement are plain. Gives what must stay alive until the statement is reset.
+///
+/// # Safety
+/// `parameters` is null or a living object.
+#[inline]
+unsafe fn bound<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    guard: &LockGuard<'_>,
+    statement: &mut Statement,
+    parameters: Object,
+) -> Option<Option<Bound<'py, PyTuple>>> {
+    let plain = Connection::keeps_interpreter(py, guard, statement)
+        && connection.needs_no_turn(py, statement);
+    if !plain {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    unsafe { bind::plain(py, statement, guard, parameters) }
 }

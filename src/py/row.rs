@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::names::wrong_argument;
+use super::slots::Object;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
@@ -60,6 +61,40 @@ impl Row {
             }
         }
         Ok(None)
+    }
+
+    /// The item at an int index, or by the very name object of a column. None if it takes the method proper.
+    ///
+    /// # Safety
+    /// `key` is a living object.
+    #[inline]
+    pub unsafe fn plain_item(&self, py: Python<'_>, key: Object) -> Option<Object> {
+        let data = self.data.bind(py);
+        // SAFETY: checks and accessors on living objects of the checked types; the index is in range.
+        unsafe {
+            let index = if ffi::PyLong_CheckExact(key) != 0 {
+                let mut overflow = 0;
+                let index = ffi::PyLong_AsLongAndOverflow(key, &mut overflow);
+                if overflow != 0 || index < 0 {
+                    return None;
+                }
+                index as usize
+            } else {
+                let description = self.description.bind(py).cast_exact::<PyTuple>().ok()?;
+                description.iter_borrowed().position(|column| {
+                    ffi::PyTuple_CheckExact(column.as_ptr()) != 0
+                        && ffi::PyTuple_GET_SIZE(column.as_ptr()) > 0
+                        && ffi::PyTuple_GET_ITEM(column.as_ptr(), 0) == key
+                })?
+            };
+            if index >= data.len() {
+                return None;
+            }
+            Some(ffi::Py_NewRef(ffi::PyTuple_GET_ITEM(
+                data.as_ptr(),
+                index as ffi::Py_ssize_t,
+            )))
+        }
     }
 }
 

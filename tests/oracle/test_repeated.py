@@ -171,6 +171,192 @@ def test_named_parameters_by_position_and_by_name_repeated(run: Run) -> None:
         run(connection.execute(sql, (2,)).fetchone)
 
 
+class Mapping(dict[str, object]):
+    """A dict that is not exactly one."""
+
+    def __missing__(self, key: str) -> object:
+        """Give a value for every key."""
+        return f"missing {key}"
+
+
+class Refusing:
+    """A key that hashes as a parameter's name and can't be compared with it."""
+
+    def __hash__(self) -> int:
+        """Give the hash of the name."""
+        return hash("b")
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse."""
+        raise RuntimeError("not comparable")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"a": 1, "b": 2},
+        {"b": "two", "a": None, "c": "not asked for"},
+        {"a": 1},
+        {"b": 1},
+        {},
+        {"a": 2**63, "b": 1},
+        {"a": 1, "b": 2**63},
+        {"a": 2**63},
+        {"a": object(), "b": 1},
+        {"a": 1, "b": object()},
+        {"a": bytearray(b"x"), "b": memoryview(b"y")},
+        {"a": True, "b": "\ud800"},
+        {1: 1, "a": 2, "b": 3},
+        {":a": 1, ":b": 2},
+        Mapping(a=1),
+        {"a": 1, Refusing(): 2},
+        [1, 2],
+        [1, "two", 3],
+        [object(), 1],
+        [2**63, object()],
+        (1, 2),
+    ],
+    ids=lambda parameters: f"{type(parameters).__name__} {list(parameters)}",
+)
+@same_on_both
+def test_every_kind_of_values_by_name_repeated(run: Run, parameters: object) -> None:
+    connection = run.connect()
+    cursor = connection.cursor()
+    for sql in ("SELECT :a, @b, $a", "SELECT :a, ?, :b", "SELECT ?, ?", "SELECT ?1, ?2"):
+        for _ in range(3):
+            run(lambda sql=sql: connection.execute(sql, parameters).fetchall())
+            run(lambda sql=sql: cursor.execute(sql, parameters).fetchone())
+    run(connection.execute, "CREATE TABLE t (a, b)")
+    run(connection.executemany, "INSERT INTO t VALUES (:a, :b)", [{"a": 0, "b": 0}, parameters])
+    run(connection.execute("SELECT * FROM t").fetchall)
+
+
+@same_on_both
+def test_an_adapter_that_changes_the_dict_it_is_in(run: Run) -> None:
+    class Point:
+        def __conform__(self, protocol: object) -> str:
+            values["b"] = "changed"
+            return "point"
+
+    values: dict[str, object] = {}
+    connection = run.connect()
+    for _ in range(3):
+        values.update(a=Point(), b="before")
+        run(connection.execute("SELECT :a, :b", values).fetchone)
+
+
+@same_on_both
+def test_a_key_that_uses_the_connection_while_it_is_compared(run: Run) -> None:
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            connection.execute("SELECT 1").fetchone()
+            return str.__eq__(self, other)
+
+    connection = run.connect()
+    for _ in range(3):
+        run(lambda: connection.execute("SELECT :a, :b", {Key("a"): 1, "b": 2}).fetchone())
+
+
+@pytest.mark.parametrize("factory", ["Row", "tuple subclass", "dict", "raising"])
+@same_on_both
+def test_a_row_factory_counts_for_a_repeated_statement(run: Run, factory: str) -> None:
+    def raising(cursor: object, row: object) -> object:
+        raise RuntimeError("no row")
+
+    connection = filled(run)
+    connection.row_factory = {
+        "Row": run.sqlite.Row,
+        "tuple subclass": lambda cursor, row: Pair(row),
+        "dict": lambda cursor, row: dict(
+            zip([column[0] for column in cursor.description], row, strict=True)
+        ),
+        "raising": raising,
+    }[factory]
+    cursor = connection.cursor()
+    for _ in range(3):
+        cursor.execute(ALL)
+        run(lambda: tuple(cursor.fetchone()))
+        run(lambda: [tuple(row) for row in cursor.fetchmany(2)])
+        run(lambda: [(row[0], row["b"], row["B"], row[-1]) for row in cursor])
+        run(cursor.fetchone)
+        run(cursor.fetchall)
+
+
+@pytest.mark.parametrize(
+    "key", [0, 1, 2, -1, -2, -3, 2**62, 2**64, True, False, 1.0, None, "a", "A", "b", "c", b"a"]
+)
+@same_on_both
+def test_every_kind_of_key_of_a_row(run: Run, key: object) -> None:
+    connection = run.connect()
+    connection.row_factory = run.sqlite.Row
+    row = connection.execute("SELECT 1 AS a, 'two' AS b").fetchone()
+    run(lambda: row[key])
+    run(lambda: run.sqlite.Row(connection.cursor(), (1, 2))[key])
+
+
+@same_on_both
+def test_ends_of_transactions_that_are_not_open(run: Run) -> None:
+    connection = run.connect(run.path())
+    for end in (connection.commit, connection.rollback):
+        run(end)
+        run(end, 1)
+    run(connection.__enter__, 1)
+    run(connection.__exit__)
+    run(connection.__exit__, None, None, None)
+    run(connection.__exit__, ValueError, ValueError(), None)
+    with connection as entered:
+        run.see(same=entered is connection)
+    run(connection.execute, "BEGIN")
+    run(connection.__exit__, None, None, None)
+    run.see(open=connection.in_transaction)
+    threaded: list[object] = []
+
+    def elsewhere() -> None:
+        for use in (connection.commit, connection.rollback, connection.__enter__):
+            try:
+                threaded.append(use() is connection)
+            except run.sqlite.ProgrammingError as error:
+                threaded.append(str(error)[:60])
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    run.see(threaded=threaded)
+    connection.close()
+    for use in (connection.commit, connection.rollback, connection.__enter__):
+        run(use)
+    run(connection.__exit__, None, None, None)
+    run(lambda: connection.in_transaction)
+    run(lambda: connection.total_changes)
+
+
+@same_on_both
+def test_a_cursor_without_rows_left_is_still_checked(run: Run) -> None:
+    connection = run.connect(run.path())
+    cursor = connection.execute("SELECT 1")
+    for use in (cursor.fetchone, cursor.fetchone, cursor.fetchmany, cursor.fetchall):
+        run(use)
+    run(lambda: next(cursor, "end"))
+    refused: list[str] = []
+
+    def elsewhere() -> None:
+        try:
+            cursor.fetchone()
+        except run.sqlite.ProgrammingError as error:
+            refused.append(str(error)[:60])
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    run.see(refused=refused)
+    connection.close()
+    for use in (cursor.fetchone, cursor.fetchmany, cursor.fetchall, cursor.__next__):
+        run(use)
+
+
 @same_on_both
 def test_an_adapter_for_a_plain_type_counts_for_a_repeated_statement(run: Run) -> None:
     connection = filled(run)

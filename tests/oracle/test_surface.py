@@ -240,14 +240,61 @@ def test_pep_249_attributes_of_a_fresh_cursor(run: Run) -> None:
 def test_read_only_attributes_refuse_to_be_set_or_deleted(run: Run) -> None:
     connection = run.connect()
     cursor = connection.cursor()
-    for name in ("in_transaction", "total_changes", "Error"):
-        run(lambda name=name: type(attempt(setattr, connection, name, 1)[1][1]).__name__)
-        run(lambda name=name: attempt(delattr, connection, name)[1][1] is AttributeError)
+    for name in ("in_transaction", "total_changes", "Error", "NotSupportedError"):
+        run(setattr, connection, name, 1)
+        run(delattr, connection, name)
     for name in ("description", "rowcount", "lastrowid", "connection"):
-        run(lambda name=name: attempt(setattr, cursor, name, 1)[1][1] is AttributeError)
+        run(setattr, cursor, name, 1)
+        run(delattr, cursor, name)
+    run(delattr, cursor, "arraysize")
     run(delattr, connection, "isolation_level")
     run(lambda: setattr(connection, "no_such_attribute", 1))
     run(lambda: setattr(cursor, "no_such_attribute", 1))
+
+
+@same_on_both
+@pytest.mark.parametrize("name", ["Connection", "Cursor", "Row", "Blob"])
+def test_class_can_not_be_changed(run: Run, name: str) -> None:
+    kind = getattr(run.sqlite, name)
+    method = "keys" if name == "Row" else "close"
+    run(setattr, kind, method, len)
+    run(delattr, kind, method)
+    run(setattr, kind, "another", 1)
+
+
+@same_on_both
+def test_subclass_can_be_changed(run: Run) -> None:
+    class Named(run.sqlite.Cursor):  # type: ignore[name-defined, misc]
+        pass
+
+    Named.fetchone = lambda self: "mine"
+    run.see(row=run.connect().cursor(Named).execute("SELECT 1").fetchone())
+
+
+@same_on_both
+def test_row_is_matched_by_no_sequence_pattern(run: Run) -> None:
+    connection = run.connect()
+    connection.row_factory = run.sqlite.Row
+    match connection.execute("SELECT 1, 2").fetchone():
+        case [_, _]:
+            run.see(matched="sequence")
+        case run.sqlite.Row():
+            run.see(matched="row")
+
+
+def test_signature_of_connect_names_its_arguments() -> None:
+    parameters = list(inspect.signature(dbmanager.sqlite3.connect).parameters)
+    expected = [
+        "database",
+        "timeout",
+        "detect_types",
+        "isolation_level",
+        "check_same_thread",
+        "factory",
+        "cached_statements",
+        "uri",
+    ]
+    assert parameters == expected + ["autocommit"] * (sys.version_info >= (3, 12))
 
 
 @same_on_both

@@ -180,21 +180,29 @@ impl Database {
         }
     }
 
-    /// Whether a transaction is open, at this moment and without the lock; None when the handle is closed.
+    /// Whether a transaction is open, at this moment and without waiting; None when the handle is closed.
+    #[inline]
     pub fn in_transaction(&self) -> Option<bool> {
-        let _gate = self.interrupt_gate.lock();
-        // SAFETY: the handle is open as long as the gate is held; a flag is read.
-        self.is_open()
-            .then(|| unsafe { ffi::sqlite3_get_autocommit(self.handle) == 0 })
+        // SAFETY: the handle is open; a flag is read.
+        self.while_open(|| unsafe { ffi::sqlite3_get_autocommit(self.handle) == 0 })
     }
 
-    /// Rows changed since the handle was opened or lent, without the lock; None when the handle is closed.
+    /// Rows changed since the handle was opened or lent, without waiting; None when the handle is closed.
+    #[inline]
     pub fn total_changes(&self) -> Option<i64> {
+        // SAFETY: the handle is open; a counter is read.
+        self.while_open(|| unsafe { ffi::sqlite3_total_changes64(self.handle) })
+            .map(|count| count - self.changes_before.get())
+    }
+
+    /// Look at something with the handle kept open: by the lock if that is free, else by the gate.
+    #[inline]
+    fn while_open<R>(&self, look: impl Fn() -> R) -> Option<R> {
+        if let Some(_guard) = self.try_lock() {
+            return self.is_open().then(look);
+        }
         let _gate = self.interrupt_gate.lock();
-        // SAFETY: the handle is open as long as the gate is held; a counter is read.
-        self.is_open().then(
-            || unsafe { ffi::sqlite3_total_changes64(self.handle) } - self.changes_before.get(),
-        )
+        self.is_open().then(look)
     }
 
     pub(super) fn changes_before(&self) -> &Cell<i64> {

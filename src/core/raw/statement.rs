@@ -137,7 +137,7 @@ pub struct Statement {
     one_long_operation: bool,
     /// Where the statement cache keeps its place, see `core::sqlite::cache`.
     pub(in crate::core) home: Cell<u64>,
-    /// What the bindings remember about this statement (names, converters).
+    /// What the bindings remember about this statement.
     attachment: Option<Box<dyn Any + Send>>,
 }
 
@@ -288,9 +288,16 @@ impl Statement {
         self.attachment.as_deref()?.downcast_ref()
     }
 
-    /// Store something with the statement; it goes when the statement goes.
-    pub fn attach(&mut self, attachment: Box<dyn Any + Send>) {
-        self.attachment = Some(attachment);
+    /// What the bindings store with the statement, empty at first; it goes when the statement goes.
+    pub fn attachment_or_default<T: Any + Send + Default>(&mut self) -> &mut T {
+        let attachment = self.attachment.get_or_insert_with(|| Box::<T>::default());
+        if !attachment.is::<T>() {
+            *attachment = Box::<T>::default();
+        }
+        match attachment.downcast_mut() {
+            Some(attachment) => attachment,
+            None => unreachable!("the attachment was just made of this type"),
+        }
     }
 
     /// Name of a parameter with its prefix (`:a`, `@a`, `$a`, `?1`); None for a plain `?`.
