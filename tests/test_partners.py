@@ -88,6 +88,51 @@ def test_backup_into_ours_and_the_stdlibs(tmp_path, target, place, pages):
         to.commit()
 
 
+def test_target_of_an_unfinished_backup_is_refused_and_works_afterwards(tmp_path):
+    source, target = sqlite3.connect(":memory:"), sqlite3.connect(tmp_path / "target.db")
+    source.execute(
+        "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        "LIMIT 5000) SELECT i, randomblob(50) AS b FROM n"
+    )
+    cursor = target.cursor()
+    uses = [
+        lambda: target.execute("CREATE TABLE mine (a)"),
+        lambda: cursor.execute("SELECT 1"),
+        lambda: target.executescript("SELECT 1"),
+        lambda: target.in_transaction,
+        lambda: target.close(),
+        lambda: target.__enter__(),
+        lambda: source.backup(target),
+    ]
+    refused = []
+
+    def progress(code, remaining, total):
+        for use in uses:
+            with pytest.raises(sqlite3.ProgrammingError, match="a backup into it is not finished"):
+                use()
+            refused.append(remaining)
+
+    source.backup(target, pages=20, progress=progress)
+    assert len(refused) > 2 * len(uses)
+    assert target.execute("SELECT count(*) FROM t").fetchone() == (5000,)
+    assert cursor.execute("SELECT max(i) FROM t").fetchone() == (5000,)
+    target.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        target.execute("SELECT 1")
+    source.close()
+
+
+def test_target_that_is_opened_anew_within_its_backup_is_the_new_one(tmp_path):
+    source, target = sqlite3.connect(":memory:"), sqlite3.connect(tmp_path / "target.db")
+    source.execute("CREATE TABLE t (a)")
+    source.backup(target, progress=lambda *_: target.__init__(":memory:"))
+    assert target.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    target.close()
+    with closing(sqlite3.connect(tmp_path / "target.db")) as copied:
+        assert copied.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    source.close()
+
+
 def test_backup_from_the_stdlib_refuses_our_connection():
     theirs, ours = stdlib.connect(":memory:"), sqlite3.connect(":memory:")
     with closing(theirs), closing(ours):

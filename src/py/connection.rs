@@ -34,7 +34,8 @@ pub struct Connection {
     pub(super) session: Guarded<Option<Box<SessionState>>>,
     pub(super) recent: Guarded<RecentTexts>,
     pub(super) initialized: Guarded<bool>,
-    pub(super) closed_message: &'static str,
+    /// Why there is no physical connection.
+    pub(super) closed_message: Guarded<&'static str>,
     pub(super) thread_ident: Guarded<c_ulong>,
     pub(super) check_same_thread: Guarded<bool>,
     pub(super) detect_types: Guarded<c_int>,
@@ -49,6 +50,9 @@ pub struct Connection {
     pub(super) functions: Guarded<Vec<Weak<Hook>>>,
     pub(super) pending: Arc<PendingError>,
 }
+
+pub(super) const IS_BACKUP_TARGET: &str =
+    "Cannot operate on a connection while a backup into it is not finished.";
 
 /// The connection's lock, held by this thread.
 pub struct Locked<'c> {
@@ -93,7 +97,7 @@ impl Connection {
     /// A connection that is initialised but not open, for a session.
     pub fn unopened(closed_message: &'static str) -> Self {
         let mut connection = Self::empty();
-        connection.closed_message = closed_message;
+        connection.closed_message = Guarded::new(closed_message);
         connection.initialized = Guarded::new(true);
         connection.check_same_thread = Guarded::new(false);
         connection.isolation_level = Guarded::new(IsolationLevel::Immediate);
@@ -128,9 +132,31 @@ impl Connection {
         drop(self.session.take(py));
     }
 
+    /// Run a backup into this connection, which looks closed meanwhile: SQLite may crash when the target of an
+    /// unfinished backup is used.
+    pub(super) fn set_aside<R>(&self, py: Python<'_>, body: impl FnOnce() -> R) -> R {
+        let message = self.closed_message.replace(py, IS_BACKUP_TARGET);
+        let physical = self.physical.take(py);
+        let result = body();
+        self.closed_message.set(py, message);
+        let other = self.physical.replace(py, physical);
+        if let Some(other) = other {
+            // It was initialised anew meanwhile, which counts.
+            if let Some(old) = self.physical.replace(py, Some(other)) {
+                self.dispose(py, old);
+            }
+        }
+        result
+    }
+
+    /// Whether it looks closed because of `set_aside`.
+    pub(super) fn is_set_aside(&self, py: Python<'_>) -> bool {
+        self.closed_message.get(py) == IS_BACKUP_TARGET
+    }
+
     #[cold]
     pub(super) fn closed(&self, py: Python<'_>) -> PyErr {
-        programming_error(py, self.closed_message)
+        programming_error(py, self.closed_message.get(py))
     }
 
     pub(super) fn empty() -> Self {
@@ -140,7 +166,7 @@ impl Connection {
             session: Guarded::new(None),
             recent: Guarded::new(RecentTexts::new()),
             initialized: Guarded::new(false),
-            closed_message: "Cannot operate on a closed database.",
+            closed_message: Guarded::new("Cannot operate on a closed database."),
             thread_ident: Guarded::new(0),
             check_same_thread: Guarded::new(true),
             detect_types: Guarded::new(0),

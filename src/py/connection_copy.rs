@@ -9,6 +9,7 @@ use super::interpreter;
 use super::names::{c_string, wrong_argument};
 use super::settings::CInt;
 use super::state::state;
+use crate::core::raw::Database;
 use crate::core::raw::backup::{Backup, Progress};
 use crate::core::raw::blob;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString};
 use rusqlite::ffi as sqlite;
 use std::ffi::{CString, c_int};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a backup is to be made.
@@ -42,34 +44,44 @@ impl Connection {
                 interpreter::unreserve(py, database);
             }
         }
-        let (name, pages, pause) = (&plan.name, plan.pages, plan.pause);
-        let mut backup = py
-            .detach(|| Backup::begin(&source, &destination, name))
-            .map_err(|error| core_exception(py, error))?;
-        loop {
-            let state = py
-                .detach(|| backup.step(pages))
-                .map_err(|error| core_exception(py, error))?;
-            let primary = state.code & 0xff;
-            if let Some(progress) = plan.progress {
-                let Progress {
-                    remaining,
-                    page_count,
-                    ..
-                } = state;
-                progress.call1((primary, remaining, page_count))?;
-            }
-            match primary {
-                sqlite::SQLITE_OK => {}
-                sqlite::SQLITE_BUSY | sqlite::SQLITE_LOCKED => {
-                    py.detach(|| std::thread::sleep(pause));
-                }
-                _ => break,
-            }
-        }
-        py.detach(|| backup.finish())
-            .map_err(|error| core_exception(py, error))
+        target.set_aside(py, || copy(py, &source, &destination, plan))
     }
+}
+
+/// Copy a database into another one, which nobody else uses meanwhile.
+fn copy(
+    py: Python<'_>,
+    source: &Arc<Database>,
+    destination: &Arc<Database>,
+    plan: &Plan<'_, '_>,
+) -> PyResult<()> {
+    let (name, pages, pause) = (&plan.name, plan.pages, plan.pause);
+    let mut backup = py
+        .detach(|| Backup::begin(source, destination, name))
+        .map_err(|error| core_exception(py, error))?;
+    loop {
+        let state = py
+            .detach(|| backup.step(pages))
+            .map_err(|error| core_exception(py, error))?;
+        let primary = state.code & 0xff;
+        if let Some(progress) = plan.progress {
+            let Progress {
+                remaining,
+                page_count,
+                ..
+            } = state;
+            progress.call1((primary, remaining, page_count))?;
+        }
+        match primary {
+            sqlite::SQLITE_OK => {}
+            sqlite::SQLITE_BUSY | sqlite::SQLITE_LOCKED => {
+                py.detach(|| std::thread::sleep(pause));
+            }
+            _ => break,
+        }
+    }
+    py.detach(|| backup.finish())
+        .map_err(|error| core_exception(py, error))
 }
 
 /// Copy a database of ours into a connection of the stdlib's, by way of a file that the stdlib can open:

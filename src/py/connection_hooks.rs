@@ -25,54 +25,71 @@ use std::sync::Arc;
 const INLINE_ARGUMENTS: usize = 8;
 
 /// Call a Python callable with SQLite values, by the vectorcall protocol.
+#[inline]
 fn call<'py>(
     py: Python<'py>,
     callable: &Bound<'py, PyAny>,
     arguments: &Arguments<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let count = arguments.len();
-    let mut inline = [std::ptr::null_mut(); INLINE_ARGUMENTS + 1];
-    let mut heap = Vec::new();
     // The slot before the arguments is the callee's to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
-    let stack: &mut [*mut ffi::PyObject] = if count <= INLINE_ARGUMENTS {
-        &mut inline[..=count]
+    if count <= INLINE_ARGUMENTS {
+        let mut stack = [std::ptr::null_mut(); INLINE_ARGUMENTS + 1];
+        call_on(py, callable, arguments, &mut stack[..=count])
     } else {
-        heap.resize(count + 1, std::ptr::null_mut());
-        &mut heap
-    };
-    let mut outcome = Ok(());
-    for index in 0..count {
+        let mut stack = vec![std::ptr::null_mut(); count + 1];
+        call_on(py, callable, arguments, &mut stack)
+    }
+}
+
+/// `call` with room for the objects, behind one slot more.
+#[inline]
+fn call_on<'py>(
+    py: Python<'py>,
+    callable: &Bound<'py, PyAny>,
+    arguments: &Arguments<'_>,
+    stack: &mut [*mut ffi::PyObject],
+) -> PyResult<Bound<'py, PyAny>> {
+    let objects = &mut stack[1..];
+    for index in 0..objects.len() {
         match fetch::object(py, arguments.get(index)) {
-            Ok(object) => stack[index + 1] = object,
+            Ok(object) => objects[index] = object,
             Err(error) => {
-                outcome = Err(error);
-                break;
+                let_go(&objects[..index]);
+                return Err(error);
             }
         }
     }
-    let result = outcome.and_then(|()| {
-        // SAFETY: `count` live objects behind one slot that may be written to.
-        unsafe {
-            let result = ffi::PyObject_Vectorcall(
-                callable.as_ptr(),
-                stack.as_ptr().add(1),
-                count | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-                std::ptr::null_mut(),
-            );
-            Bound::from_owned_ptr_or_err(py, result)
-        }
-    });
-    for &object in &stack[1..] {
-        // SAFETY: each was a new reference, or is NULL.
-        unsafe { ffi::Py_XDECREF(object) };
+    // SAFETY: as many live objects as are told, behind one slot that may be written to.
+    let result = unsafe {
+        ffi::PyObject_Vectorcall(
+            callable.as_ptr(),
+            objects.as_ptr(),
+            objects.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        )
+    };
+    let_go(objects);
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
+#[inline]
+fn let_go(objects: &[*mut ffi::PyObject]) {
+    for &object in objects {
+        // SAFETY: each was a new reference.
+        unsafe { ffi::Py_DECREF(object) };
     }
-    result
 }
 
 /// Hand a Python value to SQLite.
 fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
-    if value.is_none() {
+    // SAFETY: a type check and an accessor on a live object of that type.
+    if unsafe { ffi::PyLong_CheckExact(value.as_ptr()) } != 0 {
+        // SAFETY: as above.
+        context.result_integer(unsafe { bind::integer(py, value.as_ptr())? });
+    } else if value.is_none() {
         context.result_null();
     } else if value.is_instance_of::<PyInt>() {
         // SAFETY: just checked.

@@ -230,6 +230,9 @@ impl Connection {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.check_thread(py)?;
         self.check_initialized(py)?;
+        if self.is_set_aside(py) {
+            return Err(self.closed(py));
+        }
         if !self.is_open(py) {
             return Ok(());
         }

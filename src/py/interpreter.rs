@@ -53,10 +53,11 @@ pub fn suspend(database: &Database) {
 /// Take the interpreter back if it was given up. Gives whether it was.
 #[inline]
 pub fn resume(database: &Database) -> bool {
-    let state = database.suspended().replace(std::ptr::null_mut());
+    let state = database.suspended().get();
     if state.is_null() {
         return false;
     }
+    database.suspended().set(std::ptr::null_mut());
     // SAFETY: the state was saved by `suspend` on this thread.
     unsafe { ffi::PyEval_RestoreThread(state.cast()) };
     true
