@@ -134,6 +134,60 @@ def test_file_that_was_removed_is_made_anew_and_empty(path: Path, journal: str) 
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("fresh",)]
 
 
+OF_ANOTHER_PROCESS = {
+    "grows": "INSERT INTO t SELECT randomblob(900) FROM t; PRAGMA wal_checkpoint",
+    "is restarted": "INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(RESTART)",
+    "is truncated": "INSERT INTO t SELECT randomblob(900) FROM t; PRAGMA wal_checkpoint(TRUNCATE)",
+    "shrinks": "DELETE FROM t WHERE rowid > 3; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
+    "changes": "UPDATE t SET a = 'changed'",
+}
+
+
+def test_reader_sees_what_another_process_does_to_a_file_whose_size_it_knows(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "size.db"
+    with closing(stdlib.connect(path)) as theirs:
+        theirs.execute("PRAGMA journal_mode=WAL")
+        theirs.execute("CREATE TABLE t (a)")
+        theirs.executemany("INSERT INTO t VALUES (?)", [("first",)] * 50)
+        theirs.commit()
+    look = "SELECT count(*), min(a), (SELECT * FROM pragma_page_count) FROM t"
+    opened = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+    expected = f"{opened}print(c.execute({look!r}).fetchone())"
+    with closing(sqlite3.connect(path)) as reader:
+        for script in [*OF_ANOTHER_PROCESS.values(), *reversed(OF_ANOTHER_PROCESS.values())]:
+            for _ in range(3):
+                reader.execute(look).fetchone()
+            for code in (f"{opened}c.executescript({script!r})", expected):
+                answer = subprocess.run(
+                    [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+                )
+            assert str(reader.execute(look).fetchone()) == answer.stdout.strip()
+            assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("mode", ["another reader", "exclusive", "rollback journal"])
+def test_file_whose_size_is_known_grows_in_every_mode(path: Path, mode: str) -> None:
+    if mode != "rollback journal":
+        with closing(stdlib.connect(path)) as theirs:
+            theirs.execute("PRAGMA journal_mode=WAL")
+    with closing(sqlite3.connect(path)) as writer, closing(sqlite3.connect(path)) as other:
+        if mode == "exclusive":
+            other.close()
+            writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+        reader = writer if mode == "exclusive" else other
+        count = "SELECT count(*) FROM sqlite_schema"
+        for number in range(1, 30):
+            assert reader.execute(count).fetchone() == (number,)
+            assert reader.execute(count).fetchone() == (number,)
+            writer.execute(f"CREATE TABLE more_{number} (a)")
+            writer.execute(f"INSERT INTO more_{number} VALUES (zeroblob(9000))")
+            writer.commit()
+            if number % 3 == 0:
+                writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
 def test_copy_after_the_last_close_is_complete(path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -1,8 +1,11 @@
-//! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away.
+//! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, and files that know
+//! their size (`size`).
 //!
 //! SQLite's busy handler sleeps through the VFS. A statement that runs with the interpreter held must not
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
+
+mod size;
 
 use rusqlite::ffi;
 use std::ffi::{CStr, c_int};
@@ -14,19 +17,28 @@ pub type BlockingWrapper = fn(&mut dyn FnMut());
 
 static WRAPPER: OnceLock<BlockingWrapper> = OnceLock::new();
 static INSTALL: Once = Once::new();
-static PARENT: OnceLock<ParentSleep> = OnceLock::new();
+static PARENT: OnceLock<Parent> = OnceLock::new();
 
 type SleepFn = unsafe extern "C" fn(*mut ffi::sqlite3_vfs, c_int) -> c_int;
+type OpenFn = unsafe extern "C" fn(
+    *mut ffi::sqlite3_vfs,
+    ffi::sqlite3_filename,
+    *mut ffi::sqlite3_file,
+    c_int,
+    *mut c_int,
+) -> c_int;
 
-struct ParentSleep {
+/// SQLite's own VFS, and those of its methods that ours stand in for.
+struct Parent {
     vfs: *mut ffi::sqlite3_vfs,
     sleep: SleepFn,
+    open: OpenFn,
 }
 
 // SAFETY: SQLite's built-in VFS objects are static and their methods are thread-safe.
-unsafe impl Send for ParentSleep {}
+unsafe impl Send for Parent {}
 // SAFETY: see above.
-unsafe impl Sync for ParentSleep {}
+unsafe impl Sync for Parent {}
 
 const NAME: &CStr = c"dbmanager";
 
@@ -42,7 +54,8 @@ pub fn install() {
         // to it until the process ends.
         unsafe {
             let parent = ffi::sqlite3_vfs_find(ptr::null());
-            let Some(sleep) = (!parent.is_null()).then(|| (*parent).xSleep).flatten() else {
+            let methods = parent.as_ref().map(|vfs| (vfs.xSleep, vfs.xOpen));
+            let Some((Some(sleep), Some(open))) = methods else {
                 log::warn!("this SQLite has no VFS that sleeps; lock waits hold the interpreter");
                 return;
             };
@@ -50,7 +63,13 @@ pub fn install() {
             copy.zName = NAME.as_ptr();
             copy.pNext = ptr::null_mut();
             copy.xSleep = Some(sleep_given_up);
-            PARENT.get_or_init(|| ParentSleep { vfs: parent, sleep });
+            copy.xOpen = Some(open_watched);
+            copy.szOsFile = size::memory_of_file(copy.szOsFile);
+            PARENT.get_or_init(|| Parent {
+                vfs: parent,
+                sleep,
+                open,
+            });
             ffi::sqlite3_vfs_register(Box::into_raw(copy), 1);
         }
     });
@@ -70,4 +89,25 @@ unsafe extern "C" fn sleep_given_up(_vfs: *mut ffi::sqlite3_vfs, microseconds: c
         None => sleep(),
     }
     slept
+}
+
+unsafe extern "C" fn open_watched(
+    vfs: *mut ffi::sqlite3_vfs,
+    name: ffi::sqlite3_filename,
+    file: *mut ffi::sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    let Some(parent) = PARENT.get() else {
+        return ffi::SQLITE_CANTOPEN;
+    };
+    // SAFETY: our VFS is a copy of the parent, which its own method works on as well; the file's memory is of the
+    // size that the copy tells.
+    unsafe {
+        let code = (parent.open)(vfs, name, file, flags, out_flags);
+        if code == ffi::SQLITE_OK && flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+            size::watch(file);
+        }
+        code
+    }
 }

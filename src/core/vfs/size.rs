@@ -1,0 +1,239 @@
+//! The size of a database file that nobody can change is asked for once.
+//!
+//! A read transaction that finds the WAL empty asks the system for the file's size: a fifth of a look-up by key. But
+//! as long as the WAL index says that nothing was written since it was made, and this connection holds the read lock
+//! that keeps checkpoints away (WAL_READ_LOCK(0), sqlite.org/walformat.html), the size is what it was the last time.
+//! A main database's file gets a table of methods of ours: its own, but for the few that must be watched.
+
+use parking_lot::Mutex;
+use rusqlite::ffi;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::OnceLock;
+
+/// Bytes of the WAL index's header: format, counters, the WAL's last frame, the database's pages, checksums.
+const HEADER: usize = 48;
+/// Where the header tells the WAL's last frame and then the pages: both 0 when nothing was written.
+const NOTHING_WRITTEN: std::ops::Range<usize> = 16..24;
+/// The lock of a reader that needs nothing from the WAL.
+const READ_LOCK_0: c_int = 3;
+
+/// What is kept for a file, behind the structure of its VFS.
+struct Watched {
+    /// The file's own methods.
+    own: &'static ffi::sqlite3_io_methods,
+    /// The first region of the WAL index; null if it is not mapped.
+    index: *const [u8; HEADER],
+    holds_read_lock_0: bool,
+    /// The size, and the header that it goes with.
+    known: Option<(i64, [u8; HEADER])>,
+}
+
+/// Where `Watched` begins in a file's memory.
+static OFFSET: OnceLock<usize> = OnceLock::new();
+
+/// A table of methods of ours for each that there is in the VFS.
+static TABLES: Mutex<Vec<(usize, &'static ffi::sqlite3_io_methods)>> = Mutex::new(Vec::new());
+
+/// The memory that a file needs when the structure of its VFS takes `own_size` bytes. Called once.
+pub fn memory_of_file(own_size: c_int) -> c_int {
+    let offset = (own_size as usize).next_multiple_of(align_of::<Watched>());
+    OFFSET.get_or_init(|| offset);
+    (offset + size_of::<Watched>()) as c_int
+}
+
+/// Watch a file that was just opened as a main database.
+///
+/// # Safety
+/// `file` is open and has the memory that `memory_of_file` asked for.
+pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
+    // SAFETY: an open file's methods live for ever; its memory has room for ours, as the caller promises.
+    unsafe {
+        // Version 2 brought the WAL index.
+        let Some(own) = (*file).pMethods.as_ref().filter(|own| own.iVersion >= 2) else {
+            return;
+        };
+        let Some(place) = place(file) else {
+            return;
+        };
+        ptr::write(
+            place,
+            Watched {
+                own,
+                index: ptr::null(),
+                holds_read_lock_0: false,
+                known: None,
+            },
+        );
+        (*file).pMethods = table(own);
+    }
+}
+
+/// The table for files whose own one this is.
+fn table(own: &'static ffi::sqlite3_io_methods) -> &'static ffi::sqlite3_io_methods {
+    let key = ptr::from_ref(own) as usize;
+    let mut tables = TABLES.lock();
+    if let Some((_, table)) = tables.iter().find(|(known, _)| *known == key) {
+        return table;
+    }
+    let mut copy = *own;
+    copy.xFileSize = Some(file_size);
+    copy.xWrite = Some(write);
+    copy.xTruncate = Some(truncate);
+    copy.xShmMap = Some(shm_map);
+    copy.xShmLock = Some(shm_lock);
+    copy.xShmUnmap = Some(shm_unmap);
+    let table: &'static _ = Box::leak(Box::new(copy));
+    tables.push((key, table));
+    table
+}
+
+#[inline]
+fn place(file: *mut ffi::sqlite3_file) -> Option<*mut Watched> {
+    OFFSET
+        .get()
+        .map(|offset| file.wrapping_byte_add(*offset).cast())
+}
+
+/// # Safety
+/// SQLite calls one of the methods below for `file`, so it is watched, and nobody else uses it meanwhile.
+#[inline]
+unsafe fn watched<'a>(file: *mut ffi::sqlite3_file) -> &'a mut Watched {
+    match place(file) {
+        // SAFETY: as the caller promises.
+        Some(place) => unsafe { &mut *place },
+        None => unreachable!("a file is watched only after its memory was asked for"),
+    }
+}
+
+impl Watched {
+    /// The WAL index's header if it vouches for the size of the file.
+    #[inline]
+    fn header(&self) -> Option<[u8; HEADER]> {
+        if !self.holds_read_lock_0 || self.index.is_null() {
+            return None;
+        }
+        // SAFETY: the region is mapped. Others may write it meanwhile; then it differs from what was known, and
+        // it is SQLite that compared it after it had got the lock.
+        let header = unsafe { self.index.read_volatile() };
+        header[NOTHING_WRITTEN]
+            .iter()
+            .all(|byte| *byte == 0)
+            .then_some(header)
+    }
+}
+
+unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
+    // SAFETY: called by SQLite; `size` may be written to.
+    unsafe {
+        let this = watched(file);
+        let header = this.header();
+        if let (Some(header), Some((known, its_header))) = (&header, &this.known)
+            && header == its_header
+        {
+            *size = *known;
+            return ffi::SQLITE_OK;
+        }
+        let Some(method) = this.own.xFileSize else {
+            return ffi::SQLITE_IOERR_FSTAT;
+        };
+        let code = method(file, size);
+        this.known = match (code, header) {
+            (ffi::SQLITE_OK, Some(header)) => Some((*size, header)),
+            _ => None,
+        };
+        code
+    }
+}
+
+unsafe extern "C" fn write(
+    file: *mut ffi::sqlite3_file,
+    data: *const c_void,
+    length: c_int,
+    offset: i64,
+) -> c_int {
+    // SAFETY: called by SQLite, with arguments for the file's own method.
+    unsafe {
+        let this = watched(file);
+        this.known = None;
+        match this.own.xWrite {
+            Some(method) => method(file, data, length, offset),
+            None => ffi::SQLITE_IOERR_WRITE,
+        }
+    }
+}
+
+unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
+    // SAFETY: as for `write`.
+    unsafe {
+        let this = watched(file);
+        this.known = None;
+        match this.own.xTruncate {
+            Some(method) => method(file, size),
+            None => ffi::SQLITE_IOERR_TRUNCATE,
+        }
+    }
+}
+
+unsafe extern "C" fn shm_map(
+    file: *mut ffi::sqlite3_file,
+    region: c_int,
+    size: c_int,
+    extend: c_int,
+    address: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: as for `write`; `address` was written to by the own method.
+    unsafe {
+        let this = watched(file);
+        let Some(method) = this.own.xShmMap else {
+            return ffi::SQLITE_IOERR_SHMMAP;
+        };
+        let code = method(file, region, size, extend, address);
+        if region == 0 {
+            this.known = None;
+            this.index = match code {
+                ffi::SQLITE_OK => (*address).cast_const().cast(),
+                _ => ptr::null(),
+            };
+        }
+        code
+    }
+}
+
+unsafe extern "C" fn shm_lock(
+    file: *mut ffi::sqlite3_file,
+    offset: c_int,
+    count: c_int,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: as for `write`.
+    unsafe {
+        let this = watched(file);
+        let Some(method) = this.own.xShmLock else {
+            return ffi::SQLITE_IOERR_SHMLOCK;
+        };
+        let code = method(file, offset, count, flags);
+        if offset <= READ_LOCK_0 && READ_LOCK_0 < offset + count {
+            let takes = flags & ffi::SQLITE_SHM_LOCK != 0;
+            let shared = flags & ffi::SQLITE_SHM_SHARED != 0;
+            if !takes || code == ffi::SQLITE_OK {
+                this.holds_read_lock_0 = takes && shared;
+            }
+        }
+        code
+    }
+}
+
+unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
+    // SAFETY: as for `write`.
+    unsafe {
+        let this = watched(file);
+        this.index = ptr::null();
+        this.holds_read_lock_0 = false;
+        this.known = None;
+        match this.own.xShmUnmap {
+            Some(method) => method(file, delete),
+            None => ffi::SQLITE_OK,
+        }
+    }
+}
