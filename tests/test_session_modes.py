@@ -266,6 +266,95 @@ def test_savepoint_is_undone_alone(db: DatabaseManager) -> None:
         assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback", "block"])
+def test_savepoint_that_is_no_more_says_so(db: DatabaseManager, end: str) -> None:
+    with db.session() as session:
+        with session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'first' WHERE id = 1")
+            if end != "block":
+                getattr(session, end)()
+                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                    savepoint.rollback()
+                session.execute("UPDATE t SET x = 'second' WHERE id = 2")
+                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                    savepoint.rollback()
+        with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+            savepoint.rollback()
+    with db.session() as session:
+        rows = session.execute("SELECT x FROM t WHERE id < 3").scalars().all()
+    assert (
+        rows
+        == {
+            "commit": ["first", "second"],
+            "rollback": [0, "second"],
+            "block": ["first", 1],
+        }[end]
+    )
+
+
+def test_block_that_joins_to_read_begins_no_transaction(db: DatabaseManager) -> None:
+    with db.session() as outer:
+        with db.session("read", join=True) as inner:
+            assert inner is outer
+            assert inner.scalar("SELECT count(*) FROM t") == ROWS
+            assert not inner.in_transaction
+        assert not outer.in_transaction
+        with pytest.raises(RuntimeError), db.session("read", join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+        outer.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        with pytest.raises(RuntimeError), db.session("read", join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 2")
+            raise RuntimeError
+    with db.session("read") as session:
+        assert session.execute("SELECT x FROM t WHERE id < 3").scalars().all() == [0, "kept"]
+
+
+def test_waiting_in_vain_for_the_turn_to_write_is_a_time_out_and_counted(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=0.05)
+
+    def write() -> None:
+        with db.session("write"):
+            pass
+
+    with ThreadPoolExecutor(1) as executor, db.session("write"):
+        with pytest.raises(PoolTimeout, match="within pool_timeout"):
+            executor.submit(write).result()
+        figures = db.get_stats()
+    assert (figures["writers_timeouts_total"], figures["writers_waited_total"]) == (1, 1)
+    assert figures["writers_wait_ms"] >= 50
+    assert figures["timeouts_total"] == 0
+    DatabaseManager.reset()
+
+
+def test_writers_of_a_closed_manager_and_of_the_next_one_queue_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/app.db"
+    first = DatabaseManager(url, pool_timeout=60)
+    with first.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    ended = threading.Event()
+
+    def write(db: DatabaseManager) -> None:
+        with db.session("write") as session:
+            assert ended.is_set()
+            session.execute("INSERT INTO t VALUES (2)")
+
+    with ThreadPoolExecutor(1) as executor:
+        with first.session("write") as session:
+            session.execute("INSERT INTO t VALUES (1)")
+            first.close()
+            # Without patience for SQLite's lock: only the queue makes it wait.
+            second = DatabaseManager(url, pool_timeout=60, pragmas={"busy_timeout": 0})
+            other = executor.submit(write, second)
+            while not second.get_stats()["writers_waiting"]:
+                assert not other.done()
+            ended.set()
+        other.result()
+    with second.session() as session:
+        assert session.execute("SELECT x FROM t").scalars().all() == [1, 2]
+    DatabaseManager.reset()
+
+
 def test_script_runs_within_the_session(db: DatabaseManager) -> None:
     with pytest.raises(RuntimeError), db.session() as session:
         session.execute("UPDATE t SET x = 'before' WHERE id = 1")

@@ -323,6 +323,49 @@ def test_resize_lets_waiting_sessions_in(url: str) -> None:
     assert db.settings["pool_size"] == 2
 
 
+def test_manager_that_was_resized_is_given_to_whoever_asks_for_it_as_it_was_made(url: str) -> None:
+    db = DatabaseManager(url, pool_size=3)
+    db.resize(pool_size=7)
+    assert DatabaseManager(url, pool_size=3) is db
+    assert DatabaseManager(url, pool_size=7) is db
+    with pytest.raises(ValueError, match="pool_size: 7 and 5"):
+        DatabaseManager(url, pool_size=5)
+
+
+def test_level_of_the_log_may_be_set_late(url: str) -> None:
+    logger = logging.getLogger("dbmanager.pool")
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = QueueHandler(records)
+    logger.addHandler(handler)
+    db = DatabaseManager(url)
+    try:
+        for level, expected in [(logging.WARNING, 0), (logging.INFO, 1), (logging.ERROR, 0)]:
+            logger.setLevel(level)
+            use(db)
+            assert db.close_idle() == 1
+            assert records.qsize() == expected
+            if expected:
+                assert "closed 1 idle connection(s)" in records.get().getMessage()
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeHandler(handler)
+
+
+def test_hooks_of_the_last_user_hear_nothing_of_the_work_at_the_close(url: str) -> None:
+    heard: list[str] = []
+    db = DatabaseManager(url)
+    with db.session() as session:
+        session.executescript("CREATE TABLE t (a); CREATE INDEX i ON t (a)")
+        session.executemany("INSERT INTO t VALUES (?)", [(n % 9,) for n in range(3000)])
+        session.execute("SELECT * FROM t WHERE a = 1").all()
+        session.commit()
+        session.set_trace_callback(heard.append)
+        session.set_authorizer(lambda *action: heard.append(f"{action}") or sqlite3.SQLITE_DENY)
+        session.set_progress_handler(lambda: heard.append("progress"), 1)
+    assert db.get_stats()["discarded_altered_total"] == 1
+    assert heard == []
+
+
 def test_close_idle_and_drain(url: str) -> None:
     db = DatabaseManager(url)
     use(db, 3)

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from dbmanager._core import SQLITE_BUSY, DatabaseManager, OperationalError, Result, Session
+from dbmanager._core import (
+    SQLITE_BUSY,
+    DatabaseManager,
+    OperationalError,
+    ProgrammingError,
+    Result,
+    Session,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -98,20 +105,60 @@ class Savepoint:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if not self._session.in_transaction:
-                return  # ended within the block, and the savepoint with it
-            if kind is not None:
-                self.rollback()
-            self._session.execute(f"RELEASE {self._name}")
-        except OperationalError as failure:
-            # Another transaction was begun within the block: the session's end commits it.
-            if "no such savepoint" not in str(failure):
-                raise
+        if not self._session.in_transaction:
+            return  # ended within the block, and the savepoint with it
+        if kind is not None and not self._undo(f"ROLLBACK TO {self._name}"):
+            return
+        self._undo(f"RELEASE {self._name}")
 
     def rollback(self) -> None:
-        """Undo what was done since the savepoint; the block goes on."""
-        self._session.execute(f"ROLLBACK TO {self._name}")
+        """Undo what was done since the savepoint; the block goes on.
+
+        Raises ProgrammingError when the savepoint is no more: after its block, or when the
+        session's transaction was ended within the block.
+        """
+        in_transaction = self._session.in_transaction
+        if not in_transaction or not self._undo(f"ROLLBACK TO {self._name}"):
+            raise ProgrammingError(
+                "this savepoint is no more: its block has ended, or the session's transaction was "
+                "committed or rolled back within it"
+            )
+
+    def _undo(self, sql: str) -> bool:
+        """Run ROLLBACK TO or RELEASE. False if there is no such savepoint (any more).
+
+        It went with its transaction if that was ended; another one may have been begun since,
+        which the session's end commits.
+        """
+        try:
+            self._session.execute(sql)
+        except OperationalError as failure:
+            if "no such savepoint" not in str(failure):
+                raise
+            return False
+        return True
+
+
+class _Guest:
+    """A part of a session that only means to read, and begins no transaction.
+
+    If it writes all the same, the transaction that it began is its own to undo.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and self._session.in_transaction:
+            self._session.rollback()
 
 
 Mode = Literal["auto", "read", "write"]
@@ -132,9 +179,9 @@ class Joined:
             session = own.__enter__()
             self._inner = own
             return session
-        savepoint = Savepoint(outer)
-        savepoint.__enter__()
-        self._inner = savepoint
+        reads = self._mode == "read" and not outer.in_transaction
+        self._inner = _Guest(outer) if reads else Savepoint(outer)
+        self._inner.__enter__()
         return outer
 
     def __exit__(

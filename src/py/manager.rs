@@ -164,7 +164,7 @@ impl DatabaseManager {
             return Ok(known);
         };
         let manager = &known.get().manager;
-        let differences = manager.settings().differences(&settings);
+        let differences = manager.differences(&settings);
         if differences.is_empty() {
             return Ok(known);
         }

@@ -211,7 +211,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let state = state::initialise(py)?;
     interpreter::install();
     // Another extension of this process may have set the logger of its own copy; ours is separate.
-    let _ = pyo3_log::try_init();
+    // Levels are asked for each time, because they may be set late; messages are few.
+    let _ = pyo3_log::Logger::new(py, pyo3_log::Caching::Loggers)?.install();
     module.add_class::<connection::Connection>()?;
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<row::Row>()?;

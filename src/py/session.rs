@@ -69,10 +69,13 @@ fn no_turn(py: Python<'_>, name: &str, reason: NoTurn) -> PyErr {
              directly or through others, for a database that this thread is writing to; write to several \
              databases in the same order everywhere"
         ),
-        NoTurn::TimedOut { waiting } => format!(
-            "no turn to write to '{name}' within pool_timeout: another session of this process is still \
-             writing ({waiting} more waiting)"
-        ),
+        NoTurn::TimedOut { waiting } => {
+            let message = format!(
+                "no turn to write to '{name}' within pool_timeout: another session of this process is still \
+                 writing ({waiting} more waiting)"
+            );
+            return exception(py, &state(py).pool_timeout, message);
+        }
         NoTurn::Interrupted => return PyErr::fetch(py),
     };
     operational_error(py, message)

@@ -126,7 +126,7 @@ fn timed_out(pool: &Pool, since: Instant, load: gate::InVain) -> Error {
 
 impl Pool {
     /// The pool of a file that was seen at a path. Opens nothing yet.
-    pub fn new(identity: Identity, path: PathBuf) -> Arc<Self> {
+    pub fn new(identity: Identity, path: PathBuf, writers: Arc<Writers>) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
         let size = Settings::default().pool_size;
         let access = identity.access;
@@ -145,7 +145,7 @@ impl Pool {
             }),
             plain: Shelf::new(access, Door::Plain, size, &counters),
             managed: OnceLock::new(),
-            writers: Writers::new(),
+            writers,
             holders: Holders::default(),
             counters,
             recently_used: AtomicBool::new(true),
@@ -154,7 +154,11 @@ impl Pool {
 
     /// The pool of a database in memory: one connection, which is the database.
     pub fn in_memory(settings: &Settings) -> Arc<Self> {
-        let pool = Self::new(Identity::of_memory(), PathBuf::from(":memory:"));
+        let pool = Self::new(
+            Identity::of_memory(),
+            PathBuf::from(":memory:"),
+            Writers::new(),
+        );
         pool.manage(&Arc::new(Settings {
             pool_size: 1,
             max_overflow: Some(0),
@@ -550,8 +554,24 @@ impl Pool {
 
     /// Wait for this thread's turn to write. Blocks.
     pub fn turn(&self) -> Result<Turn, NoTurn> {
+        if let Some(turn) = self.writers.try_enter() {
+            return Ok(turn);
+        }
         let timeout = self.managed().settings.read().pool_timeout;
-        self.writers.enter(timeout)
+        let since = Instant::now();
+        let turn = self.writers.enter(timeout);
+        match turn {
+            // They were refused, and did not wait.
+            Err(NoTurn::OwnTurn | NoTurn::DeadLock) => return turn,
+            Err(NoTurn::TimedOut { .. }) => {
+                self.counters
+                    .writers_timeouts
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) | Err(NoTurn::Interrupted) => {}
+        }
+        self.counters.writer_waited_for(since.elapsed());
+        turn
     }
 
     /// How long a managed connection waits for locks of others.

@@ -227,7 +227,11 @@ impl Opener {
             .settings()
             .is_some_and(|settings| settings.optimize_on_close);
         if optimizes && guard.is_autocommit() && !guard.has_blobs() {
-            // Help for the planner only: when others are at work it is not worth a wait.
+            // Help for the planner only: when others are at work it is not worth a wait. It is none of the last
+            // user's business.
+            guard.set_authorizer(None);
+            guard.set_trace(None);
+            guard.set_progress(0, None);
             guard.set_busy_timeout(Duration::ZERO);
             if let Err(error) = guard.execute_batch(c"PRAGMA optimize") {
                 log::debug!(target: super::LOG, "PRAGMA optimize was not possible: {error}");

@@ -4,6 +4,7 @@ use super::identity::{Identity, Look};
 use super::lease::Lease;
 use super::opener::{Door, Opener};
 use super::statistics::Counters;
+use super::writers::Writers;
 use super::{Pool, shelf};
 use crate::core::error::Result;
 use crate::core::sqlite::Connection;
@@ -21,6 +22,9 @@ static POOLS: LazyLock<Mutex<HashMap<Identity, Arc<Pool>>>> = LazyLock::new(Mute
 /// The pool whose file was the last to be at a path. When another file is there, that pool's connections must go:
 /// they would still use the journals beside it.
 static AT_PATH: LazyLock<Mutex<HashMap<PathBuf, Weak<Pool>>>> = LazyLock::new(Mutex::default);
+
+/// The queue of writers of each file: a closed manager's sessions may still be writing when the next manager's begin.
+static WRITERS: LazyLock<Mutex<HashMap<Identity, Weak<Writers>>>> = LazyLock::new(Mutex::default);
 
 /// How many idle connections the process keeps at most, each with up to three open files.
 static MAX_IDLE: AtomicU32 = AtomicU32::new(256);
@@ -99,13 +103,25 @@ pub fn pool_of(path: &Path, look: &Look, access: Access) -> Result<Arc<Pool>> {
     drop(pools);
     start_sweeping();
     let canonical = std::fs::canonicalize(path)?;
-    let pool = Pool::new(identity.clone(), canonical.clone());
+    let writers = writers_of(&identity);
+    let pool = Pool::new(identity.clone(), canonical.clone(), writers);
     pools = POOLS.lock();
     let pool = Arc::clone(pools.entry(identity).or_insert(pool));
     drop(pools);
     NEXT_TO_GIVE.lock().push_back(Arc::downgrade(&pool));
     arrive(canonical, &pool);
     Ok(pool)
+}
+
+/// The queue of those who write to a file.
+fn writers_of(identity: &Identity) -> Arc<Writers> {
+    let mut all = WRITERS.lock();
+    if let Some(writers) = all.get(identity).and_then(Weak::upgrade) {
+        return writers;
+    }
+    let writers = Writers::new();
+    all.insert(identity.clone(), Arc::downgrade(&writers));
+    writers
 }
 
 /// Note that a pool's file is at a path. The pool whose file was there before lets go of it.
@@ -175,6 +191,9 @@ pub fn sweep(now: Instant) {
         };
         drop(forgotten);
         AT_PATH.lock().retain(|_, pool| pool.strong_count() > 0);
+        WRITERS
+            .lock()
+            .retain(|_, writers| writers.strong_count() > 0);
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Counters {
     wait_us: AtomicU64,
     use_us: AtomicU64,
     pub timeouts: AtomicU64,
+    writers_waited: AtomicU64,
+    writers_wait_us: AtomicU64,
+    pub writers_timeouts: AtomicU64,
     pub opened: AtomicU64,
     pub overflow: AtomicU64,
     pub reset: AtomicU64,
@@ -69,6 +72,12 @@ impl Counters {
     pub fn waited_for(&self, time: Duration) {
         self.waited.fetch_add(1, Ordering::Relaxed);
         self.wait_us
+            .fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub fn writer_waited_for(&self, time: Duration) {
+        self.writers_waited.fetch_add(1, Ordering::Relaxed);
+        self.writers_wait_us
             .fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 
@@ -112,6 +121,9 @@ impl Counters {
             ("wait_ms", get(&self.wait_us) / 1000),
             ("use_ms", get(&self.use_us) / 1000),
             ("timeouts_total", get(&self.timeouts)),
+            ("writers_waited_total", get(&self.writers_waited)),
+            ("writers_wait_ms", get(&self.writers_wait_us) / 1000),
+            ("writers_timeouts_total", get(&self.writers_timeouts)),
             ("opened_total", get(&self.opened)),
             ("overflow_total", get(&self.overflow)),
             ("reset_total", get(&self.reset)),

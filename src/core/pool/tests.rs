@@ -36,7 +36,7 @@ impl Place {
         }
         let look = Look::at(&self.path()).unwrap();
         let identity = Identity::of(&self.path(), &look, Access::ReadWriteCreate).unwrap();
-        let pool = Pool::new(identity, self.path());
+        let pool = Pool::new(identity, self.path(), Writers::new());
         pool.manage(&self.settings);
         pool
     }

@@ -17,6 +17,8 @@ use url::Target;
 pub struct Manager {
     url: String,
     target: Target,
+    /// As it was made with; `resize` changes what counts now.
+    first: Settings,
     settings: RwLock<Arc<Settings>>,
     current: RwLock<Option<Arc<Pool>>>,
     last_look: Mutex<Option<Instant>>,
@@ -30,6 +32,7 @@ impl Manager {
         Ok(Self {
             url: url.to_owned(),
             target,
+            first: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             current: RwLock::new(None),
             last_look: Mutex::new(None),
@@ -50,6 +53,14 @@ impl Manager {
     /// The settings as they are now.
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.read())
+    }
+
+    /// What is asked for otherwise than it is; nothing if that is what it was made with, before it was resized.
+    pub fn differences(&self, asked: &Settings) -> Vec<String> {
+        if self.first == *asked {
+            return Vec::new();
+        }
+        self.settings().differences(asked)
     }
 
     fn check_open(&self) -> Result<()> {
