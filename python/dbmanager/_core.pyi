@@ -1594,12 +1594,13 @@ class Session(Connection):
 
         The first statement that writes begins the transaction with BEGIN IMMEDIATE: it waits for its turn
         among the sessions of this process, then for other processes. Before that, cursors that are in the
-        midst of their rows are read to their end.
+        midst of their rows are read to their end: up to 10,000 rows or 8 MB of each into memory, the
+        rest into a temporary file.
 
         Raises:
-            OperationalError: As `Cursor.execute`; or the session was opened to read; it was not this
-                session's turn to write within `pool_timeout`; or an open cursor has more than 1,000,000
-                rows left.
+            PoolTimeout: It was not this session's turn to write within `pool_timeout`.
+            OperationalError: As `Cursor.execute`; or the session was opened to read; or the rows of an
+                open cursor could not be read to their end or set aside.
         """
     def executemany(self, sql: str, parameters: Iterable[_Parameters], /) -> Result:
         """Run one statement with each set of parameters. See `Cursor.executemany`."""

@@ -47,6 +47,9 @@ pub enum Error {
     /// The database handle is closed.
     #[error("Cannot operate on a closed database.")]
     Closed,
+    /// There is not enough memory.
+    #[error("out of memory")]
+    NoMemory,
     /// A database URL that this library does not speak.
     #[error("{0}")]
     Url(String),

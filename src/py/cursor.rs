@@ -1,5 +1,6 @@
 //! `Cursor`: executing statements. Getting rows is in `cursor_fetch`.
 
+use super::ahead::Ahead;
 use super::bind;
 use super::connection::{Connection, Locked, step_exception};
 use super::error::{core_exception, exception, prepare_exception, programming_error};
@@ -47,12 +48,6 @@ pub struct Cursor {
     closed: Guarded<bool>,
     /// A method of this cursor is running Python code.
     locked: Guarded<bool>,
-}
-
-/// Rows that were read ahead, as tuples, and how many of them were served.
-pub struct Ahead {
-    pub rows: Py<PyList>,
-    pub served: usize,
 }
 
 /// `executemany` lets other threads run after this time.
@@ -768,7 +763,7 @@ impl Cursor {
         }
         // SAFETY: as above.
         if let Some(ahead) = unsafe { self.ahead.peek(Python::assume_attached()) } {
-            visit.call(&ahead.rows)?;
+            ahead.traverse(&visit)?;
         }
         self.bound.traverse(&visit)
     }

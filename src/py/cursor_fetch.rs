@@ -1,8 +1,8 @@
 //! `Cursor`: getting rows.
 
+use super::ahead;
 use super::connection::{Connection, Locked, step_exception};
-use super::cursor::{Ahead, Cursor};
-use super::error::operational_error;
+use super::cursor::Cursor;
 use super::fetch::{self, Converters, TextFactory};
 use super::interpreter;
 use super::row::{self, Row};
@@ -69,10 +69,10 @@ impl<'py> RowFactory<'py> {
 }
 
 /// Reading from a cursor's current statement.
-struct Reader<'a, 'py> {
-    cursor: &'a Bound<'py, Cursor>,
-    connection: &'a Connection,
-    statement: &'a Statement,
+pub struct Reader<'a, 'py> {
+    pub cursor: &'a Bound<'py, Cursor>,
+    pub connection: &'a Connection,
+    pub statement: &'a Statement,
     converters: Option<&'a Converters>,
     text_factory: TextFactory<'py>,
 }
@@ -80,7 +80,7 @@ struct Reader<'a, 'py> {
 impl<'a, 'py> Reader<'a, 'py> {
     /// None when there is nothing (more) to read.
     #[inline]
-    fn of(cursor: &'a Bound<'py, Cursor>, connection: &'a Connection) -> Option<Self> {
+    pub fn of(cursor: &'a Bound<'py, Cursor>, connection: &'a Connection) -> Option<Self> {
         let py = cursor.py();
         let this = cursor.get();
         // SAFETY: the statement and the converters are replaced or taken only by methods of this cursor
@@ -109,7 +109,7 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     /// The current row, and a step to the next one. Tells whether there is a next one.
     #[inline]
-    fn next(&self, guard: &LockGuard<'_>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+    pub fn next(&self, guard: &LockGuard<'_>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
         let py = self.cursor.py();
         let tuple = fetch::row(
             py,
@@ -160,7 +160,7 @@ pub fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, 
     let connection = this.check(py)?;
     let connection = connection.get();
     let factory = RowFactory::of(py, this);
-    if let Some(tuple) = next_ahead(py, this)? {
+    if let Some(tuple) = ahead::next(cursor, connection)? {
         return factory.make(cursor, tuple).map(Some);
     }
     let fetched = this.exclusively(py, connection, || {
@@ -271,68 +271,6 @@ fn next_of_former<'py>(reader: &Reader<'_, 'py>) -> PyResult<Fetched<'py>> {
     }
     let guard = Locked::of_former(guard);
     reader.next(&guard).map(Some)
-}
-
-/// The next of the rows that were read ahead.
-fn next_ahead<'py>(py: Python<'py>, cursor: &Cursor) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    // SAFETY: getting an item of a list runs no Python code.
-    let row = match unsafe { cursor.ahead.peek_mut(py) } {
-        None => return Ok(None),
-        Some(ahead) => {
-            let row = ahead.rows.bind(py).get_item(ahead.served);
-            ahead.served += 1;
-            row.ok()
-        }
-    };
-    match row {
-        Some(row) => Ok(Some(row.cast_into::<PyTuple>()?)),
-        None => {
-            drop(cursor.ahead.take(py));
-            Ok(None)
-        }
-    }
-}
-
-/// How many rows of a cursor are read ahead at most.
-const MOST_ROWS_AHEAD: usize = 1_000_000;
-
-/// Read a cursor's rows to their end and keep them for it, so that its statement holds no snapshot any more.
-pub fn read_ahead(
-    cursor: &Bound<'_, Cursor>,
-    connection: &Connection,
-    guard: &LockGuard<'_>,
-) -> PyResult<()> {
-    let py = cursor.py();
-    let this = cursor.get();
-    let Some(reader) = Reader::of(cursor, connection) else {
-        return Ok(());
-    };
-    let rows = PyList::empty(py);
-    let outcome = this.exclusively(py, connection, || {
-        while reader.statement.data_count(guard) != 0 {
-            if rows.len() == MOST_ROWS_AHEAD {
-                return Err(operational_error(
-                    py,
-                    format!(
-                        "a cursor of this session has more than {MOST_ROWS_AHEAD} rows left, which would have to \
-                         be kept in memory before this first write: fetch them first, or open the session with \
-                         mode='write'"
-                    ),
-                ));
-            }
-            rows.append(reader.next(guard)?.0)?;
-        }
-        Ok(())
-    });
-    if outcome.is_ok() {
-        this.release_locked(py, connection, guard);
-    }
-    let ahead = Ahead {
-        rows: rows.unbind(),
-        served: 0,
-    };
-    drop(this.ahead.replace(py, Some(ahead)));
-    outcome
 }
 
 /// All rows that are left.

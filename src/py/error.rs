@@ -82,6 +82,7 @@ pub fn last_exception(py: Python<'_>, guard: &LockGuard<'_>) -> PyErr {
 pub fn core_exception(py: Python<'_>, error: Error) -> PyErr {
     match error {
         Error::Sqlite(failure) => sqlite_exception(py, &failure),
+        Error::NoMemory => PyMemoryError::new_err(()),
         Error::Url(message) | Error::Setting(message) => PyValueError::new_err(message),
         Error::PoolTimeout { .. } => exception(py, &state(py).pool_timeout, error.to_string()),
         Error::File(_) | Error::Writer(_) => operational_error(py, error.to_string()),

@@ -1,6 +1,7 @@
 //! The Python module `dbmanager._core`: extract, give the interpreter up, call, wrap. No policy.
 
 mod adapters;
+mod ahead;
 mod audit;
 mod bind;
 mod blob;

@@ -1,5 +1,6 @@
 //! `Session`: a connection for the time of a `with` block, and what its connection does differently.
 
+use super::ahead;
 use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{core_exception, exception, operational_error, programming_error};
@@ -172,7 +173,7 @@ impl Connection {
             }
         };
         for cursor in cursors {
-            super::cursor_fetch::read_ahead(&cursor, self, guard)?;
+            ahead::read_ahead(&cursor, self, guard)?;
         }
         Ok(())
     }

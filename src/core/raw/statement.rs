@@ -486,6 +486,15 @@ impl Statement {
         unsafe { ColumnValue::read(ffi::sqlite3_column_value(self.raw, index)) }
     }
 
+    /// Bytes of the texts and BLOBs in the current row.
+    pub fn row_bytes(&self, guard: &LockGuard<'_>) -> usize {
+        let length = |index| match self.column(guard, index) {
+            ColumnValue::Text(bytes) | ColumnValue::Blob(bytes) => bytes.len(),
+            _ => 0,
+        };
+        (0..self.data_count(guard)).map(length).sum()
+    }
+
     /// A value of the current row as bytes, whatever its type; None for NULL.
     pub fn column_as_blob<'s>(
         &'s self,

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod connection;
 pub mod open;
+pub mod spill;
 
 pub use cache::StatementCache;
 pub use connection::Connection;
