@@ -509,14 +509,31 @@ impl Connection {
 
     /// Begin the transaction that the isolation level asks for.
     pub fn begin(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
-        self.run(py, guard, self.isolation_level.get(py).begin_statement())
+        self.run_begin(py, guard, self.isolation_level.get(py).begin_statement())
     }
 
-    /// Run one of the fixed statements, without the interpreter.
-    pub fn run(&self, py: Python<'_>, guard: &LockGuard<'_>, sql: &CStr) -> PyResult<()> {
+    /// Run BEGIN of some kind. It takes no time but where it waits for a lock, and then SQLite's sleeps give the
+    /// interpreter up.
+    pub(super) fn run_begin(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        sql: &'static CStr,
+    ) -> PyResult<()> {
+        if guard.database().must_suspend() {
+            return self.run(py, guard, sql);
+        }
+        guard.database().resumed_at().set(None);
+        let outcome = guard.run_fixed(sql);
+        interpreter::resume(guard.database());
+        outcome.map_err(|error| core_exception(py, error))
+    }
+
+    /// Run a statement that ends a transaction, without the interpreter.
+    pub fn run(&self, py: Python<'_>, guard: &LockGuard<'_>, sql: &'static CStr) -> PyResult<()> {
         let database = guard.database();
         interpreter::suspend(database);
-        let outcome = guard.execute_batch(sql);
+        let outcome = guard.run_fixed(sql);
         interpreter::resume(database);
         outcome.map_err(|error| core_exception(py, error))
     }
@@ -605,7 +622,7 @@ impl Connection {
         this.initialized.set(py, true);
         if settings.autocommit == Autocommit::Off {
             let guard = this.lock(py)?;
-            this.run(py, &guard, c"BEGIN")?;
+            this.run_begin(py, &guard, c"BEGIN")?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use std::ffi::{CStr, c_int};
 
 impl Connection {
     /// COMMIT or ROLLBACK as the transaction control asks for it.
-    fn end_transaction(&self, py: Python<'_>, sql: &CStr) -> PyResult<()> {
+    fn end_transaction(&self, py: Python<'_>, sql: &'static CStr) -> PyResult<()> {
         self.check(py)?;
         let guard = self.lock(py)?;
         let outcome = match self.autocommit.get(py) {
@@ -27,7 +27,7 @@ impl Connection {
             Autocommit::Legacy => self.run(py, &guard, sql),
             Autocommit::Off => self
                 .run(py, &guard, sql)
-                .and_then(|()| self.run(py, &guard, c"BEGIN")),
+                .and_then(|()| self.run_begin(py, &guard, c"BEGIN")),
             Autocommit::On => Ok(()),
         };
         self.settle_turn(py, &guard);
@@ -348,7 +348,7 @@ impl Connection {
         let guard = self.lock(py)?;
         match mode {
             Autocommit::On => self.commit_open(py, &guard)?,
-            Autocommit::Off if guard.is_autocommit() => self.run(py, &guard, c"BEGIN")?,
+            Autocommit::Off if guard.is_autocommit() => self.run_begin(py, &guard, c"BEGIN")?,
             Autocommit::Off | Autocommit::Legacy => {}
         }
         self.autocommit.set(py, mode);

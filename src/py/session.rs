@@ -155,7 +155,7 @@ impl Connection {
     pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
         self.read_ahead(py, guard)?;
         self.take_turn(py)?;
-        let outcome = self.run(py, guard, c"BEGIN IMMEDIATE");
+        let outcome = self.run_begin(py, guard, c"BEGIN IMMEDIATE");
         self.settle_turn(py, guard);
         outcome
     }
@@ -344,7 +344,7 @@ impl Session {
             Mode::Auto => Ok(()),
             Mode::Read => connection
                 .lock(py)
-                .and_then(|guard| connection.run(py, &guard, c"BEGIN")),
+                .and_then(|guard| connection.run_begin(py, &guard, c"BEGIN")),
             Mode::Write => connection
                 .lock(py)
                 .and_then(|guard| connection.begin_writing(py, &guard)),

@@ -29,7 +29,7 @@ use identity::Stamp;
 use leaks::Holders;
 use lease::Admission;
 use opener::{Door, Kept};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use shelf::{Held, Shelf};
 use statistics::{Counters, Load, Reason};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,8 @@ struct FileState {
     stamp: Option<Stamp>,
     /// Something was written since.
     written: bool,
+    /// Not only to the WAL.
+    written_itself: bool,
     /// Something was written through `connect()` since.
     written_by_connect: bool,
     /// The WAL holds something that sessions committed.
@@ -137,6 +139,7 @@ impl Pool {
                 lent: 0,
                 stamp: None,
                 written: false,
+                written_itself: false,
                 written_by_connect: false,
                 has_wal_content: false,
                 has_wal: false,
@@ -353,15 +356,37 @@ impl Pool {
     fn settle(&self, kept: &mut Kept, connect: bool, now: Instant) {
         let wrote = kept.connection.database().effects().has(Effect::WROTE);
         kept.connection.database().forget_effects();
+        let traces = match wrote || self.file.lock().written {
+            true => kept.take_traces(),
+            false => None,
+        };
         let mut file = self.file.lock();
         file.written |= wrote;
         file.written_by_connect |= wrote && connect;
         file.has_wal_content |= wrote;
-        if file.lent > 1 || !file.written {
+        if !file.written {
             file.lent -= 1;
             file.quiet_since = now;
             return;
         }
+        file.written_itself |= traces.is_none_or(|traces| traces.wrote || !traces.uses_wal);
+        if file.lent > 1 {
+            file.lent -= 1;
+            return;
+        }
+        if !file.written_itself && !file.written_by_connect && kept.doom.is_none() {
+            // The file is as it was, and the WAL is there.
+            file.lent -= 1;
+            file.written = false;
+            file.has_wal = true;
+            file.quiet_since = Instant::now();
+            return;
+        }
+        self.settle_changed(kept, connect, file);
+    }
+
+    /// `settle` for the last connection, when the file itself was changed or is to be.
+    fn settle_changed(&self, kept: &Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
         let checkpoints = std::mem::take(&mut file.written_by_connect);
         let (path, wal) = (file.path.clone(), file.wal_path());
         drop(file);
@@ -372,6 +397,7 @@ impl Pool {
         file.lent -= 1;
         if file.lent == 0 {
             file.written = false;
+            file.written_itself = false;
             file.stamp = stamp;
             file.has_wal = has_wal;
             file.has_wal_content &= !empty;

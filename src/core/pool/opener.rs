@@ -8,6 +8,7 @@ use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::{self, Access};
 use crate::core::text::Effect;
 use crate::core::text::effect::RESTORABLE;
+use crate::core::vfs::Traces;
 use parking_lot::{Mutex, RwLock};
 use r2d2::ManageConnection as _;
 use rusqlite::ffi;
@@ -37,6 +38,17 @@ pub struct Kept {
     pub counts_as_idle: bool,
     /// Why it is not to be kept, once that is known.
     pub doom: Option<Reason>,
+}
+
+impl Kept {
+    /// What it did with its file since it was last asked; None if that is not known.
+    pub fn take_traces(&self) -> Option<Traces> {
+        let guard = self.connection.database().lock();
+        match guard.database().is_open() {
+            true => guard.take_traces(),
+            false => None,
+        }
+    }
 }
 
 /// Opens connections of one database for one door.

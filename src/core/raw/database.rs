@@ -5,10 +5,12 @@
 //! callbacks run SQL on their own connection, stands in for it. It knows nothing of Python: the slot
 //! `suspended` is an opaque token of the bindings.
 
+use super::fixed::Fixed;
 use super::hooks::Hooks;
 use super::lock::ReentrantLock;
 use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::text::{self, Effect};
+use crate::core::vfs::{self, Traces};
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -69,6 +71,7 @@ pub struct Database {
     /// holds statements that belong to virtual tables and must not be touched.
     statements: RefCell<HashSet<*mut ffi::sqlite3_stmt>>,
     blobs: RefCell<HashSet<*mut ffi::sqlite3_blob>>,
+    fixed: Fixed,
     /// Unfinished backups from or to this handle; it can't be closed before they end.
     backups: Cell<u32>,
     /// What was left behind on this connection since `forget_effects`.
@@ -110,6 +113,7 @@ impl Database {
             hooks: Hooks::default(),
             statements: RefCell::default(),
             blobs: RefCell::default(),
+            fixed: Fixed::default(),
             backups: Cell::new(0),
             effects: Cell::new(Effect::NONE),
             changes_before: Cell::new(0),
@@ -268,6 +272,10 @@ impl Database {
 
     pub(super) fn set_has_progress(&self, present: bool) {
         self.has_progress.set(present);
+    }
+
+    pub(super) fn fixed(&self) -> &Fixed {
+        &self.fixed
     }
 
     pub(super) fn hooks(&self) -> &Hooks {
@@ -637,6 +645,24 @@ impl<'a> LockGuard<'a> {
     /// Leave the `-wal` file where it is when the handle is closed.
     pub fn keep_wal_file(&self) {
         self.file_control(ffi::SQLITE_FCNTL_PERSIST_WAL, 1);
+    }
+
+    /// What this connection did with the file of its main database since it was last asked; None if it has none.
+    pub fn take_traces(&self) -> Option<Traces> {
+        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+        // SAFETY: the handle is open and locked; the operation takes a pointer to a pointer.
+        unsafe {
+            let code = ffi::sqlite3_file_control(
+                self.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_FILE_POINTER,
+                ptr::from_mut(&mut file).cast(),
+            );
+            match code {
+                ffi::SQLITE_OK => vfs::take_traces(file),
+                _ => None,
+            }
+        }
     }
 
     /// A file control of the main database that takes and gives an int; None if the file knows no such control.

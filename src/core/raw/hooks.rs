@@ -184,6 +184,11 @@ impl LockGuard<'_> {
         unsafe { ffi::sqlite3_set_authorizer(self.handle(), callback, data) }
     }
 
+    /// Whether an authorizer is set.
+    pub fn has_authorizer(&self) -> bool {
+        self.database().hooks().authorizer.borrow().is_some()
+    }
+
     /// Set a progress handler that runs every `operations` operations, or go back to yielding.
     ///
     /// SQLite has one slot: with a handler of the user's in it the interpreter is given up at once.

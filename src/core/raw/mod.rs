@@ -10,6 +10,7 @@ pub mod blob;
 mod counters;
 pub mod database;
 pub mod edge;
+mod fixed;
 pub mod function;
 pub mod hooks;
 pub mod image;

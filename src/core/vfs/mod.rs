@@ -1,11 +1,13 @@
 //! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, and files that know
-//! their size (`size`).
+//! what happens to them (`watch`).
 //!
 //! SQLite's busy handler sleeps through the VFS. A statement that runs with the interpreter held must not
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
 
-mod size;
+mod watch;
+
+pub use watch::{Traces, take_traces};
 
 use rusqlite::ffi;
 use std::ffi::{CStr, c_int};
@@ -64,7 +66,7 @@ pub fn install() {
             copy.pNext = ptr::null_mut();
             copy.xSleep = Some(sleep_given_up);
             copy.xOpen = Some(open_watched);
-            copy.szOsFile = size::memory_of_file(copy.szOsFile);
+            copy.szOsFile = watch::memory_of_file(copy.szOsFile);
             PARENT.get_or_init(|| Parent {
                 vfs: parent,
                 sleep,
@@ -106,7 +108,7 @@ unsafe extern "C" fn open_watched(
     unsafe {
         let code = (parent.open)(vfs, name, file, flags, out_flags);
         if code == ffi::SQLITE_OK && flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
-            size::watch(file);
+            watch::watch(file);
         }
         code
     }

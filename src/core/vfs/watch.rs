@@ -1,4 +1,5 @@
-//! The size of a database file that nobody can change is asked for once.
+//! Database files that know what happens to them: whether this connection wrote into them, and, as long as nobody can
+//! change it, their size.
 //!
 //! A read transaction that finds the WAL empty asks the system for the file's size: a fifth of a look-up by key. But
 //! as long as the WAL index says that nothing was written since it was made, and this connection holds the read lock
@@ -27,6 +28,8 @@ struct Watched {
     holds_read_lock_0: bool,
     /// The size, and the header that it goes with.
     known: Option<(i64, [u8; HEADER])>,
+    /// The file itself was written or cut since it was last asked.
+    was_written: bool,
 }
 
 /// Where `Watched` begins in a file's memory.
@@ -63,9 +66,42 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
                 index: ptr::null(),
                 holds_read_lock_0: false,
                 known: None,
+                was_written: false,
             },
         );
         (*file).pMethods = table(own);
+    }
+}
+
+/// What a connection did with its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traces {
+    /// It wrote into the file itself, not only into the journals beside it, since it was last asked.
+    pub wrote: bool,
+    /// It has the WAL open.
+    pub uses_wal: bool,
+}
+
+/// What happened to a file, once. None if it is not watched.
+///
+/// # Safety
+/// `file` is null or an open file of SQLite's, which nobody uses meanwhile.
+pub unsafe fn take_traces(file: *mut ffi::sqlite3_file) -> Option<Traces> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let methods = file.as_ref()?.pMethods;
+        if !TABLES
+            .lock()
+            .iter()
+            .any(|(_, table)| ptr::eq(*table, methods))
+        {
+            return None;
+        }
+        let this = watched(file);
+        Some(Traces {
+            wrote: std::mem::take(&mut this.was_written),
+            uses_wal: !this.index.is_null(),
+        })
     }
 }
 
@@ -156,6 +192,7 @@ unsafe extern "C" fn write(
     unsafe {
         let this = watched(file);
         this.known = None;
+        this.was_written = true;
         match this.own.xWrite {
             Some(method) => method(file, data, length, offset),
             None => ffi::SQLITE_IOERR_WRITE,
@@ -168,6 +205,7 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int 
     unsafe {
         let this = watched(file);
         this.known = None;
+        this.was_written = true;
         match this.own.xTruncate {
             Some(method) => method(file, size),
             None => ffi::SQLITE_IOERR_TRUNCATE,
