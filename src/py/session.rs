@@ -199,12 +199,15 @@ impl Connection {
     /// End the turn to write if the transaction has ended.
     #[inline]
     pub(super) fn settle_turn(&self, py: Python<'_>, guard: &LockGuard<'_>) {
-        // SAFETY: no Python code runs while the state is borrowed; dropping a turn wakes another thread.
-        if let Some(session) = unsafe { self.session.peek_mut(py) }
-            && session.turn.is_some()
-            && guard.is_autocommit()
-        {
-            session.turn = None;
+        // SAFETY: no Python code runs while the state is borrowed.
+        let turn = match unsafe { self.session.peek_mut(py) } {
+            Some(session) if session.turn.is_some() && guard.is_autocommit() => session.turn.take(),
+            _ => return,
+        };
+        // Whoever gets it wants the interpreter next: let go of first, it need not be waited for.
+        match turn {
+            Some(turn) if turn.hands_over() => py.detach(|| drop(turn)),
+            turn => drop(turn),
         }
     }
 

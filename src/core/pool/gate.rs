@@ -34,6 +34,11 @@ impl State {
         self.in_use < self.places && (self.queue.is_empty() || self.last == thread)
     }
 
+    /// Whether the thread that came last may come again before those who wait.
+    fn is_in_slice(&self, slice: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < slice)
+    }
+
     fn take(&mut self, thread: usize, slice: Duration) {
         self.in_use += 1;
         if !slice.is_zero() && self.last != thread {
@@ -49,9 +54,27 @@ struct Waiter {
     signal: Condvar,
 }
 
+impl Waiter {
+    /// Wait for admission without being woken.
+    fn stay_awake(&self) {
+        let until = Instant::now() + STAY_AWAKE;
+        while !*self.admitted.lock() && Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 /// A place in the pool; dropping it lets the first waiter in.
 pub struct Place {
     gate: Arc<Gate>,
+}
+
+impl Place {
+    /// Whether dropping it hands it over to another thread.
+    pub fn hands_over(&self) -> bool {
+        let state = self.gate.state.lock();
+        !state.queue.is_empty() && !state.is_in_slice(self.gate.slice)
+    }
 }
 
 /// Waiting was in vain.
@@ -74,6 +97,10 @@ static INTERRUPT_CHECK: OnceLock<InterruptCheck> = OnceLock::new();
 pub fn set_interrupt_check(check: InterruptCheck) {
     INTERRUPT_CHECK.get_or_init(|| check);
 }
+
+/// How long the first in the queue stays awake when the other thread's time is up: about as long as that thread needs
+/// to end what it is doing, and less than it takes to be woken.
+const STAY_AWAKE: Duration = Duration::from_micros(50);
 
 /// How often a waiting thread asks.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -125,6 +152,8 @@ impl Gate {
             waiter
         };
         let deadline = Instant::now().checked_add(timeout);
+        // When to look again without being woken.
+        let mut look = None;
         let mut admitted = waiter.admitted.lock();
         while !*admitted {
             let now = Instant::now();
@@ -132,17 +161,26 @@ impl Gate {
                 drop(admitted);
                 return self.give_up(&waiter, false);
             }
-            let until = deadline.map_or(now + ASK_EVERY, |end| end.min(now + ASK_EVERY));
-            let asks = waiter.signal.wait_until(&mut admitted, until).timed_out() && !*admitted;
+            let ask = now + ASK_EVERY;
+            let until = [deadline, look]
+                .into_iter()
+                .flatten()
+                .fold(ask, Instant::min);
+            waiter.signal.wait_until(&mut admitted, until);
             if !*admitted && !self.slice.is_zero() {
                 drop(admitted);
-                if self.step_in(&waiter) {
-                    return Ok(self.place());
+                if look.is_some_and(|look| Instant::now() >= look) {
+                    waiter.stay_awake();
                 }
+                look = match self.step_in(&waiter) {
+                    Ok(()) => return Ok(self.place()),
+                    Err(look) => look,
+                };
                 admitted = waiter.admitted.lock();
             }
             if let Some(check) = INTERRUPT_CHECK.get()
-                && asks
+                && !*admitted
+                && Instant::now() >= ask
             {
                 // It may run Python code.
                 drop(admitted);
@@ -186,32 +224,30 @@ impl Gate {
         }
     }
 
-    /// Take a free place as the first in the queue.
-    fn step_in(&self, waiter: &Arc<Waiter>) -> bool {
+    /// Take a free place as the first in the queue. If there is none, tells when to look again unless woken before.
+    fn step_in(&self, waiter: &Arc<Waiter>) -> Result<(), Option<Instant>> {
         let mut state = self.state.lock();
-        if !state
-            .queue
-            .front()
-            .is_some_and(|first| Arc::ptr_eq(first, waiter))
-        {
-            return false;
+        let first = state.queue.front();
+        if !first.is_some_and(|first| Arc::ptr_eq(first, waiter)) {
+            return Err(None);
+        }
+        if state.in_use >= state.places {
+            let end = state.since.map(|since| since + self.slice);
+            let end = end.filter(|end| *end > Instant::now());
+            // The other thread comes again and again, until its time is up: no need to be woken each time.
+            state.is_woken = end.is_some();
+            return Err(end);
         }
         state.is_woken = false;
-        if state.in_use >= state.places {
-            return false;
-        }
         state.queue.pop_front();
         state.take(this_thread(), self.slice);
-        true
+        Ok(())
     }
 
     fn leave(&self) {
         let mut state = self.state.lock();
         state.in_use -= 1;
-        let in_slice = state
-            .since
-            .is_some_and(|since| since.elapsed() < self.slice);
-        if in_slice && state.in_use < state.places {
+        if state.is_in_slice(self.slice) && state.in_use < state.places {
             // Whoever is quicker: this thread again, or the first of those who wait.
             if let Some(first) = state.queue.front().cloned()
                 && !std::mem::replace(&mut state.is_woken, true)

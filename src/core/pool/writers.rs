@@ -23,7 +23,14 @@ pub struct Writers {
 pub struct Turn {
     writers: Arc<Writers>,
     // Dropped after the owner was cleared (`Drop` below runs first).
-    _place: Place,
+    place: Place,
+}
+
+impl Turn {
+    /// Whether dropping it hands it over to another thread, which then wants to run.
+    pub fn hands_over(&self) -> bool {
+        self.place.hands_over()
+    }
 }
 
 /// Why there was no turn.
@@ -104,7 +111,7 @@ impl Writers {
         self.owner.store(this_thread(), Ordering::Release);
         Turn {
             writers: Arc::clone(self),
-            _place: place,
+            place,
         }
     }
 
