@@ -82,6 +82,101 @@ def test_statement_of_one_long_operation_gives_the_interpreter_up(statement: str
     assert gave_way
 
 
+LONG_SCHEMA = """
+import sys, threading
+from dbmanager import DatabaseManager, sqlite3
+path = sys.argv[1]
+connection = sqlite3.connect(path)
+tables = "".join(f"CREATE TABLE t{n} (a);" for n in range(500))
+connection.executescript(f"BEGIN; {tables} INSERT INTO t0 VALUES (x'01'); COMMIT")
+connection.close()
+ended = threading.Event()
+other = threading.Thread(target=ended.wait)
+other.start()
+def fresh():
+    # Not to be lent again, so that each reads the schema anew.
+    connection = sqlite3.connect(path)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10**9)
+    return connection
+assert fresh().blobopen("t0", "a", 1).read() == b"\\x01"
+fresh()("SELECT * FROM t0")
+image = fresh().serialize()
+copy = fresh()
+copy.deserialize(image)
+assert copy("SELECT 1") and copy.blobopen("t0", "a", 1).read() == b"\\x01"
+assert fresh().execute("SELECT count(*) FROM t0").fetchone() == (1,)
+fresh().executescript("SELECT * FROM t0; SELECT * FROM t1")
+fresh().executemany("INSERT INTO t1 VALUES (?)", [(1,)])
+fresh().create_function("f", 0, lambda: fresh().blobopen("t0", "a", 1).read())
+nested = fresh()
+nested.create_function("f", 0, lambda: nested.blobopen("t0", "a", 1).read())
+sql = "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9999) SELECT count(f()) FROM n"
+assert nested.execute(sql).fetchone() == (9999,)
+db = DatabaseManager("sqlite:///" + path)
+writer = fresh()
+for number in range(5):
+    writer.execute(f"CREATE TABLE n{number} (a)")
+    writer.commit()
+    with db.session() as session:
+        session.executescript(f"INSERT INTO n{number} VALUES (1); SELECT 1;")
+ended.set()
+other.join()
+print("done")
+"""
+
+
+def test_long_schema_is_read_by_everything_while_there_are_other_threads(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-X",
+            "faulthandler",
+            "-c",
+            LONG_SCHEMA,
+            tmp_path / "a.db",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (ended.stdout, ended.stderr) == ("done\n", "")
+
+
+@pytest.mark.usefixtures("no_forced_switches")
+@pytest.mark.parametrize("what", ["read", "write", "serialize", "deserialize"])
+def test_copying_many_bytes_gives_the_interpreter_up(tmp_path: Path, what: str) -> None:
+    ran, go = threading.Event(), threading.Event()
+
+    def run() -> None:
+        go.wait()
+        ran.set()
+
+    other = threading.Thread(target=run)
+    other.start()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT zeroblob(10000000) AS a")
+        connection.commit()
+        image, data = connection.serialize(), bytes(10_000_000)
+        with connection.blobopen("t", "a", 1) as blob:
+            uses = {
+                "read": lambda: (blob.seek(0), blob.read()),
+                "write": lambda: (blob.seek(0), blob.write(data)),
+                "serialize": connection.serialize,
+                "deserialize": lambda: sqlite3.connect(":memory:").deserialize(image),
+            }
+            go.set()
+            # The other thread may be too slow to wake up, so it gets many chances.
+            for _ in range(1000):
+                uses[what]()
+                if ran.is_set():
+                    break
+        gave_way = ran.is_set()
+    other.join()
+    assert gave_way
+
+
 @pytest.mark.parametrize("how", ["argument", "pragma"])
 def test_waiting_for_a_lock_gives_the_interpreter_up(tmp_path: Path, how: str) -> None:
     path = tmp_path / "a.db"

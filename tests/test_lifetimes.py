@@ -436,6 +436,15 @@ LEAKS = {
             except s.Error: pass
         measure(step, 2000, 10_000)
     """,
+    "names of columns and parameters": """
+        c = s.connect(":memory:")
+        n = 0
+        def step():
+            global n
+            n += 1
+            c.execute(f"SELECT '{n:0500}', :parameter_{n}", {f"parameter_{n}": 1}).fetchall()
+        measure(step, 2000, 10_000)
+    """,
     "result sets": """
         c = s.connect(":memory:")
         sql = ("WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c WHERE n < 100) "
@@ -457,6 +466,61 @@ LEAKS = {
         measure(step, 1000, 10_000)
     """,
 }
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts through /proc")
+def test_source_that_its_backup_closes_lets_go_of_its_file(tmp_path: Path) -> None:
+    def is_open(path: Path) -> bool:
+        names = os.listdir("/proc/self/fd")
+        return str(path) in {os.path.realpath(f"/proc/self/fd/{name}") for name in names}
+
+    path = tmp_path / "source.db"
+    source, target = sqlite.connect(path), sqlite.connect(":memory:")
+    source.execute("CREATE TABLE t AS SELECT zeroblob(100000) AS a")
+    source.execute("PRAGMA cache_size = 0")
+    # Not to be lent again, so that it is closed.
+    source.setlimit(sqlite.SQLITE_LIMIT_LENGTH, 1_000_000)
+    source.commit()
+    assert is_open(path)
+    source.backup(target, pages=1, progress=lambda *_: source.close())
+    assert not is_open(path)
+    with pytest.raises(sqlite.ProgrammingError, match="closed"):
+        source.execute("SELECT 1")
+    target.close()
+
+
+FEW_FILES = """
+import os, resource, sys
+from dbmanager import sqlite3
+limit, reserve = 256, 150
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+for number in range(150):
+    c = sqlite3.connect(f"{sys.argv[1]}/{number}.db")
+    c.execute("PRAGMA journal_mode = WAL"); c.execute("CREATE TABLE t (a)"); c.close()
+files = [os.open("/dev/null", os.O_RDONLY) for _ in range(reserve)]
+for number in range(150):
+    c = sqlite3.connect(f"{sys.argv[1]}/{number}.db")
+    assert c.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    c.close()
+# The application takes what is left, and the pools give theirs up.
+try:
+    while True:
+        files.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+c = sqlite3.connect(f"{sys.argv[1]}/new.db")
+print(c.execute("SELECT 1").fetchone())
+"""
+
+
+def test_idle_connections_leave_files_to_the_application(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FEW_FILES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout, run.stderr) == ("(1,)\n", "")
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts through /proc")

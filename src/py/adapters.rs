@@ -5,13 +5,13 @@ use super::state::{State, state};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 use std::sync::atomic::Ordering;
 
 /// Marks in `State::adapters_seen` that a plain type has an adapter.
 const PLAIN_TYPE_ADAPTED: usize = usize::MAX;
 
-/// Whether objects of plain types (int, float, str, bytes, bytearray, None) can be bound as they are.
+/// Whether objects of plain types (int, bool, float, str, bytes, bytearray, None) can be bound as they are.
 ///
 /// The registry is shared with the stdlib, which may register behind our back, so its size is watched.
 #[inline]
@@ -26,6 +26,7 @@ fn search_adapters(py: Python<'_>, state: &State, size: usize) -> bool {
     let none = py.None().bind(py).get_type();
     let plain = [
         py.get_type::<PyInt>(),
+        py.get_type::<PyBool>(),
         py.get_type::<PyFloat>(),
         py.get_type::<PyString>(),
         py.get_type::<PyBytes>(),

@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::cursor_fetch::Reader;
 use super::error::{core_exception, operational_error};
 use super::fetch;
-use super::interpreter;
+use super::interpreter::Stretch;
 use crate::core::error::Error;
 use crate::core::raw::{LockGuard, Statement, Step};
 use crate::core::sqlite::spill::Spill;
@@ -148,11 +148,9 @@ fn fill(ahead: &mut Ahead, reader: &Reader<'_, '_>, guard: &LockGuard<'_>) -> Py
 /// Set the rest aside in a temporary database.
 fn spill(ahead: &mut Ahead, reader: &Reader<'_, '_>, guard: &LockGuard<'_>) -> PyResult<()> {
     let py = reader.cursor.py();
-    let database = guard.database();
-    database.resumed_at().set(None);
-    interpreter::suspend(database);
+    let stretch = Stretch::detached(py, guard.database());
     let (spilled, step) = spill_rows(reader.statement, guard);
-    interpreter::resume(database);
+    drop(stretch);
     reader.connection.pending.check(py)?;
     match (spilled, step) {
         (spilled, Step::Failed(_)) => {

@@ -224,6 +224,10 @@ unsafe fn plain_object(
         if object == ffi::Py_None() {
             return Ok(statement.bind_null(guard, position));
         }
+        if ffi::PyBool_Check(object) != 0 {
+            let value = i64::from(object == ffi::Py_True());
+            return Ok(statement.bind_integer(guard, position, value));
+        }
         if ffi::PyBytes_CheckExact(object) != 0 {
             let data = ffi::PyBytes_AS_STRING(object).cast::<u8>();
             let length = ffi::PyBytes_Size(object) as usize;

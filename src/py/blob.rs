@@ -4,9 +4,10 @@ use super::buffer::View;
 use super::connection::{Connection, Locked};
 use super::error::{core_exception, programming_error};
 use super::guarded::Guarded;
+use super::interpreter::Stretch;
 use super::names::type_name;
 use super::settings::CInt;
-use crate::core::raw::blob;
+use crate::core::raw::{LockGuard, blob};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -14,6 +15,7 @@ use pyo3::types::slice::PySliceIndices;
 use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 
 /// An open BLOB.
 #[pyclass(frozen, weakref, mapping, name = "Blob", module = "sqlite3")]
@@ -56,11 +58,9 @@ impl Blob {
         buffer
             .try_reserve_exact(length)
             .map_err(|_| PyMemoryError::new_err(()))?;
-        buffer.resize(length, 0);
-        let guard = self.check(py)?;
-        self.raw(py)
-            .read(&guard, &mut buffer, offset)
-            .map_err(|error| core_exception(py, error))?;
+        self.fill(py, &mut buffer.spare_capacity_mut()[..length], offset)?;
+        // SAFETY: so many bytes were written.
+        unsafe { buffer.set_len(length) };
         Ok(buffer)
     }
 
@@ -71,19 +71,33 @@ impl Blob {
         length: usize,
         offset: c_int,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        // SAFETY: an object of that length without contents, which nobody else sees before it has some.
+        unsafe {
+            let bytes = ffi::PyBytes_FromStringAndSize(std::ptr::null(), length as ffi::Py_ssize_t);
+            let bytes = Bound::from_owned_ptr_or_err(py, bytes)?;
+            let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<MaybeUninit<u8>>();
+            let buffer = std::slice::from_raw_parts_mut(start, length);
+            self.fill(py, buffer, offset)?;
+            Ok(bytes.cast_into_unchecked())
+        }
+    }
+
+    fn fill(&self, py: Python<'_>, buffer: &mut [MaybeUninit<u8>], offset: c_int) -> PyResult<()> {
         let guard = self.check(py)?;
-        PyBytes::new_with(py, length, |buffer| {
-            self.raw(py)
-                .read(&guard, buffer, offset)
-                .map_err(|error| core_exception(py, error))
-        })
+        let blob = self.raw(py);
+        let stretch = stretch(py, &guard, buffer.len());
+        let outcome = blob.read(&guard, buffer, offset);
+        drop(stretch);
+        outcome.map_err(|error| core_exception(py, error))
     }
 
     fn write_at(&self, py: Python<'_>, data: &[u8], offset: c_int) -> PyResult<()> {
         let guard = self.check(py)?;
-        self.raw(py)
-            .write(&guard, data, offset)
-            .map_err(|error| core_exception(py, error))
+        let blob = self.raw(py);
+        let stretch = stretch(py, &guard, data.len());
+        let outcome = blob.write(&guard, data, offset);
+        drop(stretch);
+        outcome.map_err(|error| core_exception(py, error))
     }
 
     /// Size in bytes; 0 once its row was changed behind it.
@@ -111,6 +125,17 @@ impl Blob {
 
     fn slice(&self, slice: &Bound<'_, PySlice>) -> PyResult<PySliceIndices> {
         slice.indices(self.length(slice.py())? as isize)
+    }
+}
+
+/// More bytes than this are copied without the interpreter.
+const LONG: usize = 64 * 1024;
+
+/// For the reading or writing of so many bytes.
+fn stretch<'a>(py: Python<'_>, guard: &LockGuard<'a>, length: usize) -> Stretch<'a> {
+    match length > LONG {
+        true => Stretch::detached_for_others(py, guard.database()),
+        false => Stretch::attached(py, guard.database()),
     }
 }
 

@@ -7,7 +7,8 @@ use super::audit;
 use super::error::{core_exception, last_exception, prepare_exception, programming_error};
 use super::guarded::Guarded;
 use super::hook::{Hook, PendingError};
-use super::interpreter;
+use super::interpreter::{self, Stretch};
+use super::names;
 use super::physical::Physical;
 use super::recent::RecentTexts;
 use super::session::State as SessionState;
@@ -371,12 +372,12 @@ impl Connection {
         guard: &LockGuard<'_>,
         sql: &Bound<'_, PyString>,
     ) -> PyResult<Box<Statement>> {
-        let text = sql.to_str()?;
+        let text = names::terminated(sql)?;
         // SAFETY: the cache runs no Python code; evicted statements hold only names.
         let cached = unsafe { self.physical.peek_mut(py) }
             .as_mut()
             .and_then(|physical| {
-                let place = physical.cache().find(text)?;
+                let place = physical.cache().find(&text)?;
                 let statement = physical.cache().take(place);
                 Some((place, statement))
             });
@@ -386,20 +387,20 @@ impl Connection {
         }
         let database = self.database(py)?;
         // The first statement reads the whole schema from the file, which takes its time.
-        let reads_schema = !database.schema_read().replace(true);
-        if reads_schema && interpreter::has_other_threads(py) {
-            interpreter::suspend(&database);
-        }
+        let stretch = match database.schema_read().replace(true) {
+            false => Stretch::detached_for_others(py, &database),
+            true => Stretch::attached(py, &database),
+        };
         // An authorizer may run here, and close the connection.
         let prepared = Statement::prepare_locked(&database, guard, text);
-        interpreter::resume(&database);
+        drop(stretch);
         let statement = prepared.map_err(|error| prepare_exception(py, error))?;
         let statement = Box::new(statement);
         // SAFETY: as above.
         let place = unsafe { self.physical.peek_mut(py) }
             .as_mut()
             .filter(|physical| Arc::ptr_eq(physical.database(), &database))
-            .and_then(|physical| physical.cache().assign(text, &statement));
+            .and_then(|physical| physical.cache().assign(&text, &statement));
         if let Some(place) = place {
             self.remember(py, sql, place);
         }
@@ -467,12 +468,9 @@ impl Connection {
 
     /// Run a statement that `keeps_interpreter` to its next row. A tick may give the interpreter up on the way.
     #[inline]
-    pub fn step_attached(guard: &LockGuard<'_>, statement: &Statement) -> Step {
-        let database = guard.database();
-        database.resumed_at().set(None);
-        let step = statement.step(guard);
-        interpreter::resume(database);
-        step
+    pub fn step_attached(py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> Step {
+        let _stretch = Stretch::attached(py, guard.database());
+        statement.step(guard)
     }
 
     /// Run a statement to its next row, giving the interpreter up as its kind asks for.
@@ -480,12 +478,11 @@ impl Connection {
     pub fn step(&self, py: Python<'_>, guard: &LockGuard<'_>, statement: &Statement) -> Step {
         let database = guard.database();
         if Self::keeps_interpreter(py, guard, statement) {
-            return Self::step_attached(guard, statement);
+            return Self::step_attached(py, guard, statement);
         }
-        database.resumed_at().set(None);
-        interpreter::suspend(database);
+        let stretch = Stretch::detached(py, database);
         let step = statement.step(guard);
-        interpreter::resume(database);
+        drop(stretch);
         if statement.keyword() == Keyword::Attach {
             // The attached database may share its cache, whose mutexes can block for long.
             database.suspend_always();
@@ -523,18 +520,17 @@ impl Connection {
         if guard.database().must_suspend() {
             return self.run(py, guard, sql);
         }
-        guard.database().resumed_at().set(None);
+        let stretch = Stretch::attached(py, guard.database());
         let outcome = guard.run_fixed(sql);
-        interpreter::resume(guard.database());
+        drop(stretch);
         outcome.map_err(|error| core_exception(py, error))
     }
 
     /// Run a statement that ends a transaction, without the interpreter.
     pub fn run(&self, py: Python<'_>, guard: &LockGuard<'_>, sql: &'static CStr) -> PyResult<()> {
-        let database = guard.database();
-        interpreter::suspend(database);
+        let stretch = Stretch::detached(py, guard.database());
         let outcome = guard.run_fixed(sql);
-        interpreter::resume(database);
+        drop(stretch);
         outcome.map_err(|error| core_exception(py, error))
     }
 

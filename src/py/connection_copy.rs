@@ -5,9 +5,9 @@ use super::blob::Blob;
 use super::buffer::{View, bytes_object};
 use super::connection::Connection;
 use super::error::{core_exception, operational_error};
-use super::interpreter;
+use super::interpreter::{self, Stretch};
 use super::names::{c_string, wrong_argument};
-use super::settings::CInt;
+use super::settings::{CInt, Optional, switch};
 use super::state::state;
 use crate::core::raw::Database;
 use crate::core::raw::backup::{Backup, Progress};
@@ -44,7 +44,11 @@ impl Connection {
                 interpreter::unreserve(py, database);
             }
         }
-        target.set_aside(py, || copy(py, &source, &destination, plan))
+        let outcome = target.set_aside(py, || copy(py, &source, &destination, plan));
+        // What its progress callback closed.
+        self.finish_retired(py);
+        target.finish_retired(py);
+        outcome
     }
 }
 
@@ -130,14 +134,14 @@ fn back_up_to_stdlib(
 #[pymethods]
 impl Connection {
     /// Makes a backup of the database.
-    #[pyo3(signature = (target, *, pages=CInt(-1), progress=None, name=None, sleep=0.25),
+    #[pyo3(signature = (target, *, pages=CInt(-1), progress=None, name=Optional(None), sleep=0.25),
         text_signature = "($self, /, target, *, pages=-1, progress=None, name='main',\n       sleep=0.25)")]
     fn backup<'py>(
         slf: &Bound<'py, Self>,
         target: &Bound<'py, PyAny>,
         pages: CInt,
         progress: Option<&Bound<'py, PyAny>>,
-        name: Option<&Bound<'py, PyAny>>,
+        name: Optional<'py>,
         sleep: f64,
     ) -> PyResult<()> {
         let py = slf.py();
@@ -151,10 +155,7 @@ impl Connection {
             let what = "backup() argument 'target'";
             return Err(wrong_argument(target, what, "sqlite3.Connection"));
         }
-        let name = match name {
-            Some(name) => c_string(name, "backup() argument 'name'")?,
-            None => c"main".to_owned(),
-        };
+        let name = schema_name(&name, "backup()")?;
         slf.get().check(py)?;
         if let Some(ours) = ours {
             ours.get().check_open(py)?;
@@ -184,16 +185,19 @@ impl Connection {
     /// For an ordinary on-disk database file, the serialization is just a copy of the disk file. For an
     /// in-memory database or a "temp" database, the serialization is the same sequence of bytes which would
     /// be written to disk if that database were backed up to disk.
-    #[pyo3(signature = (*, name=None), text_signature = "($self, /, *, name='main')")]
+    #[pyo3(signature = (*, name=Optional(None)), text_signature = "($self, /, *, name='main')")]
     fn serialize<'py>(
         &self,
         py: Python<'py>,
-        name: Option<&Bound<'py, PyAny>>,
+        name: Optional<'py>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let name = schema_name(name, "serialize()")?;
+        let name = schema_name(&name, "serialize()")?;
         self.check(py)?;
         let guard = self.lock(py)?;
-        match guard.serialize(&name) {
+        let stretch = Stretch::detached_for_others(py, guard.database());
+        let image = guard.serialize(&name);
+        drop(stretch);
+        match image {
             Some(image) => bytes_object(py, image.as_bytes()),
             None => Err(operational_error(
                 py,
@@ -206,14 +210,14 @@ impl Connection {
     ///
     /// The deserialize interface causes the database connection to disconnect from the target database, and
     /// then reopen it as an in-memory database based on the given serialized data.
-    #[pyo3(signature = (data, /, *, name=None), text_signature = "($self, data, /, *, name='main')")]
+    #[pyo3(signature = (data, /, *, name=Optional(None)), text_signature = "($self, data, /, *, name='main')")]
     fn deserialize(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
-        name: Option<&Bound<'_, PyAny>>,
+        name: Optional<'_>,
     ) -> PyResult<()> {
-        let name = schema_name(name, "deserialize()")?;
+        let name = schema_name(&name, "deserialize()")?;
         let view;
         let image = if let Ok(text) = data.cast::<PyString>() {
             text.to_str()?.as_bytes()
@@ -223,23 +227,25 @@ impl Connection {
         };
         self.check(py)?;
         let guard = self.lock(py)?;
-        guard
-            .deserialize(&name, image)
-            .map_err(|error| core_exception(py, error))
+        let stretch = Stretch::detached_for_others(py, guard.database());
+        let outcome = guard.deserialize(&name, image);
+        drop(stretch);
+        outcome.map_err(|error| core_exception(py, error))
     }
 
     /// Open and return a BLOB object.
-    #[pyo3(signature = (table, column, row, /, *, readonly=false, name=None),
+    #[pyo3(signature = (table, column, row, /, *, readonly=Optional(None), name=Optional(None)),
         text_signature = "($self, table, column, row, /, *, readonly=False, name='main')")]
     fn blobopen(
         slf: &Bound<'_, Self>,
         table: &Bound<'_, PyAny>,
         column: &Bound<'_, PyAny>,
         row: &Bound<'_, PyAny>,
-        readonly: bool,
-        name: Option<&Bound<'_, PyAny>>,
+        readonly: Optional<'_>,
+        name: Optional<'_>,
     ) -> PyResult<Blob> {
         let py = slf.py();
+        let readonly = switch(readonly.0.as_ref(), false)?;
         let table = c_string(table, "blobopen() argument 1")?;
         let column = c_string(column, "blobopen() argument 2")?;
         if !row.is_instance_of::<PyInt>() {
@@ -247,13 +253,15 @@ impl Connection {
         }
         // SAFETY: just checked.
         let row = unsafe { bind::integer(py, row.as_ptr())? };
-        let name = schema_name(name, "blobopen()")?;
+        let name = schema_name(&name, "blobopen()")?;
         let this = slf.get();
         this.check(py)?;
         let database = this.database(py)?;
         let guard = this.lock(py)?;
-        let blob = blob::Blob::open(&database, &guard, &name, &table, &column, row, !readonly)
-            .map_err(|error| core_exception(py, error))?;
+        let stretch = Stretch::attached(py, &database);
+        let blob = blob::Blob::open(&database, &guard, &name, &table, &column, row, !readonly);
+        drop(stretch);
+        let blob = blob.map_err(|error| core_exception(py, error))?;
         Ok(Blob::new(slf.clone().unbind(), blob))
     }
 
@@ -288,7 +296,8 @@ impl Connection {
 impl Connection {
     /// Query a boolean connection configuration option.
     #[pyo3(signature = (op, /))]
-    fn getconfig(&self, py: Python<'_>, op: c_int) -> PyResult<bool> {
+    fn getconfig(&self, py: Python<'_>, op: CInt) -> PyResult<bool> {
+        let op = op.0;
         self.check(py)?;
         known_option(op)?;
         let guard = self.lock(py)?;
@@ -302,9 +311,10 @@ impl Connection {
     fn setconfig(
         &self,
         py: Python<'_>,
-        op: c_int,
+        op: CInt,
         enable: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let op = op.0;
         let enable = match enable {
             Some(enable) => enable.is_truthy()?,
             None => true,
@@ -333,8 +343,8 @@ fn known_option(op: c_int) -> PyResult<()> {
     Err(PyValueError::new_err(format!("unknown config 'op': {op}")))
 }
 
-fn schema_name(name: Option<&Bound<'_, PyAny>>, function: &str) -> PyResult<CString> {
-    match name {
+fn schema_name(name: &Optional<'_>, function: &str) -> PyResult<CString> {
+    match &name.0 {
         Some(name) => c_string(name, &format!("{function} argument 'name'")),
         None => Ok(c"main".to_owned()),
     }

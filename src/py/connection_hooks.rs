@@ -7,7 +7,7 @@ use super::error::{exception, last_exception, operational_error, programming_err
 use super::fetch;
 use super::hook::{Hook, PendingError, report};
 use super::names::{c_string, type_name};
-use super::settings::CInt;
+use super::settings::{CInt, Optional};
 use super::state::state;
 use crate::core::raw::LockGuard;
 use crate::core::raw::function::{AggregateFunction, Arguments, Context, ScalarFunction};
@@ -180,8 +180,14 @@ impl Aggregate {
     }
 
     /// Run `step` or `inverse`.
-    fn update(&self, context: &Context, arguments: &Arguments<'_>, method: &str) {
+    fn update(
+        &self,
+        context: &Context,
+        arguments: &Arguments<'_>,
+        method: impl FnOnce(Python<'_>) -> &Bound<'_, PyString>,
+    ) {
         self.0.enter(|py, class| {
+            let method = method(py);
             let instance = match Self::instance(context, class) {
                 Ok(Some(instance)) => instance,
                 Ok(None) => return,
@@ -226,11 +232,11 @@ impl Aggregate {
 
 impl AggregateFunction for Aggregate {
     fn step(&self, context: &Context, arguments: &Arguments<'_>) {
-        self.update(context, arguments, "step");
+        self.update(context, arguments, |py| intern!(py, "step"));
     }
 
     fn inverse(&self, context: &Context, arguments: &Arguments<'_>) {
-        self.update(context, arguments, "inverse");
+        self.update(context, arguments, |py| intern!(py, "inverse"));
     }
 
     fn value(&self, context: &Context) {
@@ -351,20 +357,29 @@ impl Connection {
     }
 }
 
+/// A truth value, False if it was not given.
+fn truth(value: &Optional<'_>) -> PyResult<bool> {
+    value
+        .0
+        .as_ref()
+        .map_or(Ok(false), |value| value.is_truthy())
+}
+
 #[pymethods]
 impl Connection {
     /// Creates a new function.
     #[cfg(not(Py_3_13))]
-    #[pyo3(signature = (name, narg, func, *, deterministic=false))]
+    #[pyo3(signature = (name, narg, func, *, deterministic=Optional(None)),
+        text_signature = "($self, /, name, narg, func, *, deterministic=False)")]
     fn create_function(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         narg: CInt,
         func: &Bound<'_, PyAny>,
-        deterministic: bool,
+        deterministic: Optional<'_>,
     ) -> PyResult<()> {
-        self.add_function(py, name, narg, func, deterministic)
+        self.add_function(py, name, narg, func, truth(&deterministic)?)
     }
 
     /// Creates a new aggregate.
@@ -520,18 +535,18 @@ mod since_3_13 {
     #[pymethods]
     impl Connection {
         /// Creates a new function.
-        #[pyo3(signature = (*args, deterministic=false, **kwargs), text_signature = "($self, /, name, narg, func, *, deterministic=False)")]
+        #[pyo3(signature = (*args, deterministic=Optional(None), **kwargs), text_signature = "($self, /, name, narg, func, *, deterministic=False)")]
         fn create_function(
             &self,
             py: Python<'_>,
             args: &Bound<'_, PyTuple>,
-            deterministic: bool,
+            deterministic: Optional<'_>,
             kwargs: Option<&Bound<'_, PyDict>>,
         ) -> PyResult<()> {
             let names = ["name", "narg", "func"];
             deprecated_keywords(py, "create_function", &names, kwargs)?;
             let [name, narg, func] = required("create_function", names, args, kwargs)?;
-            self.add_function(py, &name, narg.extract()?, &func, deterministic)
+            self.add_function(py, &name, narg.extract()?, &func, truth(&deterministic)?)
         }
 
         /// Creates a new aggregate.

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{prepare_exception, programming_error};
 use super::freelist;
+use super::interpreter::Stretch;
 use super::names;
 use super::session::Session;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
@@ -185,8 +186,11 @@ impl Connection {
         let sql = names::string(&argument, "argument 1")?;
         let guard = this.lock(py)?;
         let database = this.database(py)?;
-        let statement = Statement::prepare_locked(&database, &guard, sql.to_str()?)
-            .map_err(|error| prepare_exception(py, error))?;
+        let text = names::terminated(sql)?;
+        let stretch = Stretch::attached(py, &database);
+        let prepared = Statement::prepare_locked(&database, &guard, text);
+        drop(stretch);
+        let statement = prepared.map_err(|error| prepare_exception(py, error))?;
         Ok(PyStatement::new(statement))
     }
 

@@ -7,16 +7,16 @@ use super::error::{core_exception, exception, prepare_exception, programming_err
 use super::fetch::{self, Converters};
 use super::freelist;
 use super::guarded::Guarded;
-use super::interpreter;
+use super::interpreter::{self, Stretch};
 use super::memo::{Columns, Memo};
-use super::names::{string, wrong_argument};
+use super::names::{string, terminated, wrong_argument};
 use super::settings::{Autocommit, CInt, Optional};
 use super::slots;
 use super::state::state;
 use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::statement::PrepareError;
 use crate::core::raw::{Database, LockGuard, Statement, Step};
-use crate::core::text;
+use crate::core::text::{self, Terminated};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -276,7 +276,7 @@ impl Cursor {
         connection: &Bound<'_, Connection>,
         script: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let script = string(script, "executescript() argument")?.to_str()?;
+        let script = terminated(string(script, "executescript() argument")?)?;
         if script.contains('\0') {
             return Err(PyValueError::new_err("embedded null character"));
         }
@@ -541,7 +541,12 @@ impl Cursor {
         Ok(())
     }
 
-    fn run_script(&self, py: Python<'_>, connection: &Connection, script: &str) -> PyResult<()> {
+    fn run_script(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        script: Terminated<'_>,
+    ) -> PyResult<()> {
         // In this order: while the lock is waited for, the connection may be opened anew.
         let guard = connection.lock(py)?;
         let database = connection.database(py)?;
@@ -554,7 +559,7 @@ impl Cursor {
             connection.commit_open(py, &guard)?;
         }
         let mut rest = script;
-        while !text::skip_blanks_and_comments(rest).is_empty() {
+        while !text::skip_blanks_and_comments(&rest).is_empty() {
             if !database.is_open() {
                 return Err(core_exception(py, crate::core::error::Error::Closed));
             }
@@ -562,9 +567,9 @@ impl Cursor {
                 rest = self.run_in_session(py, connection, &database, &guard, rest)?;
                 continue;
             }
-            interpreter::suspend(&database);
+            let stretch = Stretch::detached(py, &database);
             let outcome = guard.run_first(rest);
-            interpreter::resume(&database);
+            drop(stretch);
             rest = outcome.map_err(|error| {
                 connection.pending.discard(py);
                 core_exception(py, error)
@@ -581,10 +586,12 @@ impl Cursor {
         connection: &Connection,
         database: &Arc<Database>,
         guard: &LockGuard<'_>,
-        script: &'t str,
-    ) -> PyResult<&'t str> {
-        let (statement, rest) = Statement::prepare_first(database, guard, script)
-            .map_err(|error| prepare_exception(py, error))?;
+        script: Terminated<'t>,
+    ) -> PyResult<Terminated<'t>> {
+        let stretch = Stretch::attached(py, database);
+        let prepared = Statement::prepare_first(database, guard, script);
+        drop(stretch);
+        let (statement, rest) = prepared.map_err(|error| prepare_exception(py, error))?;
         connection.before_statement(py, guard, &statement)?;
         let outcome = loop {
             match connection.step(py, guard, &statement) {
@@ -692,8 +699,7 @@ impl Turn {
         let since = *self.since.get_or_insert(now);
         if now - since > YIELD_AFTER {
             if interpreter::has_other_threads(py) {
-                interpreter::suspend(guard.database());
-                interpreter::resume(guard.database());
+                drop(Stretch::detached(py, guard.database()));
             }
             self.since = None;
         }

@@ -4,7 +4,7 @@ use super::ahead;
 use super::connection::{Connection, Locked, step_exception};
 use super::cursor::Cursor;
 use super::fetch::{self, Converters, TextFactory};
-use super::interpreter;
+use super::interpreter::{self, Stretch};
 use super::row::{self, Row};
 use super::settings::{CInt, Optional};
 use super::stdlib_row;
@@ -231,7 +231,7 @@ pub fn next_plain_row<'py, R>(
         let fetched = this.exclusively(py, connection, || {
             let value = |index| statement.column(guard, index);
             let tuple = fetch::plain_row(py, guard, statement, &TextFactory::Str, columns, value)?;
-            let step = Connection::step_attached(guard, statement);
+            let step = Connection::step_attached(py, guard, statement);
             more = conclude(this, connection, statement, guard, py, step)?;
             Ok(tuple)
         });
@@ -378,11 +378,9 @@ fn fetch_batches<'py>(
     let mut batch = RowBatch::default();
     let mut taken = 0;
     loop {
-        let database = guard.database();
-        database.resumed_at().set(None);
-        interpreter::suspend(database);
+        let stretch = Stretch::detached(py, guard.database());
         let step = batch.fill(guard, reader.statement);
-        interpreter::resume(database);
+        drop(stretch);
         reader.connection.pending.check(py)?;
         if batch.is_empty() {
             // The current row can't be read ahead: directly, which raises what there is to raise.

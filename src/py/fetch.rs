@@ -8,7 +8,7 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 /// What becomes of TEXT values.
 pub enum TextFactory<'py> {
@@ -310,10 +310,17 @@ pub fn column_name<'py>(
     let name = statement
         .column_name(guard, index)
         .ok_or_else(|| PyMemoryError::new_err(()))?;
-    let name = shown_name(name.to_bytes(), parse_colnames);
-    match std::str::from_utf8(name) {
+    let shown = shown_name(name.to_bytes(), parse_colnames);
+    match std::str::from_utf8(shown) {
         // Interned, so that looking a row up by a literal is a comparison of addresses.
-        Ok(name) => Ok(PyString::intern(py, name)),
-        Err(_) => PyString::from_bytes(py, name),
+        Ok(text) if is_for_ever(guard, statement, index, &name) => Ok(PyString::intern(py, text)),
+        Ok(text) => Ok(PyString::new(py, text)),
+        Err(_) => PyString::from_bytes(py, shown),
     }
+}
+
+/// Whether a name may be interned. In Python 3.12 it then lives for ever, so there it must be the name of a table's
+/// column: an expression without a name is called after its text, and those are without number.
+fn is_for_ever(guard: &LockGuard<'_>, statement: &Statement, index: c_int, name: &CStr) -> bool {
+    !cfg!(all(Py_3_12, not(Py_3_13))) || statement.column_is_named(guard, index, name)
 }

@@ -42,9 +42,52 @@ pub fn has_other_threads(_py: Python<'_>) -> bool {
     }
 }
 
-/// Give the interpreter up while `database` runs. The caller holds the database's lock.
+/// SQLite is running on a database: as long as this lives, a tick may give the interpreter up; its end takes it back.
+/// Ticks outside of such a stretch do nothing, because nobody would take it back.
+pub struct Stretch<'a> {
+    database: &'a Database,
+    yields_before: bool,
+}
+
+impl<'a> Stretch<'a> {
+    /// Begin with the interpreter held, by whoever holds the database's lock.
+    #[inline]
+    pub fn attached(_py: Python<'_>, database: &'a Database) -> Self {
+        database.resumed_at().set(None);
+        Self {
+            database,
+            yields_before: database.yields().replace(true),
+        }
+    }
+
+    /// Begin by giving the interpreter up.
+    #[inline]
+    pub fn detached(py: Python<'_>, database: &'a Database) -> Self {
+        let stretch = Self::attached(py, database);
+        suspend(database);
+        stretch
+    }
+
+    /// `detached` if another thread could use the interpreter.
+    pub fn detached_for_others(py: Python<'_>, database: &'a Database) -> Self {
+        match has_other_threads(py) {
+            true => Self::detached(py, database),
+            false => Self::attached(py, database),
+        }
+    }
+}
+
+impl Drop for Stretch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        resume(self.database);
+        self.database.yields().set(self.yields_before);
+    }
+}
+
+/// Give the interpreter up while `database` runs.
 #[inline]
-pub fn suspend(database: &Database) {
+fn suspend(database: &Database) {
     // SAFETY: this thread holds the interpreter lock; `resume` takes it back.
     let state = unsafe { ffi::PyEval_SaveThread() };
     database.suspended().set(state.cast());
@@ -52,7 +95,7 @@ pub fn suspend(database: &Database) {
 
 /// Take the interpreter back if it was given up. Gives whether it was.
 #[inline]
-pub fn resume(database: &Database) -> bool {
+fn resume(database: &Database) -> bool {
     let state = database.suspended().get();
     if state.is_null() {
         return false;
@@ -64,7 +107,8 @@ pub fn resume(database: &Database) -> bool {
 }
 
 fn on_tick(database: &Database) {
-    if !database.suspended().get().is_null() || !is_attached() {
+    // Within a stretch, this thread has the interpreter unless it is noted as given up.
+    if !database.yields().get() || !database.suspended().get().is_null() {
         return;
     }
     if let Some(since) = database.resumed_at().get()
@@ -72,7 +116,7 @@ fn on_tick(database: &Database) {
     {
         return;
     }
-    // SAFETY: just checked that this thread is attached.
+    // SAFETY: just found that this thread is attached.
     let py = unsafe { Python::assume_attached() };
     if has_other_threads(py) {
         suspend(database);
@@ -82,16 +126,20 @@ fn on_tick(database: &Database) {
 /// Run Python code from a callback of SQLite on `database`. The interpreter stays taken afterwards: the
 /// next tick gives it up again if the statement goes on for long.
 pub fn callback<R>(database: &Database, body: impl FnOnce(Python<'_>) -> R) -> R {
+    // What the callback does with the database is no part of the stretch.
+    let yields = database.yields().replace(false);
     if resume(database) {
         database.resumed_at().set(Some(Instant::now()));
     }
-    if is_attached() {
-        // SAFETY: just checked.
+    let result = if yields || is_attached() {
+        // SAFETY: just found, as in `on_tick`.
         body(unsafe { Python::assume_attached() })
     } else {
         // A database that is used by the core alone, without the interpreter (a pool's reset).
         Python::attach(body)
-    }
+    };
+    database.yields().set(yields);
+    result
 }
 
 /// Whether Python's signal handlers raise an exception; it stays set for whoever attaches on this thread next.

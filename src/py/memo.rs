@@ -43,8 +43,13 @@ pub fn keys<'py>(
         let Some(name) = statement.parameter_name(guard, position) else {
             return Ok(None);
         };
-        // Interned, because the keys that a caller writes are.
-        names.push(PyString::intern(py, &name.to_string_lossy()[1..]));
+        let name = name.to_string_lossy();
+        names.push(match cfg!(all(Py_3_12, not(Py_3_13))) {
+            // Interned it would live for ever.
+            true => PyString::new(py, &name[1..]),
+            // Interned, because the keys that a caller writes are.
+            false => PyString::intern(py, &name[1..]),
+        });
     }
     let keys = PyTuple::new(py, names)?;
     Memo::of(statement).keys = Some(keys.clone().unbind());

@@ -1,6 +1,8 @@
 //! Names and texts as C and CPython want them.
 
+use crate::core::text::Terminated;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::ffi::{CStr, CString};
@@ -17,6 +19,21 @@ pub fn type_name(object: &Bound<'_, PyAny>) -> String {
 pub fn c_string(object: &Bound<'_, PyAny>, what: &str) -> PyResult<CString> {
     let text = string(object, what)?.to_str()?;
     CString::new(text).map_err(|_| PyValueError::new_err("embedded null character"))
+}
+
+/// The UTF-8 of a str, which the object keeps, with the NUL that CPython writes behind it.
+#[inline]
+pub fn terminated<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Terminated<'a>> {
+    let mut length: ffi::Py_ssize_t = 0;
+    // SAFETY: a live str; the buffer is UTF-8 of that length with a NUL behind it and lives with the object.
+    unsafe {
+        let data = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &mut length);
+        if data.is_null() {
+            return Err(PyErr::fetch(text.py()));
+        }
+        let bytes = std::slice::from_raw_parts(data.cast(), length as usize);
+        Ok(Terminated::assume(std::str::from_utf8_unchecked(bytes)))
+    }
 }
 
 /// A str argument; `what` is for example `execute() argument 1`.

@@ -53,7 +53,10 @@ impl Row {
                 return Ok(Some(index));
             }
         }
-        let wanted = name.to_str()?;
+        // With a surrogate it is no column's name.
+        let Ok(wanted) = name.to_str() else {
+            return Ok(None);
+        };
         for (index, column) in description.iter_borrowed().enumerate() {
             let column = name_of(&column)?;
             if same_name(wanted, column.cast::<PyString>()?.to_str()?) {

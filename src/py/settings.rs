@@ -50,6 +50,18 @@ impl<'a, 'py> FromPyObject<'a, 'py> for CInt {
     }
 }
 
+/// An argument that C uses as a truth value.
+pub fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
+    match value {
+        None => Ok(default),
+        // Until Python 3.11 these were ints.
+        #[cfg(not(Py_3_12))]
+        Some(value) => Ok(CInt::of(value)? != 0),
+        #[cfg(Py_3_12)]
+        Some(value) => value.is_truthy(),
+    }
+}
+
 /// When a transaction is begun implicitly, and how (legacy transaction control).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IsolationLevel {
@@ -215,7 +227,7 @@ impl<'py> Settings<'py> {
             timeout: given(1).map_or(Ok(5.0), |value| value.extract())?,
             detect_types: given(2).map_or(Ok(0), CInt::of)?,
             isolation_level: given(3).map_or(Ok(IsolationLevel::Default), IsolationLevel::of)?,
-            check_same_thread: Self::switch(given(4), true)?,
+            check_same_thread: switch(given(4), true)?,
             cached_statements: given(6).map_or(Ok(128), CInt::of)?,
             uri: given(7).map_or(Ok(false), |value| value.is_truthy())?,
             #[cfg(Py_3_12)]
@@ -238,18 +250,6 @@ impl<'py> Settings<'py> {
         }
         // SAFETY: see above.
         unsafe { Ok(Bound::from_owned_ptr(py, bytes).cast_into_unchecked()) }
-    }
-
-    /// An argument that C takes as an int and uses as a truth value.
-    fn switch(value: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
-        match value {
-            None => Ok(default),
-            // Until Python 3.11 these were ints.
-            #[cfg(not(Py_3_12))]
-            Some(value) => Ok(CInt::of(value)? != 0),
-            #[cfg(Py_3_12)]
-            Some(value) => value.is_truthy(),
-        }
     }
 
     pub fn path(&self) -> PyResult<PathBuf> {

@@ -686,3 +686,47 @@ if sys.version_info >= (3, 12):
         run(connection.create_aggregate, name="a", n_arg=1, aggregate_class=None)
         run(connection.execute, "SELECT :a", (1,))
         run(connection.execute, "SELECT ?, :b", (1, 2))
+
+
+class Truth:
+    """An object whose truth value fails."""
+
+    def __bool__(self) -> bool:
+        """Fail."""
+        raise RuntimeError("neither true nor false")
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, True, None, "", "a", 1.5, [], 2**40, Truth()], ids=repr)
+@same_on_both
+def test_every_kind_of_truth_value(run: Run, value: object) -> None:
+    connection = run.connect()
+    connection.execute("CREATE TABLE t AS SELECT zeroblob(3) AS a")
+    connection.commit()
+    run(connection.create_function, "f", 0, lambda: 1, deterministic=value)
+    run(connection.execute, "CREATE INDEX i ON t (f())")
+    blob = run(connection.blobopen, "t", "a", 1, readonly=value)
+    if blob is not None:
+        run(blob.write, b"x")
+        blob.close()
+
+
+@pytest.mark.parametrize("name", [None, 1, b"main", "main", "temp", "nothing", "ma\0in", "\ud800"])
+@same_on_both
+def test_every_kind_of_schema_name(run: Run, name: object) -> None:
+    connection = run.connect()
+    connection.execute("CREATE TABLE t AS SELECT zeroblob(3) AS a")
+    connection.commit()
+    image = connection.serialize()
+    run(connection.blobopen, "t", "a", 1, name=name)
+    run(lambda: len(connection.serialize(name=name)))
+    run(connection.deserialize, image, name=name)
+    run(connection.backup, run.connect(), name=name)
+
+
+@pytest.mark.skipif(not hasattr(sqlite3.Connection, "getconfig"), reason="since Python 3.12")
+@pytest.mark.parametrize("option", [2**31, -(2**31) - 1, 2**70, -1, 1.5, "1", None])
+@same_on_both
+def test_every_kind_of_configuration_option(run: Run, option: object) -> None:
+    connection = run.connect()
+    run(connection.getconfig, option)
+    run(connection.setconfig, option)

@@ -232,6 +232,21 @@ def test_every_kind_of_values_by_name_repeated(run: Run, parameters: object) -> 
 
 
 @same_on_both
+def test_an_adapter_for_bool_counts_though_it_is_an_int(run: Run) -> None:
+    connection = run.connect()
+    sql = "SELECT ?, typeof(?)"
+    for _ in range(2):
+        run(connection.execute(sql, (True, False)).fetchone)
+        run(connection.execute(sql, [False, True]).fetchone)
+    run.sqlite.register_adapter(bool, lambda value: f"adapted {value}")
+    for _ in range(2):
+        run(connection.execute(sql, (True, False)).fetchone)
+    run(connection.execute, "CREATE TABLE t (a, b)")
+    run(connection.executemany, "INSERT INTO t VALUES (?, ?)", [(True, None), (False, 1)])
+    run(connection.execute("SELECT * FROM t").fetchall)
+
+
+@same_on_both
 def test_an_adapter_that_changes_the_dict_it_is_in(run: Run) -> None:
     class Point:
         def __conform__(self, protocol: object) -> str:
@@ -286,7 +301,8 @@ def test_a_row_factory_counts_for_a_repeated_statement(run: Run, factory: str) -
 
 
 @pytest.mark.parametrize(
-    "key", [0, 1, 2, -1, -2, -3, 2**62, 2**64, True, False, 1.0, None, "a", "A", "b", "c", b"a"]
+    "key",
+    [0, 1, 2, -1, -2, -3, 2**62, 2**64, True, False, 1.0, None, "a", "A", "b", "c", b"a", "\ud800"],
 )
 @same_on_both
 def test_every_kind_of_key_of_a_row(run: Run, key: object) -> None:

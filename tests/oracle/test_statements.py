@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import dbmanager.sqlite3
 from tests.oracle.steps import Run, same_on_both
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024
@@ -606,3 +607,12 @@ def test_errors_of_sqlite_carry_class_message_and_codes(
     run(cursor.fetchall)
     see(run, cursor)
     run.see(in_transaction=connection.in_transaction)
+
+
+def test_long_script_takes_no_longer_a_statement_than_a_short_one() -> None:
+    # With a copy of the rest for each statement it would take minutes: the time limit ends it.
+    connection = dbmanager.sqlite3.connect(":memory:")
+    statement = "INSERT INTO t VALUES (1, 'a text that makes the script some megabytes long');\n"
+    connection.executescript(f"CREATE TABLE t (a, b); BEGIN; {statement * 400_000} COMMIT")
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (400_000,)
+    connection.close()

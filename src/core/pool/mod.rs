@@ -318,7 +318,7 @@ impl Pool {
         }
         let held = match shelf.take(now) {
             Some(held) => Ok(held),
-            None => shelf.grow(path).inspect(|_| {
+            None => registry::with_room(|| shelf.grow(path)).inspect(|_| {
                 // Opening may have recovered the file or switched it to WAL.
                 self.file.lock().written = true;
             }),

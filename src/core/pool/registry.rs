@@ -6,7 +6,7 @@ use super::opener::{Door, Opener};
 use super::statistics::Counters;
 use super::writers::Writers;
 use super::{Pool, shelf};
-use crate::core::error::Result;
+use crate::core::error::{Error, Result};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use foldhash::HashMap;
@@ -27,19 +27,61 @@ static AT_PATH: LazyLock<Mutex<HashMap<PathBuf, Weak<Pool>>>> = LazyLock::new(Mu
 static WRITERS: LazyLock<Mutex<HashMap<Identity, Weak<Writers>>>> = LazyLock::new(Mutex::default);
 
 /// How many idle connections the process keeps at most, each with up to three open files.
-static MAX_IDLE: AtomicU32 = AtomicU32::new(256);
+static MAX_IDLE: AtomicU32 = AtomicU32::new(BY_DEFAULT);
+const BY_DEFAULT: u32 = u32::MAX;
 
 /// Pools are looked after this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How many idle connections the process keeps at most.
+#[inline]
 pub fn max_idle() -> u32 {
-    MAX_IDLE.load(Ordering::Relaxed)
+    match MAX_IDLE.load(Ordering::Relaxed) {
+        BY_DEFAULT => {
+            let most = default_max_idle();
+            MAX_IDLE.store(most, Ordering::Relaxed);
+            most
+        }
+        most => most,
+    }
+}
+
+/// As many as take a quarter of the files that the process may open, at most 256.
+fn default_max_idle() -> u32 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is written to a live structure.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        0 => (limit.rlim_cur / 12).clamp(1, 256) as u32,
+        _ => 256,
+    }
+}
+
+/// Open something; if the process has no file descriptors left, once more after all idle connections were closed.
+pub fn with_room<T>(open: impl Fn() -> Result<T>) -> Result<T> {
+    match open() {
+        Err(Error::Sqlite(failure))
+            if failure.primary_code() == rusqlite::ffi::SQLITE_CANTOPEN
+                && shelf::idle_in_process() > 0
+                && is_out_of_descriptors() =>
+        {
+            make_room(0);
+            open()
+        }
+        outcome => outcome,
+    }
+}
+
+fn is_out_of_descriptors() -> bool {
+    let probe = std::fs::File::open("/dev/null").err();
+    probe.is_some_and(|error| matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
 }
 
 /// Keep at most so many idle connections in the process, and close those that are too many.
 pub fn set_max_idle(most: u32) {
-    MAX_IDLE.store(most, Ordering::Relaxed);
+    MAX_IDLE.store(most.min(BY_DEFAULT - 1), Ordering::Relaxed);
     make_room(most);
 }
 
@@ -215,7 +257,7 @@ pub enum Opened {
 /// Open a database as `sqlite3.connect` does: from its pool if it is a file that can have one.
 pub fn connect(path: &Path, uri: bool, shares_cache: bool, cached: usize) -> Result<Opened> {
     let private = || {
-        Connection::open(path, uri, shares_cache, cached)
+        with_room(|| Connection::open(path, uri, shares_cache, cached))
             .map(|connection| Opened::Private(Box::new(connection)))
     };
     let Some((file, access)) = file_of(path, uri, shares_cache) else {
@@ -258,7 +300,7 @@ pub fn connect_at_once(path: &Path, uri: bool, shares_cache: bool, cached: usize
 fn create(path: &Path, access: Access, cached: usize) -> Result<Opened> {
     leave(path);
     let opener = Opener::new(access, Door::Plain, Arc::new(Counters::default()));
-    let mut kept = opener.open(path)?;
+    let mut kept = with_room(|| opener.open(path))?;
     kept.connection.cache().set_capacity(cached);
     match Look::at(path) {
         Ok(look) if look.is_file => {

@@ -6,6 +6,7 @@ use crate::core::text::Effect;
 use rusqlite::ffi;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
@@ -64,8 +65,13 @@ impl Blob {
         !self.raw.get().is_null() && self.database.is_open()
     }
 
-    /// Fill `buffer` from `offset`.
-    pub fn read(&self, guard: &LockGuard<'_>, buffer: &mut [u8], offset: c_int) -> Result<()> {
+    /// Fill `buffer` from `offset`; all of it if that succeeds.
+    pub fn read(
+        &self,
+        guard: &LockGuard<'_>,
+        buffer: &mut [MaybeUninit<u8>],
+        offset: c_int,
+    ) -> Result<()> {
         // SAFETY: the blob is open (null gives SQLITE_MISUSE), the buffer has the length we say.
         let code = unsafe {
             ffi::sqlite3_blob_read(

@@ -9,7 +9,7 @@ use super::fixed::Fixed;
 use super::hooks::Hooks;
 use super::lock::ReentrantLock;
 use crate::core::error::{Error, Result, SqliteFailure};
-use crate::core::text::{self, Effect};
+use crate::core::text::{self, Effect, Terminated};
 use crate::core::vfs::{self, Traces};
 use parking_lot::Mutex;
 use rusqlite::ffi;
@@ -56,6 +56,8 @@ pub struct Database {
     has_orphans: AtomicBool,
     /// Token of the bindings while a statement runs with the interpreter given up; null otherwise.
     suspended: Cell<*mut c_void>,
+    /// A tick may give the interpreter up: the bindings are there to take it back.
+    yields: Cell<bool>,
     /// Calls of the progress handler since the current step began.
     ticks: Cell<u32>,
     /// When a callback last took the interpreter back within the current step.
@@ -105,6 +107,7 @@ impl Database {
             orphans: Mutex::new(Vec::new()),
             has_orphans: AtomicBool::new(false),
             suspended: Cell::new(ptr::null_mut()),
+            yields: Cell::new(false),
             ticks: Cell::new(0),
             resumed_at: Cell::new(None),
             always_suspend: Cell::new(shares_cache),
@@ -217,6 +220,12 @@ impl Database {
     #[inline]
     pub fn suspended(&self) -> &Cell<*mut c_void> {
         &self.suspended
+    }
+
+    /// Whether a tick may give the interpreter up; only the lock's holder may touch it.
+    #[inline]
+    pub fn yields(&self) -> &Cell<bool> {
+        &self.yields
     }
 
     /// Ticks of the progress handler since the current step began.
@@ -595,31 +604,38 @@ impl<'a> LockGuard<'a> {
     }
 
     /// Run the first statement of a text to its end and give the rest of the text.
-    pub fn run_first<'t>(&self, sql: &'t str) -> Result<&'t str> {
-        let effect = Effect::of(sql, text::leading_keyword(sql));
-        self.database.note(effect.and(Effect::WROTE));
+    pub fn run_first<'t>(&self, sql: Terminated<'t>) -> Result<Terminated<'t>> {
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
-        // SAFETY: the text is valid for its length; the statement, if any, is finalized right here.
-        let code = unsafe {
-            let mut code = ffi::sqlite3_prepare_v2(
+        // SAFETY: the text is valid for its length and the NUL behind it; the statement, if any, is finalized below.
+        let mut code = unsafe {
+            ffi::sqlite3_prepare_v2(
                 self.handle(),
-                sql.as_ptr().cast(),
-                sql.len() as c_int,
+                sql.as_c_char(),
+                sql.length_with_nul(),
                 &mut raw,
                 &mut tail,
-            );
-            if code == ffi::SQLITE_OK {
-                while ffi::sqlite3_step(raw) == ffi::SQLITE_ROW {}
-                code = ffi::sqlite3_finalize(raw);
-            }
-            code
+            )
         };
-        if code != ffi::SQLITE_OK {
-            return Err(Error::Sqlite(self.failure_of(sql)));
+        let consumed = (tail as usize).saturating_sub(sql.as_c_char() as usize);
+        let rest = sql.rest(consumed);
+        let first = match code {
+            ffi::SQLITE_OK => sql.before(rest),
+            _ => sql.as_str(),
+        };
+        let effect = Effect::of(first, text::leading_keyword(first));
+        self.database.note(effect.and(Effect::WROTE));
+        if code == ffi::SQLITE_OK {
+            // SAFETY: a statement of this open handle, or null; it is used by nobody else.
+            code = unsafe {
+                while ffi::sqlite3_step(raw) == ffi::SQLITE_ROW {}
+                ffi::sqlite3_finalize(raw)
+            };
         }
-        let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
-        Ok(&sql[consumed.min(sql.len())..])
+        match code {
+            ffi::SQLITE_OK => Ok(rest),
+            _ => Err(Error::Sqlite(self.failure_of(&sql))),
+        }
     }
 
     /// Bring all that was committed from the WAL into the file and empty the WAL, if there is one.

@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::text::{self, Effect, Keyword};
+use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
 use std::any::Any;
 use std::cell::Cell;
@@ -148,59 +148,75 @@ impl Statement {
     /// Compile one statement.
     pub fn prepare(database: &Arc<Database>, sql: &str) -> Result<Self, PrepareError> {
         let guard = database.lock();
-        Self::prepare_locked(database, &guard, sql)
+        let sql = CString::new(sql).map_err(|_| PrepareError::ContainsNul)?;
+        match Terminated::of(&sql) {
+            Some(sql) => Self::prepare_locked(database, &guard, sql),
+            None => unreachable!("the text was a str"),
+        }
     }
 
     /// Compile one statement, the lock being held.
     pub fn prepare_locked(
         database: &Arc<Database>,
         guard: &LockGuard<'_>,
-        sql: &str,
+        sql: Terminated<'_>,
     ) -> Result<Self, PrepareError> {
-        let (statement, rest) = Self::prepare_first(database, guard, sql)?;
-        if !text::is_blank(rest) {
-            return Err(PrepareError::Multiple);
-        }
-        Ok(statement)
-    }
-
-    /// Compile the first statement of a text. Gives the rest, too.
-    pub fn prepare_first<'t>(
-        database: &Arc<Database>,
-        guard: &LockGuard<'_>,
-        sql: &'t str,
-    ) -> Result<(Self, &'t str), PrepareError> {
-        if !database.is_open() {
-            return Err(PrepareError::Closed);
-        }
-        let limit = guard.limit(ffi::SQLITE_LIMIT_SQL_LENGTH, -1);
-        if sql.len() > limit as usize {
+        if sql.len() > guard.limit(ffi::SQLITE_LIMIT_SQL_LENGTH, -1) as usize {
             return Err(PrepareError::TooLarge);
         }
         if sql.as_bytes().contains(&0) {
             return Err(PrepareError::ContainsNul);
         }
-        let keyword = text::leading_keyword(sql);
-        let mut effect = Effect::of(sql, keyword);
-        // Now, and again when it runs: many pragmas take effect while they are compiled.
-        database.note(effect);
+        let (statement, rest) = Self::prepare_first(database, guard, sql)?;
+        if !text::is_blank(&rest) {
+            return Err(PrepareError::Multiple);
+        }
+        Ok(statement)
+    }
+
+    /// Compile the first statement of a text, which holds no NUL and is not too long. Gives the rest, too.
+    pub fn prepare_first<'t>(
+        database: &Arc<Database>,
+        guard: &LockGuard<'_>,
+        sql: Terminated<'t>,
+    ) -> Result<(Self, Terminated<'t>), PrepareError> {
+        if !database.is_open() {
+            return Err(PrepareError::Closed);
+        }
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();
-        // SAFETY: the text is valid for its length; SQLite copies what it needs.
+        // SAFETY: the text is valid for its length and the NUL behind it; SQLite copies what it needs.
         let code = unsafe {
             ffi::sqlite3_prepare_v2(
                 guard.handle(),
-                sql.as_ptr().cast(),
-                sql.len() as c_int,
+                sql.as_c_char(),
+                sql.length_with_nul(),
                 &mut raw,
                 &mut tail,
             )
         };
         if code != ffi::SQLITE_OK {
-            return Err(PrepareError::Sqlite(guard.failure_of(sql)));
+            // It may have taken effect all the same.
+            database.note(Effect::of(&sql, text::leading_keyword(&sql)));
+            return Err(PrepareError::Sqlite(guard.failure_of(&sql)));
         }
         // From here on `Drop` finalizes the statement.
         guard.adopt_statement(raw);
+        let rest = sql.rest((tail as usize).saturating_sub(sql.as_c_char() as usize));
+        Ok((Self::adopt(database, guard, raw, sql.before(rest)), rest))
+    }
+
+    /// A statement that was just compiled of a text.
+    fn adopt(
+        database: &Arc<Database>,
+        guard: &LockGuard<'_>,
+        raw: *mut ffi::sqlite3_stmt,
+        sql: &str,
+    ) -> Self {
+        let keyword = text::leading_keyword(sql);
+        let mut effect = Effect::of(sql, keyword);
+        // Now, and again when it runs: many pragmas take effect while they are compiled.
+        database.note(effect);
         // SAFETY: NULL is allowed and counts as read-only.
         let readonly = unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 };
         if !readonly {
@@ -219,13 +235,11 @@ impl Statement {
             home: Cell::new(0),
             attachment: None,
         };
-        let consumed = (tail as usize).saturating_sub(sql.as_ptr() as usize);
-        let rest = &sql[consumed.min(sql.len())..];
         statement.has_names = (1..=statement.parameter_count).any(|index| {
             let name = statement.parameter_name(guard, index);
             name.is_some_and(|name| name.to_bytes().first() != Some(&b'?'))
         });
-        Ok((statement, rest))
+        statement
     }
 
     /// The database it was prepared on.
@@ -470,6 +484,15 @@ impl Statement {
     pub fn column_name(&self, _guard: &LockGuard<'_>, index: c_int) -> Option<CString> {
         // SAFETY: live statement under its lock; the name is copied before any other call.
         unsafe { copied(ffi::sqlite3_column_name(self.raw, index)) }
+    }
+
+    /// Whether a result column is a table's column of this very name.
+    pub fn column_is_named(&self, _guard: &LockGuard<'_>, index: c_int, name: &CStr) -> bool {
+        // SAFETY: live statement under its lock; the name is compared before any other call.
+        unsafe {
+            let origin = ffi::sqlite3_column_origin_name(self.raw, index);
+            !origin.is_null() && CStr::from_ptr(origin) == name
+        }
     }
 
     /// Declared type of a result column; None for an expression.

@@ -31,9 +31,8 @@ impl Spill {
         // No type, so that each value stays what it is.
         let create = CString::new(format!("CREATE TABLE spill ({columns})")).unwrap_or_default();
         guard.execute_batch(&create)?;
-        let insert = format!("INSERT INTO spill VALUES ({marks})");
-        let insert = Statement::prepare_locked(&database, &guard, &insert)?;
         drop(guard);
+        let insert = Statement::prepare(&database, &format!("INSERT INTO spill VALUES ({marks})"))?;
         Ok(Self {
             database,
             insert,
@@ -72,7 +71,7 @@ impl Spill {
     pub fn into_rows(self) -> Result<Statement> {
         drop(self.insert);
         let guard = self.database.lock();
-        let rows = Statement::prepare_locked(&self.database, &guard, &self.select)?;
+        let rows = Statement::prepare(&self.database, &self.select)?;
         match rows.step(&guard) {
             Step::Failed(_) => Err(Error::Sqlite(guard.last_failure())),
             Step::Row | Step::Done => Ok(rows),
@@ -90,7 +89,7 @@ mod tests {
         let guard = source.lock();
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500) \
                    SELECT i, -0.0, NULL, CAST(x'ff00fe' AS TEXT), zeroblob(20000 + i), 9e999 AS \"a \"\"b\" FROM n";
-        let rows = Statement::prepare_locked(&source, &guard, sql).unwrap();
+        let rows = Statement::prepare(&source, sql).unwrap();
         let names: Vec<String> = (0..6)
             .map(|index| {
                 rows.column_name(&guard, index)

@@ -2,8 +2,10 @@
 //! blank, and what it leaves behind on its connection (`effect`).
 
 pub mod effect;
+mod terminated;
 
 pub use effect::Effect;
+pub use terminated::Terminated;
 
 /// The class of a statement's first word, as far as behaviour hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
