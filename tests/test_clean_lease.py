@@ -5,6 +5,7 @@ import json
 import sqlite3 as stdlib
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -433,3 +434,79 @@ def test_table_changed_behind_an_idle_connection_is_seen(db, tmp_path):
     other.close()
     with db.session() as session:
         assert session.execute("SELECT * FROM t").fetchall() == [(bytes(10), 5)]
+
+
+TAKEN_BACK = {
+    "function": lambda s: s.create_function("mine", 1, lambda x: x),
+    "functions of one name": lambda s: [
+        s.create_function("mine", n, lambda *x: 1) for n in (-1, 0, 1)
+    ],
+    "aggregate": lambda s: s.create_aggregate("mine", 1, Total),
+    "window function": lambda s: s.create_window_function("mine", 1, Total),
+    "collation": lambda s: s.create_collation("mine", lambda a, b: 0),
+    "authorizer": lambda s: s.set_authorizer(refusing),
+    "progress handler": lambda s: s.set_progress_handler(interrupting, 1),
+    "trace": lambda s: s.set_trace_callback(lambda text: None),
+    "limit": lambda s: s.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 3),
+    "pragma": run("PRAGMA temp_store = MEMORY", "PRAGMA case_sensitive_like = ON"),
+}
+
+
+@pytest.mark.parametrize("leave", TAKEN_BACK.values(), ids=TAKEN_BACK.keys())
+def test_what_can_be_taken_back_keeps_the_connection(db, leave):
+    for _ in range(3):
+        with db.session() as session:
+            session.execute("SELECT x FROM t").fetchall()
+            leave(session)
+    figures = db.get_stats()
+    assert (figures["opened_total"], figures["discarded_total"]) == (1, 0)
+    with db.session() as session:
+        for sql in ("SELECT mine(1)", "SELECT mine()", "SELECT 'a' < 'b' COLLATE mine"):
+            with pytest.raises(sqlite3.OperationalError, match="no such"):
+                session.execute(sql)
+        assert session.execute("SELECT 'A' LIKE 'a', ?, ?, ?, ?", (1, 2, 3, 4)).fetchone()[0] == 1
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda s: s.create_function("ABS", 1, lambda x: "mine"),
+        lambda s: s.create_function("changes", 0, lambda: "mine"),
+        lambda s: s.create_aggregate("sum", 1, Total),
+        lambda s: s.create_collation("nocase", lambda a, b: 0),
+        lambda s: [s.create_function(f"mine_{n}", 0, lambda: 1) for n in range(200)],
+    ],
+)
+def test_what_can_not_be_taken_back_closes_the_connection(db, leave):
+    with db.session() as session:
+        leave(session)
+    assert db.get_stats()["discarded_altered_total"] == 1
+    with db.session() as session:
+        sql = "SELECT abs(-1), changes(), sum(2), 'a' = 'B' COLLATE nocase"
+        assert session.execute(sql).fetchone() == (1, 0, 2, 0)
+
+
+def test_function_that_is_taken_back_is_let_go_of(db):
+    def mine(x):
+        return x
+
+    alive = weakref.ref(mine)
+    with db.session() as session:
+        session.create_function("mine", 1, mine)
+        assert session.execute("SELECT mine(7)").fetchone() == (7,)
+    del mine
+    gc.collect()
+    assert alive() is None
+
+
+def test_functions_registered_at_each_connect_cost_no_connection(tmp_path):
+    db = prepared(tmp_path / "app.db")
+    for number in range(50):
+        connection = sqlite3.connect(tmp_path / "app.db")
+        connection.create_function("regexp", -1, lambda *texts, number=number: number)
+        assert connection.execute("SELECT 'a' REGEXP 'b'").fetchone() == (number,)
+        connection.close()
+    with db.session():
+        pass
+    assert db.get_stats()["opened_total"] == 2
+    DatabaseManager.reset()

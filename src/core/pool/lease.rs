@@ -97,6 +97,9 @@ impl Lease {
 
     /// Whether giving it back takes no time: nothing was written, nothing must be undone.
     pub fn is_clean(&self) -> bool {
+        if matches!(self.held(), Held::New(_)) {
+            return false;
+        }
         let database = self.connection().database();
         match database.try_lock() {
             Some(guard) => database.effects().is_none() && guard.is_autocommit() && is_fit(&guard),

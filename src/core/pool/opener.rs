@@ -180,6 +180,8 @@ impl Opener {
             return Err(Reason::Altered);
         }
         guard.reset_busy_statements();
+        // First, so that they neither hear of what follows nor refuse it.
+        guard.take_hooks_back();
         if !guard.is_autocommit() {
             guard
                 .execute_batch(c"ROLLBACK")
@@ -188,6 +190,9 @@ impl Opener {
         }
         let altered = effects.without(Effect::WROTE);
         if !altered.is_none() {
+            if !guard.take_back() {
+                return Err(Reason::Broken);
+            }
             self.set_back_pragmas(guard, altered)
                 .map_err(|_| Reason::Broken)?;
             self.counters.reset.fetch_add(1, Ordering::Relaxed);
@@ -241,9 +246,7 @@ impl Opener {
         if optimizes && guard.is_autocommit() && !guard.has_blobs() {
             // Help for the planner only: when others are at work it is not worth a wait. It is none of the last
             // user's business.
-            guard.set_authorizer(None);
-            guard.set_trace(None);
-            guard.set_progress(0, None);
+            guard.take_hooks_back();
             guard.set_busy_timeout(Duration::ZERO);
             if let Err(error) = guard.execute_batch(c"PRAGMA optimize") {
                 log::debug!(target: super::LOG, "PRAGMA optimize was not possible: {error}");
@@ -259,7 +262,7 @@ fn default_of(name: &str) -> &'static str {
         "synchronous" => "FULL",
         "cache_size" => "-2000",
         "wal_autocheckpoint" => "1000",
-        // Those of `foreign_keys`, `mmap_size`, `recursive_triggers`, and `busy_timeout`, which `connect()` sets.
+        // All others are off, or set by `connect()`.
         _ => "0",
     }
 }

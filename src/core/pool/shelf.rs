@@ -1,11 +1,11 @@
 //! The connections of one database for one door: r2d2 keeps the idle ones.
 //!
 //! They are opened in the thread that needs one, so that a bad path fails at once with SQLite's own error; r2d2's
-//! worker only adopts them.
+//! worker only adopts them, when they first come back.
 
 use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
-use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
 use scheduled_thread_pool::ScheduledThreadPool;
@@ -47,12 +47,18 @@ pub struct Shelf {
     /// How many of those that are kept are lent, or about to be. As long as they are fewer than `size`, r2d2 has one
     /// for whoever asks: idle, being adopted, or there is room for another one.
     lent: AtomicU32,
+    /// How many of them r2d2 does not know yet.
+    unknown: AtomicU32,
     counters: Arc<Counters>,
 }
 
-/// A connection that is lent: one of those that are kept, or one more.
+/// A connection that is lent.
 pub enum Held {
+    /// One of those that are kept.
     Kept(r2d2::PooledConnection<Adopter>),
+    /// One to be kept when it comes back in good order; not before, because r2d2's worker must be waited for.
+    New(Box<Kept>),
+    /// One more.
     Overflow(Box<Kept>),
 }
 
@@ -61,7 +67,7 @@ impl Held {
     pub fn kept(&self) -> &Kept {
         match self {
             Self::Kept(connection) => connection,
-            Self::Overflow(connection) => connection,
+            Self::New(connection) | Self::Overflow(connection) => connection,
         }
     }
 
@@ -69,7 +75,7 @@ impl Held {
     pub fn kept_mut(&mut self) -> &mut Kept {
         match self {
             Self::Kept(connection) => connection,
-            Self::Overflow(connection) => connection,
+            Self::New(connection) | Self::Overflow(connection) => connection,
         }
     }
 }
@@ -105,6 +111,7 @@ impl Shelf {
             source,
             size: AtomicU32::new(size),
             lent: AtomicU32::new(0),
+            unknown: AtomicU32::new(0),
             counters: Arc::clone(counters),
         }
     }
@@ -136,37 +143,41 @@ impl Shelf {
 
     /// A new connection, to be kept if there is room. Blocks.
     pub fn grow(&self, path: &Path) -> Result<Held> {
+        let kept = Box::new(self.opener.open(path)?);
+        path.clone_into(&mut self.source.path.lock());
         let room = |lent| (lent < self.size()).then_some(lent + 1);
         let reserved = self
             .lent
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
         if reserved.is_err() {
-            let kept = self.opener.open(path)?;
             self.counters.overflow.fetch_add(1, Ordering::Relaxed);
-            return Ok(Held::Overflow(Box::new(kept)));
+            return Ok(Held::Overflow(kept));
         }
-        self.adopt(path).inspect_err(|_| {
-            self.lent.fetch_sub(1, Ordering::Relaxed);
-        })
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+        Ok(Held::New(kept))
     }
 
-    /// Open a connection and have r2d2 keep it. What it gives may be another one that came back meanwhile; ours is
-    /// then the next one's.
-    fn adopt(&self, path: &Path) -> Result<Held> {
-        path.clone_into(&mut self.source.path.lock());
-        if self.source.ahead.lock().is_empty() {
-            let kept = self.opener.open(path)?;
-            self.source.ahead.lock().push(kept);
-        }
+    /// Have r2d2 keep a connection. Waits for r2d2's worker. If that does not take it, it is closed.
+    fn adopt(&self, kept: Kept) {
+        let database = Arc::clone(kept.connection.database());
+        let is_ours = |kept: &Kept| Arc::ptr_eq(kept.connection.database(), &database);
+        self.source.ahead.lock().push(kept);
         let connections = self.connections.read().clone();
-        let mut connection = connections.get().map_err(|error| {
-            Error::Sqlite(SqliteFailure {
-                extended_code: rusqlite::ffi::SQLITE_CANTOPEN,
-                message: format!("the pool could not adopt a connection: {error}"),
-            })
-        })?;
-        connection.leave_shelf();
-        Ok(Held::Kept(connection))
+        // r2d2 asks for connections only when it has no idle one, so those are held meanwhile.
+        let mut held = Vec::new();
+        while self.source.ahead.lock().iter().any(is_ours) {
+            match connections.get() {
+                Ok(connection) => held.push(connection),
+                Err(_) => break,
+            }
+        }
+        let mut ahead = self.source.ahead.lock();
+        let refused = ahead.iter().position(is_ours).map(|at| ahead.remove(at));
+        drop(ahead);
+        if let Some(mut kept) = refused {
+            kept.leave_shelf();
+            self.discard(&mut kept, Reason::Surplus);
+        }
     }
 
     /// Take a connection back that was set back. Gives why it was closed, if it was.
@@ -185,6 +196,21 @@ impl Shelf {
                 self.lent.fetch_sub(1, Ordering::Relaxed);
                 doom
             }
+            Held::New(mut connection) => {
+                let doom = connection
+                    .doom
+                    .or_else(|| self.refusal(&connection, most_idle, now));
+                self.unknown.fetch_sub(1, Ordering::Relaxed);
+                match doom {
+                    Some(reason) => self.discard(&mut connection, reason),
+                    None => {
+                        connection.enter_shelf(now);
+                        self.adopt(*connection);
+                    }
+                }
+                self.lent.fetch_sub(1, Ordering::Relaxed);
+                doom
+            }
             Held::Overflow(mut connection) => {
                 let reason = connection.doom.unwrap_or(Reason::Surplus);
                 self.discard(&mut connection, reason);
@@ -199,7 +225,7 @@ impl Shelf {
             return Some(reason);
         }
         // Beyond the process's bound another pool's connection goes, unless none at all is wanted.
-        let surplus = self.state().connections > self.size() || most_idle == 0;
+        let surplus = self.load().0 > self.size() || most_idle == 0;
         surplus.then_some(Reason::Surplus)
     }
 
@@ -253,7 +279,8 @@ impl Shelf {
     /// Connections that belong to the shelf, and how many of them are idle.
     pub fn load(&self) -> (u32, u32) {
         let state = self.state();
-        (state.connections, state.idle_connections)
+        let unknown = self.unknown.load(Ordering::Relaxed);
+        (state.connections + unknown, state.idle_connections)
     }
 }
 
@@ -284,9 +311,9 @@ impl Kept {
 /// Where r2d2's connections come from.
 struct Source {
     opener: Arc<Opener>,
-    /// Opened by the thread that needed one, waiting for r2d2 to adopt them.
+    /// Waiting for r2d2 to adopt them.
     ahead: Mutex<Vec<Kept>>,
-    /// The path of the latest.
+    /// The path of the latest that was opened.
     path: Mutex<PathBuf>,
 }
 

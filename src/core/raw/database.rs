@@ -7,6 +7,7 @@
 
 use super::fixed::Fixed;
 use super::hooks::Hooks;
+use super::leftovers::Leftovers;
 use super::lock::ReentrantLock;
 use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::text::{self, Effect, Terminated};
@@ -74,6 +75,7 @@ pub struct Database {
     statements: RefCell<HashSet<*mut ffi::sqlite3_stmt>>,
     blobs: RefCell<HashSet<*mut ffi::sqlite3_blob>>,
     fixed: Fixed,
+    leftovers: Leftovers,
     /// Unfinished backups from or to this handle; it can't be closed before they end.
     backups: Cell<u32>,
     /// What was left behind on this connection since `forget_effects`.
@@ -117,6 +119,7 @@ impl Database {
             statements: RefCell::default(),
             blobs: RefCell::default(),
             fixed: Fixed::default(),
+            leftovers: Leftovers::default(),
             backups: Cell::new(0),
             effects: Cell::new(Effect::NONE),
             changes_before: Cell::new(0),
@@ -285,6 +288,10 @@ impl Database {
 
     pub(super) fn fixed(&self) -> &Fixed {
         &self.fixed
+    }
+
+    pub(super) fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
 
     pub(super) fn hooks(&self) -> &Hooks {
@@ -533,7 +540,7 @@ impl<'a> LockGuard<'a> {
     /// Read (`value < 0`) or set a run-time limit; returns the previous value, or -1 for an unknown one.
     pub fn limit(&self, category: c_int, value: c_int) -> c_int {
         if value >= 0 {
-            self.database.taint();
+            self.note_limit(category);
         }
         // SAFETY: the handle is open; unknown categories give -1.
         unsafe { ffi::sqlite3_limit(self.handle(), category, value) }

@@ -238,7 +238,7 @@ impl LockGuard<'_> {
         if deterministic {
             flags |= ffi::SQLITE_DETERMINISTIC;
         }
-        self.database().taint();
+        self.note_function(name, argument_count);
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {
@@ -263,7 +263,7 @@ impl LockGuard<'_> {
         argument_count: c_int,
         function: F,
     ) -> Result<(), SqliteFailure> {
-        self.database().taint();
+        self.note_function(name, argument_count);
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {
@@ -288,7 +288,7 @@ impl LockGuard<'_> {
         argument_count: c_int,
         function: F,
     ) -> Result<(), SqliteFailure> {
-        self.database().taint();
+        self.note_function(name, argument_count);
         let data = Box::into_raw(Box::new(function));
         // SAFETY: the handle is open; SQLite takes over `data` and destroys it, on failure too.
         outcome(unsafe {

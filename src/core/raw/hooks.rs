@@ -5,6 +5,7 @@
 use super::database::{Database, LockGuard};
 use super::edge::contain;
 use super::function::on_destroy;
+use crate::core::text::Effect;
 use rusqlite::ffi;
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -170,7 +171,7 @@ fn address<T: ?Sized>(slot: &RefCell<Option<Box<Arc<T>>>>, closure: Option<Arc<T
 impl LockGuard<'_> {
     /// Set or clear the authorizer. All prepared statements expire, as SQLite does it.
     pub fn set_authorizer(&self, authorizer: Option<Arc<Authorizer>>) -> c_int {
-        self.database().taint();
+        self.database().note(Effect::HOOKS);
         let callback = authorizer.as_ref().map(|_| on_authorize as _);
         if callback.is_none() {
             // SAFETY: the handle is open; no callback refers to the old closure any more.
@@ -194,7 +195,7 @@ impl LockGuard<'_> {
     /// SQLite has one slot: with a handler of the user's in it the interpreter is given up at once.
     pub fn set_progress(&self, operations: c_int, progress: Option<Arc<Progress>>) {
         let database = self.database();
-        database.taint();
+        database.note(Effect::HOOKS);
         database.set_has_progress(progress.is_some());
         match progress {
             Some(progress) => {
@@ -227,7 +228,7 @@ impl LockGuard<'_> {
 
     /// Set or clear the trace hook.
     pub fn set_trace(&self, trace: Option<Arc<Trace>>) {
-        self.database().taint();
+        self.database().note(Effect::HOOKS);
         let mask = ffi::SQLITE_TRACE_STMT as c_uint;
         if trace.is_none() {
             // SAFETY: the handle is open.
@@ -241,10 +242,27 @@ impl LockGuard<'_> {
         }
     }
 
+    /// Take back those of the hooks that are set.
+    pub fn take_hooks_back(&self) {
+        let hooks = self.database().hooks();
+        // Removing an authorizer expires all statements, so only if there is one.
+        if self.has_authorizer() {
+            self.set_authorizer(None);
+        }
+        let has_progress = hooks.progress.borrow().is_some();
+        if has_progress {
+            self.set_progress(0, None);
+        }
+        let has_trace = hooks.trace.borrow().is_some();
+        if has_trace {
+            self.set_trace(None);
+        }
+    }
+
     /// Register, replace or (None) remove a collation. Gives SQLite's result code.
     pub fn create_collation(&self, name: &CStr, collation: Option<Arc<Collation>>) -> c_int {
         type Shared = Arc<Collation>;
-        self.database().taint();
+        self.note_collation(name);
         let Some(collation) = collation else {
             // SAFETY: the handle is open.
             return unsafe {

@@ -14,6 +14,7 @@ mod fixed;
 pub mod function;
 pub mod hooks;
 pub mod image;
+mod leftovers;
 pub mod library;
 mod lock;
 pub mod statement;

@@ -32,6 +32,17 @@ impl Effect {
     /// `PRAGMA wal_autocheckpoint`
     pub const WAL_AUTOCHECKPOINT: Self = Self(1 << 8);
 
+    /// `PRAGMA temp_store`
+    pub const TEMP_STORE: Self = Self(1 << 9);
+    /// `PRAGMA case_sensitive_like`
+    pub const CASE_SENSITIVE_LIKE: Self = Self(1 << 10);
+    /// An authorizer, a progress handler or a trace
+    pub const HOOKS: Self = Self(1 << 11);
+    /// Functions and collations
+    pub const REGISTERED: Self = Self(1 << 12);
+    /// Limits
+    pub const LIMITS: Self = Self(1 << 13);
+
     /// Both together.
     #[inline]
     pub const fn and(self, other: Self) -> Self {
@@ -70,7 +81,7 @@ impl Effect {
 }
 
 /// Settings that a pool sets back, by `PRAGMA name`.
-pub const RESTORABLE: [(&str, Effect); 7] = [
+pub const RESTORABLE: [(&str, Effect); 9] = [
     ("foreign_keys", Effect::FOREIGN_KEYS),
     ("synchronous", Effect::SYNCHRONOUS),
     ("busy_timeout", Effect::BUSY_TIMEOUT),
@@ -78,6 +89,8 @@ pub const RESTORABLE: [(&str, Effect); 7] = [
     ("mmap_size", Effect::MMAP_SIZE),
     ("recursive_triggers", Effect::RECURSIVE_TRIGGERS),
     ("wal_autocheckpoint", Effect::WAL_AUTOCHECKPOINT),
+    ("temp_store", Effect::TEMP_STORE),
+    ("case_sensitive_like", Effect::CASE_SENSITIVE_LIKE),
 ];
 
 /// Pragmas whose argument says what to look at, or that change the file and nothing else.
