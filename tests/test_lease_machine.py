@@ -8,6 +8,7 @@ import gc
 import shutil
 import sqlite3 as stdlib
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,15 @@ class Leases(RuleBasedStateMachine):
         self.kept.clear()
         DatabaseManager.reset()
         shutil.rmtree(self.folder)
+
+
+@pytest.fixture(autouse=True)
+def own_garbage() -> Iterator[None]:
+    """Collect what the machine leaks, not all that other tests have left, again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 # Python 3.13 warns of the connections that are leaked on purpose.

@@ -1,30 +1,25 @@
-//! `Cursor`: executing statements. Getting rows is in `cursor_fetch`.
+//! `Cursor`: its state, and executing one statement. Many are in `cursor_many`, scripts in `cursor_script`, getting rows in
+//! `cursor_fetch`.
 
 use super::ahead::Ahead;
 use super::bind;
 use super::connection::{Connection, Locked, step_exception};
-use super::error::{core_exception, exception, prepare_exception, programming_error};
+use super::error::programming_error;
 use super::fetch::{self, Converters};
 use super::freelist;
 use super::guarded::Guarded;
-use super::interpreter::{self, Stretch};
 use super::memo::{Columns, Memo};
-use super::names::{string, terminated, wrong_argument};
-use super::settings::{Autocommit, CInt, Optional};
+use super::names::{string, wrong_argument};
+use super::settings::{CInt, Optional};
 use super::slots;
-use super::state::state;
 use crate::core::raw::edge::StopForeignUnwind;
-use crate::core::raw::statement::PrepareError;
-use crate::core::raw::{Database, LockGuard, Statement, Step};
-use crate::core::text::{self, Terminated};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use crate::core::raw::{LockGuard, Statement, Step};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// SQLite database cursor class.
 #[pyclass(frozen, subclass, weakref, name = "Cursor", module = "sqlite3")]
@@ -49,11 +44,6 @@ pub struct Cursor {
     /// A method of this cursor is running Python code.
     locked: Guarded<bool>,
 }
-
-/// `executemany` lets other threads run after this time.
-const YIELD_AFTER: Duration = Duration::from_millis(5);
-/// How many rows `executemany` binds between two looks at the clock.
-const CLOCK_EVERY: u32 = 64;
 
 #[cold]
 fn not_initialized(py: Python<'_>) -> PyErr {
@@ -251,44 +241,9 @@ impl Cursor {
         outcome
     }
 
-    /// `executemany` with a str and a connection that was checked.
-    pub fn execute_many(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        sql: &Bound<'_, PyString>,
-        parameters: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let connection = connection.get();
-        let outcome = this.exclusively(py, connection, || {
-            this.run_many(py, connection, sql, parameters)
-        });
-        if outcome.is_err() {
-            this.rowcount.set(py, -1);
-        }
-        outcome
-    }
-
-    /// `executescript` with a connection that was checked.
-    pub fn execute_script(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        script: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let script = terminated(string(script, "executescript() argument")?)?;
-        if script.contains('\0') {
-            return Err(PyValueError::new_err("embedded null character"));
-        }
-        let connection = connection.get();
-        let outcome = slf.get().run_script(slf.py(), connection, script);
-        connection.finish_retired(slf.py());
-        outcome
-    }
-
     /// Get the statement and begin a transaction if it needs one.
     #[inline]
-    fn prepare<'c>(
+    pub(super) fn prepare<'c>(
         &self,
         py: Python<'c>,
         connection: &'c Connection,
@@ -422,7 +377,7 @@ impl Cursor {
 
     /// The exception for a failed step; resetting does not change the connection's error.
     #[cold]
-    fn step_failed(
+    pub(super) fn step_failed(
         &self,
         py: Python<'_>,
         connection: &Connection,
@@ -436,7 +391,7 @@ impl Cursor {
 
     /// Set `description` and the converters for the statement that has just been started.
     #[inline]
-    fn describe(
+    pub(super) fn describe(
         &self,
         py: Python<'_>,
         connection: &Connection,
@@ -472,138 +427,6 @@ impl Cursor {
         self.description.renew(py, Some(description));
         Ok(())
     }
-
-    fn run_many(
-        &self,
-        py: Python<'_>,
-        connection: &Connection,
-        sql: &Bound<'_, PyString>,
-        parameters: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let rows = Rows::of(parameters)?;
-        let (mut statement, guard) = self.prepare(py, connection, sql, true)?;
-        let outcome = self.run_rows(py, connection, &mut statement, guard, rows);
-        connection.give_back(py, statement);
-        if connection.is_session(py)
-            && let Ok(guard) = connection.lock(py)
-        {
-            connection.settle_turn(py, &guard);
-        }
-        outcome
-    }
-
-    fn run_rows<'py>(
-        &self,
-        py: Python<'py>,
-        connection: &Connection,
-        statement: &mut Statement,
-        guard: Locked<'_>,
-        mut rows: Rows<'py>,
-    ) -> PyResult<()> {
-        let mut lease = Some(guard);
-        let mut changed = 0;
-        let mut described = false;
-        let mut turn = Turn::begin();
-        loop {
-            if rows.runs_python() {
-                // Other threads may use the connection while an iterator computes its next row.
-                lease = None;
-            }
-            let Some(row) = rows.next()? else {
-                break;
-            };
-            let guard = match lease.take() {
-                Some(guard) => guard,
-                None => connection.lock(py)?,
-            };
-            if !statement.is_live() || !std::ptr::eq(guard.database(), &**statement.database()) {
-                // The iterator closed the connection, or opened it anew.
-                return Err(core_exception(py, crate::core::error::Error::Closed));
-            }
-            let (_bound, guard) = bind::parameters(py, connection, statement, guard, Some(&row))?;
-            turn.offer(py, &guard);
-            let step = connection.step(py, &guard, statement);
-            if let Step::Failed(_) = step {
-                return Err(self.step_failed(py, connection, &guard, statement));
-            }
-            if !described {
-                described = true;
-                self.describe(py, connection, &guard, statement)?;
-            }
-            connection.pending.check(py)?;
-            if step == Step::Done && statement.is_dml() {
-                changed += guard.changes();
-                self.rowcount.set(py, changed);
-            }
-            statement.reset(&guard);
-            lease = Some(guard);
-        }
-        Ok(())
-    }
-
-    fn run_script(
-        &self,
-        py: Python<'_>,
-        connection: &Connection,
-        script: Terminated<'_>,
-    ) -> PyResult<()> {
-        // In this order: while the lock is waited for, the connection may be opened anew.
-        let guard = connection.lock(py)?;
-        let database = connection.database(py)?;
-        if script.len() > guard.limit(rusqlite::ffi::SQLITE_LIMIT_SQL_LENGTH, -1) as usize {
-            let error = PrepareError::TooLarge.to_string();
-            return Err(exception(py, &state(py).exceptions.data_error, error));
-        }
-        let in_session = connection.is_session(py);
-        if connection.autocommit_mode(py) == Autocommit::Legacy && !in_session {
-            connection.commit_open(py, &guard)?;
-        }
-        let mut rest = script;
-        while !text::skip_blanks_and_comments(&rest).is_empty() {
-            if !database.is_open() {
-                return Err(core_exception(py, crate::core::error::Error::Closed));
-            }
-            if in_session {
-                rest = self.run_in_session(py, connection, &database, &guard, rest)?;
-                continue;
-            }
-            let stretch = Stretch::detached(py, &database);
-            let outcome = guard.run_first(rest);
-            drop(stretch);
-            rest = outcome.map_err(|error| {
-                connection.pending.discard(py);
-                core_exception(py, error)
-            })?;
-            connection.pending.check(py)?;
-        }
-        Ok(())
-    }
-
-    /// Run the first statement of a script within the session's transaction. Gives the rest.
-    fn run_in_session<'t>(
-        &self,
-        py: Python<'_>,
-        connection: &Connection,
-        database: &Arc<Database>,
-        guard: &LockGuard<'_>,
-        script: Terminated<'t>,
-    ) -> PyResult<Terminated<'t>> {
-        let stretch = Stretch::attached(py, database);
-        let prepared = Statement::prepare_first(database, guard, script);
-        drop(stretch);
-        let (statement, rest) = prepared.map_err(|error| prepare_exception(py, error))?;
-        connection.before_statement(py, guard, &statement)?;
-        let outcome = loop {
-            match connection.step(py, guard, &statement) {
-                Step::Row => {}
-                Step::Done => break connection.pending.check(py),
-                Step::Failed(_) => break Err(self.step_failed(py, connection, guard, &statement)),
-            }
-        };
-        drop(statement);
-        connection.settle_turn(py, guard);
-        outcome.map(|()| rest)
-    }
 }
 
 /// Build the tuple of 7-tuples that PEP 249 asks for; only the names are known.
@@ -625,85 +448,6 @@ fn description(
         )?);
     }
     Ok(PyTuple::new(py, columns)?.unbind())
-}
-
-/// The parameter rows of `executemany`.
-enum Rows<'py> {
-    List(Bound<'py, PyList>, usize),
-    Tuple(Bound<'py, PyTuple>, usize),
-    Iterator(Bound<'py, PyIterator>),
-}
-
-impl<'py> Rows<'py> {
-    fn of(parameters: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(list) = parameters.cast_exact::<PyList>() {
-            return Ok(Rows::List(list.clone(), 0));
-        }
-        if let Ok(tuple) = parameters.cast_exact::<PyTuple>() {
-            return Ok(Rows::Tuple(tuple.clone(), 0));
-        }
-        Ok(Rows::Iterator(parameters.try_iter()?))
-    }
-
-    /// Whether getting the next row may run Python code.
-    fn runs_python(&self) -> bool {
-        matches!(self, Rows::Iterator(_))
-    }
-
-    fn next(&mut self) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self {
-            // The list may shrink while it is walked, so the length is asked for each time.
-            Rows::List(list, index) => {
-                if *index >= list.len() {
-                    return Ok(None);
-                }
-                *index += 1;
-                list.get_item(*index - 1).map(Some)
-            }
-            Rows::Tuple(tuple, index) => {
-                if *index >= tuple.len() {
-                    return Ok(None);
-                }
-                *index += 1;
-                tuple.get_item(*index - 1).map(Some)
-            }
-            Rows::Iterator(iterator) => iterator.next().transpose(),
-        }
-    }
-}
-
-/// How long this thread has had the interpreter within one call.
-struct Turn {
-    since: Option<Instant>,
-    rows: u32,
-}
-
-impl Turn {
-    fn begin() -> Self {
-        Self {
-            since: None,
-            rows: 0,
-        }
-    }
-
-    /// Let other threads run if this one has had its turn. By now a waiting thread has asked for the
-    /// interpreter, so giving it up hands it over.
-    #[inline]
-    fn offer(&mut self, py: Python<'_>, guard: &LockGuard<'_>) {
-        self.rows += 1;
-        if self.rows < CLOCK_EVERY {
-            return;
-        }
-        self.rows = 0;
-        let now = Instant::now();
-        let since = *self.since.get_or_insert(now);
-        if now - since > YIELD_AFTER {
-            if interpreter::has_other_threads(py) {
-                drop(Stretch::detached(py, guard.database()));
-            }
-            self.since = None;
-        }
-    }
 }
 
 /// Make the class what the stdlib's is to its users.

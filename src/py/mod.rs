@@ -13,6 +13,8 @@ mod connection_methods;
 mod constants;
 mod cursor;
 mod cursor_fetch;
+mod cursor_many;
+mod cursor_script;
 mod error;
 mod fetch;
 #[cfg(Py_3_12)]

@@ -25,7 +25,7 @@ use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
 use crate::core::text::Effect;
 use gate::Gate;
-use identity::Stamp;
+use identity::{Stamp, Wal};
 use leaks::Holders;
 use lease::Admission;
 use opener::{Door, Kept};
@@ -45,6 +45,7 @@ const LOG: &str = "dbmanager::pool";
 struct FileState {
     /// The canonical path at which it was seen.
     path: PathBuf,
+    wal: Wal,
     /// Connections that are lent.
     lent: u32,
     /// How the file looked when no connection was lent for the last time.
@@ -72,10 +73,9 @@ const TIDY_AFTER: Duration = Duration::from_secs(1);
 const BLINK: Duration = Duration::from_micros(2);
 
 impl FileState {
-    fn wal_path(&self) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push("-wal");
-        path.into()
+    fn set_path(&mut self, path: PathBuf) {
+        self.wal = Wal::of(&path);
+        self.path = path;
     }
 
     /// Whether the file was changed by others since all connections were back: it, or the WAL beside it removed.
@@ -83,7 +83,7 @@ impl FileState {
         self.stamp.is_some_and(|stamp| stamp != look.stamp)
             || self.has_wal
                 && now.saturating_duration_since(self.quiet_since) > BLINK
-                && !self.wal_path().exists()
+                && !self.wal.exists()
     }
 }
 
@@ -135,6 +135,7 @@ impl Pool {
         Arc::new(Self {
             identity,
             file: Mutex::new(FileState {
+                wal: Wal::of(&path),
                 path,
                 lent: 0,
                 stamp: None,
@@ -388,7 +389,7 @@ impl Pool {
     /// `settle` for the last connection, when the file itself was changed or is to be.
     fn settle_changed(&self, kept: &Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
         let checkpoints = std::mem::take(&mut file.written_by_connect);
-        let (path, wal) = (file.path.clone(), file.wal_path());
+        let (path, wal) = (file.path.clone(), file.wal.clone());
         drop(file);
         let empty = checkpoints && self.checkpoint(kept, connect);
         let stamp = Look::at(&path).ok().map(|look| look.stamp);
@@ -491,7 +492,7 @@ impl Pool {
         }
         self.discard_idle(Reason::Stale);
         let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.file.lock().path.clone_from(&canonical);
+        self.file.lock().set_path(canonical.clone());
         registry::arrive(canonical, self);
     }
 
