@@ -155,7 +155,10 @@ def test_copying_many_bytes_gives_the_interpreter_up(tmp_path: Path, what: str) 
 
     other = threading.Thread(target=run)
     other.start()
-    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+    with (
+        closing(sqlite3.connect(tmp_path / "a.db")) as connection,
+        closing(sqlite3.connect(":memory:")) as copy,
+    ):
         connection.execute("CREATE TABLE t AS SELECT zeroblob(10000000) AS a")
         connection.commit()
         image, data = connection.serialize(), bytes(10_000_000)
@@ -164,7 +167,7 @@ def test_copying_many_bytes_gives_the_interpreter_up(tmp_path: Path, what: str) 
                 "read": lambda: (blob.seek(0), blob.read()),
                 "write": lambda: (blob.seek(0), blob.write(data)),
                 "serialize": connection.serialize,
-                "deserialize": lambda: sqlite3.connect(":memory:").deserialize(image),
+                "deserialize": lambda: copy.deserialize(image),
             }
             go.set()
             # The other thread may be too slow to wake up, so it gets many chances.

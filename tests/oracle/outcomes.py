@@ -17,6 +17,9 @@ Outcome = tuple[Any, ...]
 # be the stdlib's own (see docs/limits.md).
 _ADDRESS = re.compile(r"<[\w.]*?(\w+) object at 0x[0-9a-f]+>")
 
+# Each run has threads of its own.
+_THREAD = re.compile(r"\bthread id \d+")
+
 _OWN_CLASSES = frozenset({"Row", "Connection", "Cursor", "Blob", "Statement"})
 
 
@@ -104,8 +107,8 @@ def normal(value: Any) -> Any:  # noqa: C901, PLR0911 - one line a type
 
 
 def plain_text(text: str) -> str:
-    """Remove addresses from a text."""
-    return _ADDRESS.sub(r"<\1>", text)
+    """Remove addresses and the numbers of threads from a text."""
+    return _THREAD.sub("thread id", _ADDRESS.sub(r"<\1>", text))
 
 
 def _class(kind: type) -> object:

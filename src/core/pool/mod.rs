@@ -104,6 +104,8 @@ pub struct Pool {
     holders: Holders,
     counters: Arc<Counters>,
     recently_used: AtomicBool,
+    /// Held while the housekeeper works with a connection; nothing logs meanwhile.
+    tidying: Mutex<()>,
 }
 
 /// Waiting for a lease was in vain, in words that the caller completes.
@@ -153,6 +155,7 @@ impl Pool {
             holders: Holders::default(),
             counters,
             recently_used: AtomicBool::new(true),
+            tidying: Mutex::new(()),
         })
     }
 
@@ -391,7 +394,7 @@ impl Pool {
         let checkpoints = std::mem::take(&mut file.written_by_connect);
         let (path, wal) = (file.path.clone(), file.wal.clone());
         drop(file);
-        let empty = checkpoints && self.checkpoint(kept, connect);
+        let empty = checkpoints && self.is_emptied(self.checkpoint(kept, connect));
         let stamp = Look::at(&path).ok().map(|look| look.stamp);
         let has_wal = wal.exists();
         let mut file = self.file.lock();
@@ -409,17 +412,13 @@ impl Pool {
     /// Bring what was committed into the file, through this connection or, if it was closed, an idle one. Without
     /// patience: when others are reading, their last `close()` does it.
     /// Tells whether the WAL is empty afterwards.
-    fn checkpoint(&self, kept: &Kept, connect: bool) -> bool {
+    fn checkpoint(&self, kept: &Kept, connect: bool) -> Result<bool> {
         let run = |kept: &Kept, timeout: Duration| {
             let guard = kept.connection.database().lock();
             guard.set_busy_timeout(Duration::ZERO);
             let outcome = guard.checkpoint();
             guard.set_busy_timeout(timeout);
-            drop(guard);
-            if let Err(error) = &outcome {
-                log::debug!(target: LOG, "{}: no checkpoint: {error}", self.name());
-            }
-            outcome.is_ok()
+            outcome.map(|()| true)
         };
         let timeout = match connect {
             true => Duration::ZERO,
@@ -430,11 +429,19 @@ impl Pool {
         }
         let Some(idle) = self.plain.take(Instant::now()) else {
             // SQLite did it when the last connection was closed.
-            return false;
+            return Ok(false);
         };
-        let empty = run(idle.kept(), Duration::ZERO);
+        let outcome = run(idle.kept(), Duration::ZERO);
         self.plain.give_back(idle, self.most_idle(), Instant::now());
-        empty
+        outcome
+    }
+
+    /// Whether the WAL is empty after a checkpoint.
+    fn is_emptied(&self, outcome: Result<bool>) -> bool {
+        outcome.unwrap_or_else(|error| {
+            log::debug!(target: LOG, "{}: no checkpoint: {error}", self.name());
+            false
+        })
     }
 
     /// Empty the WAL when nobody has used the database for a while, so that whoever replaces or copies the file
@@ -453,28 +460,45 @@ impl Pool {
             file.lent += 1;
             file.written = true;
         }
-        let idle = managed.shelf.take(now);
-        let empty = idle
-            .as_ref()
-            .is_none_or(|held| self.checkpoint(held.kept(), false));
+        let outcome = {
+            // The connection that works here is not idle: who finds another file at the path waits for it.
+            let _working = self.tidying.lock();
+            self.empty_wal(managed, now)
+        };
+        let empty = self.is_emptied(outcome);
         let look = Look::at(&self.file.lock().path.clone()).ok();
-        {
-            let mut file = self.file.lock();
-            file.lent -= 1;
-            if file.lent == 0 {
-                file.written = false;
-                file.stamp = look.map(|look| look.stamp);
-                file.has_wal_content = !empty;
-            }
-        }
-        if let Some(held) = idle {
-            managed.shelf.give_back(held, self.most_idle(), now);
+        let mut file = self.file.lock();
+        file.lent -= 1;
+        if file.lent == 0 {
+            file.written = false;
+            file.written_itself = false;
+            file.stamp = look.map(|look| look.stamp);
+            file.has_wal_content = !empty;
         }
     }
 
-    /// Close the idle connections, because the path names another file now.
+    fn empty_wal(&self, managed: &Managed, now: Instant) -> Result<bool> {
+        let Some(held) = managed.shelf.take(now) else {
+            return Ok(true);
+        };
+        let outcome = self.checkpoint(held.kept(), false);
+        managed.shelf.give_back(held, self.most_idle(), now);
+        outcome
+    }
+
+    /// Close the connections, because the path names another file now: the idle ones at once, those that are lent
+    /// (to the housekeeper, say) when they come back.
     pub fn leave(&self) {
+        self.next_generation();
+        drop(self.tidying.lock());
         self.discard_idle(Reason::Stale);
+    }
+
+    fn next_generation(&self) {
+        self.plain.opener.next_generation();
+        if let Some(managed) = self.managed.get() {
+            managed.shelf.opener.next_generation();
+        }
     }
 
     /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
@@ -490,7 +514,7 @@ impl Pool {
         if Look::at(&known).is_ok_and(|look| self.is_of(&look)) {
             return;
         }
-        self.discard_idle(Reason::Stale);
+        self.leave();
         let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         self.file.lock().set_path(canonical.clone());
         registry::arrive(canonical, self);
@@ -542,10 +566,7 @@ impl Pool {
 
     /// Close the idle connections now, and those that are lent when they come back.
     pub fn drain(&self) {
-        self.plain.opener.next_generation();
-        if let Some(managed) = self.managed.get() {
-            managed.shelf.opener.next_generation();
-        }
+        self.next_generation();
         self.discard_idle(Reason::Closed);
     }
 

@@ -9,7 +9,7 @@ use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
 use scheduled_thread_pool::ScheduledThreadPool;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -66,7 +66,10 @@ impl Held {
     #[inline]
     pub fn kept(&self) -> &Kept {
         match self {
-            Self::Kept(connection) => connection,
+            Self::Kept(connection) => match &**connection {
+                Some(kept) => kept,
+                None => unreachable!("a blank is not lent"),
+            },
             Self::New(connection) | Self::Overflow(connection) => connection,
         }
     }
@@ -74,7 +77,10 @@ impl Held {
     #[inline]
     pub fn kept_mut(&mut self) -> &mut Kept {
         match self {
-            Self::Kept(connection) => connection,
+            Self::Kept(connection) => match &mut **connection {
+                Some(kept) => kept,
+                None => unreachable!("a blank is not lent"),
+            },
             Self::New(connection) | Self::Overflow(connection) => connection,
         }
     }
@@ -101,9 +107,8 @@ impl Shelf {
     pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
         let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
         let source = Arc::new(Source {
-            opener: Arc::clone(&opener),
             ahead: Mutex::new(Vec::new()),
-            path: Mutex::new(PathBuf::new()),
+            blanks: AtomicU32::new(0),
         });
         Self {
             connections: RwLock::new(build(size, &source)),
@@ -117,8 +122,14 @@ impl Shelf {
     }
 
     #[inline]
-    fn idle(&self) -> Option<r2d2::PooledConnection<Adopter>> {
-        self.connections.read().try_get()
+    fn idle(&self) -> Option<Held> {
+        loop {
+            let connection = self.connections.read().try_get()?;
+            // r2d2 forgets a blank that is given back.
+            if connection.is_some() {
+                return Some(Held::Kept(connection));
+            }
+        }
     }
 
     fn state(&self) -> r2d2::State {
@@ -129,14 +140,14 @@ impl Shelf {
     #[inline]
     pub fn take(&self, now: Instant) -> Option<Held> {
         loop {
-            let mut connection = self.idle()?;
-            connection.leave_shelf();
-            match self.opener.age(&connection, now) {
+            let mut held = self.idle()?;
+            held.kept_mut().leave_shelf();
+            match self.opener.age(held.kept(), now) {
                 Ok(()) => {
                     self.lent.fetch_add(1, Ordering::Relaxed);
-                    return Some(Held::Kept(connection));
+                    return Some(held);
                 }
-                Err(reason) => self.discard(&mut connection, reason),
+                Err(reason) => self.discard(held.kept_mut(), reason),
             }
         }
     }
@@ -144,7 +155,6 @@ impl Shelf {
     /// A new connection, to be kept if there is room. Blocks.
     pub fn grow(&self, path: &Path) -> Result<Held> {
         let kept = Box::new(self.opener.open(path)?);
-        path.clone_into(&mut self.source.path.lock());
         let room = |lent| (lent < self.size()).then_some(lent + 1);
         let reserved = self
             .lent
@@ -181,18 +191,19 @@ impl Shelf {
     }
 
     /// Take a connection back that was set back. Gives why it was closed, if it was.
-    pub fn give_back(&self, held: Held, most_idle: u32, now: Instant) -> Option<Reason> {
+    pub fn give_back(&self, mut held: Held, most_idle: u32, now: Instant) -> Option<Reason> {
         match held {
-            Held::Kept(mut connection) => {
-                if connection.doom.is_none() {
-                    connection.doom = self.refusal(&connection, most_idle, now);
+            Held::Kept(_) => {
+                let kept = held.kept_mut();
+                if kept.doom.is_none() {
+                    kept.doom = self.refusal(kept, most_idle, now);
                 }
-                let doom = connection.doom;
+                let doom = kept.doom;
                 match doom {
-                    Some(reason) => self.discard(&mut connection, reason),
-                    None => connection.enter_shelf(now),
+                    Some(reason) => self.discard(kept, reason),
+                    None => kept.enter_shelf(now),
                 }
-                drop(connection);
+                drop(held);
                 self.lent.fetch_sub(1, Ordering::Relaxed);
                 doom
             }
@@ -244,14 +255,14 @@ impl Shelf {
         // All at once, because r2d2 hands out first what came back last.
         let mut all: Vec<_> = std::iter::from_fn(|| self.idle()).collect();
         // In the order in which they were idle.
-        while let Some(mut connection) = all.pop() {
-            match test(&connection) {
+        while let Some(mut held) = all.pop() {
+            match test(held.kept()) {
                 Some(reason) => {
-                    connection.leave_shelf();
-                    self.discard(&mut connection, reason);
+                    held.kept_mut().leave_shelf();
+                    self.discard(held.kept_mut(), reason);
                     closed += 1;
                 }
-                None => drop(connection),
+                None => drop(held),
             }
         }
         for mut kept in std::mem::take(&mut *self.source.ahead.lock()) {
@@ -273,6 +284,7 @@ impl Shelf {
             self.opener.next_generation();
             self.close_idle(|_| Some(Reason::Closed));
             *self.connections.write() = build(size, &self.source);
+            self.source.blanks.store(0, Ordering::Relaxed);
         }
     }
 
@@ -280,7 +292,11 @@ impl Shelf {
     pub fn load(&self) -> (u32, u32) {
         let state = self.state();
         let unknown = self.unknown.load(Ordering::Relaxed);
-        (state.connections + unknown, state.idle_connections)
+        let blank = self.source.blanks.load(Ordering::Relaxed);
+        (
+            (state.connections + unknown).saturating_sub(blank),
+            state.idle_connections.saturating_sub(blank),
+        )
     }
 }
 
@@ -310,38 +326,40 @@ impl Kept {
 
 /// Where r2d2's connections come from.
 struct Source {
-    opener: Arc<Opener>,
     /// Waiting for r2d2 to adopt them.
     ahead: Mutex<Vec<Kept>>,
-    /// The path of the latest that was opened.
-    path: Mutex<PathBuf>,
+    /// Blanks that r2d2 has.
+    blanks: AtomicU32,
 }
 
-/// What r2d2 asks for connections: it adopts those that were opened ahead.
+/// What r2d2 asks for connections: it adopts those that were opened ahead. Asked for more, it gives a blank: a
+/// connection that was opened now, by the worker, could be to another file than is at the path a moment later.
 pub struct Adopter(Arc<Source>);
 
 impl r2d2::ManageConnection for Adopter {
     // A box, because r2d2 moves it about.
-    type Connection = Box<Kept>;
+    type Connection = Option<Box<Kept>>;
     type Error = Error;
 
-    fn connect(&self) -> Result<Box<Kept>> {
+    fn connect(&self) -> Result<Option<Box<Kept>>> {
         let ahead = self.0.ahead.lock().pop();
-        match ahead {
-            Some(kept) => Ok(Box::new(kept)),
-            // r2d2 asked twice for one, because another came back in between.
-            None => {
-                let path = self.0.path.lock().clone();
-                self.0.opener.open(&path).map(Box::new)
-            }
+        if ahead.is_none() {
+            self.0.blanks.fetch_add(1, Ordering::Relaxed);
         }
+        Ok(ahead.map(Box::new))
     }
 
-    fn is_valid(&self, _connection: &mut Box<Kept>) -> Result<()> {
+    fn is_valid(&self, _connection: &mut Option<Box<Kept>>) -> Result<()> {
         Ok(())
     }
 
-    fn has_broken(&self, kept: &mut Box<Kept>) -> bool {
-        kept.doom.is_some()
+    fn has_broken(&self, connection: &mut Option<Box<Kept>>) -> bool {
+        match connection {
+            Some(kept) => kept.doom.is_some(),
+            None => {
+                self.0.blanks.fetch_sub(1, Ordering::Relaxed);
+                true
+            }
+        }
     }
 }

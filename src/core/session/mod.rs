@@ -284,6 +284,7 @@ impl Manager {
 mod tests {
     use super::url::DatabaseUrl;
     use super::*;
+    use crate::core::raw::{ColumnValue, Statement, Step};
 
     fn manager(url: &str, folder: &Path) -> Manager {
         let target = DatabaseUrl::parse(url, folder).unwrap().target;
@@ -310,6 +311,53 @@ mod tests {
         let second = manager.lease(None).unwrap();
         assert!(!Arc::ptr_eq(&pool, second.pool()));
         assert!(folder.path().join("a.db").exists());
+    }
+
+    /// Bring everything into the file, then put a copy of it into its place.
+    fn replace_by_a_copy(path: &Path) {
+        let connection = registry::connect(path, false, false, 128).unwrap();
+        if let registry::Opened::Pooled(lease) = &connection {
+            let guard = lease.connection().database().lock();
+            let sql = c"pragma wal_checkpoint(truncate)";
+            guard.execute_batch(sql).unwrap();
+        }
+        drop(connection);
+        let copy = path.with_extension("copy");
+        std::fs::copy(path, &copy).unwrap();
+        std::fs::rename(copy, path).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_replaced_again_and_again_while_the_housekeeper_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let manager = manager("sqlite:///a.db", folder.path());
+        let path = folder.path().join("a.db");
+        let run = |sql| {
+            let lease = manager.lease(None).unwrap();
+            let guard = lease.connection().database().lock();
+            guard.execute_batch(sql).unwrap();
+        };
+        run(c"create table t(x)");
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    registry::sweep(Instant::now() + std::time::Duration::from_secs(2));
+                }
+            });
+            for _ in 0..300 {
+                run(c"begin immediate; insert into t values(1); commit");
+                replace_by_a_copy(&path);
+                run(c"begin immediate; insert into t values(1); commit");
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let lease = manager.lease(None).unwrap();
+        let guard = lease.connection().database().lock();
+        let database = lease.connection().database();
+        let count = Statement::prepare(database, "select count(*) from t").unwrap();
+        assert_eq!(count.step(&guard), Step::Row);
+        assert_eq!(count.column(&guard, 0), ColumnValue::Integer(600));
     }
 
     #[test]
