@@ -19,6 +19,7 @@ use pyo3::types::{PyFloat, PyInt, PyString};
 use rusqlite::ffi as sqlite;
 use std::cmp::Ordering;
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// More arguments than this go through the heap.
@@ -34,62 +35,65 @@ fn call<'py>(
     let count = arguments.len();
     // The slot before the arguments is the callee's to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
     if count <= INLINE_ARGUMENTS {
-        let mut stack = [std::ptr::null_mut(); INLINE_ARGUMENTS + 1];
-        call_on(py, callable, arguments, &mut stack[..=count])
+        let mut stack = [const { MaybeUninit::uninit() }; INLINE_ARGUMENTS + 1];
+        call_on(py, callable, arguments, &mut stack[1..=count])
     } else {
-        let mut stack = vec![std::ptr::null_mut(); count + 1];
-        call_on(py, callable, arguments, &mut stack)
+        let mut stack = vec![MaybeUninit::uninit(); count + 1];
+        call_on(py, callable, arguments, &mut stack[1..])
     }
 }
 
-/// `call` with room for the objects, behind one slot more.
+/// `call` with room for the objects, before which there is another slot.
 #[inline]
 fn call_on<'py>(
     py: Python<'py>,
     callable: &Bound<'py, PyAny>,
     arguments: &Arguments<'_>,
-    stack: &mut [*mut ffi::PyObject],
+    objects: &mut [MaybeUninit<*mut ffi::PyObject>],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let objects = &mut stack[1..];
-    for index in 0..objects.len() {
-        match fetch::object(py, arguments.get(index)) {
-            Ok(object) => objects[index] = object,
-            Err(error) => {
-                let_go(&objects[..index]);
-                return Err(error);
-            }
+    let mut made = 0;
+    for (slot, value) in objects.iter_mut().zip(arguments.iter()) {
+        let object = fetch::object_or_null(py, value);
+        if object.is_null() {
+            break;
         }
+        slot.write(object);
+        made += 1;
     }
-    // SAFETY: as many live objects as are told, behind one slot that may be written to.
-    let result = unsafe {
-        ffi::PyObject_Vectorcall(
-            callable.as_ptr(),
-            objects.as_ptr(),
-            objects.len() | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-            std::ptr::null_mut(),
-        )
-    };
-    let_go(objects);
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, result) }
-}
-
-#[inline]
-fn let_go(objects: &[*mut ffi::PyObject]) {
-    for &object in objects {
-        // SAFETY: each was a new reference.
-        unsafe { ffi::Py_DECREF(object) };
+    let complete = made == objects.len();
+    // SAFETY: so many slots were written, behind one that may be written to; a new reference or null comes back.
+    unsafe {
+        let result = match complete {
+            true => ffi::PyObject_Vectorcall(
+                callable.as_ptr(),
+                objects.as_ptr().cast(),
+                made | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+                std::ptr::null_mut(),
+            ),
+            false => std::ptr::null_mut(),
+        };
+        for object in &objects[..made] {
+            ffi::Py_DECREF(object.assume_init());
+        }
+        Bound::from_owned_ptr_or_err(py, result)
     }
 }
 
 /// Hand a Python value to SQLite.
+#[inline]
 fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = value.py();
     // SAFETY: a type check and an accessor on a live object of that type.
     if unsafe { ffi::PyLong_CheckExact(value.as_ptr()) } != 0 {
         // SAFETY: as above.
-        context.result_integer(unsafe { bind::integer(py, value.as_ptr())? });
-    } else if value.is_none() {
+        context.result_integer(unsafe { bind::integer(value.py(), value.as_ptr())? });
+        return Ok(());
+    }
+    set_other_result(context, value)
+}
+
+fn set_other_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    if value.is_none() {
         context.result_null();
     } else if value.is_instance_of::<PyInt>() {
         // SAFETY: just checked.

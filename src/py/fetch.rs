@@ -142,14 +142,20 @@ fn untrack(tuple: &Bound<'_, PyTuple>) {
 /// A new reference to the object for a value that is not TEXT (or is known to be valid UTF-8).
 #[inline]
 pub fn object(py: Python<'_>, value: ColumnValue<'_>) -> PyResult<*mut ffi::PyObject> {
-    // SAFETY: plain constructors; a NULL result is turned into the exception below.
-    let object = unsafe {
+    let object = object_or_null(py, value);
+    if object.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    Ok(object)
+}
+
+/// `object` for C: null with an exception set if it can't be made.
+#[inline]
+pub fn object_or_null(_py: Python<'_>, value: ColumnValue<'_>) -> *mut ffi::PyObject {
+    // SAFETY: plain constructors, with the interpreter held.
+    unsafe {
         match value {
-            ColumnValue::Null => {
-                let none = ffi::Py_None();
-                ffi::Py_INCREF(none);
-                none
-            }
+            ColumnValue::Null => ffi::Py_NewRef(ffi::Py_None()),
             ColumnValue::Integer(value) => ffi::PyLong_FromLongLong(value),
             ColumnValue::Real(value) => ffi::PyFloat_FromDouble(value),
             ColumnValue::Text(text) => str_object(text),
@@ -157,13 +163,9 @@ pub fn object(py: Python<'_>, value: ColumnValue<'_>) -> PyResult<*mut ffi::PyOb
                 bytes.as_ptr().cast(),
                 bytes.len() as ffi::Py_ssize_t,
             ),
-            ColumnValue::NoMemory => return Err(PyMemoryError::new_err(())),
+            ColumnValue::NoMemory => ffi::PyErr_NoMemory(),
         }
-    };
-    if object.is_null() {
-        return Err(PyErr::fetch(py));
     }
-    Ok(object)
 }
 
 #[inline]

@@ -34,11 +34,13 @@ impl<'a> Arguments<'a> {
         self.values.is_empty()
     }
 
-    /// One argument. Panics when out of range.
+    /// The arguments in order.
     #[inline]
-    pub fn get(&self, index: usize) -> ColumnValue<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = ColumnValue<'a>> {
         // SAFETY: SQLite's values are valid for the duration of the call, which `'a` stands for.
-        unsafe { ColumnValue::read(self.values[index]) }
+        self.values
+            .iter()
+            .map(|value| unsafe { ColumnValue::read(*value) })
     }
 }
 
