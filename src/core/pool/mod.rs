@@ -104,6 +104,8 @@ pub struct Pool {
     holders: Holders,
     counters: Arc<Counters>,
     recently_used: AtomicBool,
+    /// Another file is at its path, as far as is known.
+    has_left: AtomicBool,
     /// Held while the housekeeper works with a connection; nothing logs meanwhile.
     tidying: Mutex<()>,
 }
@@ -155,6 +157,7 @@ impl Pool {
             holders: Holders::default(),
             counters,
             recently_used: AtomicBool::new(true),
+            has_left: AtomicBool::new(false),
             tidying: Mutex::new(()),
         })
     }
@@ -244,6 +247,7 @@ impl Pool {
         look: Option<&Look>,
         caller: Option<String>,
     ) -> Result<Lease> {
+        self.return_to_path();
         let now = Instant::now();
         let held = self.lend(&self.managed().shelf, path, look, now)?;
         let holder = caller.map(|caller| self.holders.enter(caller));
@@ -264,6 +268,7 @@ impl Pool {
 
     /// Lend a connection to `connect()`: an idle one, else a new one, whatever their number.
     pub fn lease_plain(self: &Arc<Self>, path: &Path, look: &Look) -> Result<Lease> {
+        self.return_to_path();
         let now = Instant::now();
         let held = self.lend(&self.plain, path, Some(look), now)?;
         Ok(Lease::new(held, Arc::clone(self), now, None))
@@ -283,7 +288,7 @@ impl Pool {
     ) -> Option<Lease> {
         self.recently_used.store(true, Ordering::Relaxed);
         let now = Instant::now();
-        if !self.check_in_unchanged(look, now) {
+        if self.has_left.load(Ordering::Relaxed) || !self.check_in_unchanged(look, now) {
             return None;
         }
         let Some(held) = shelf.take(now) else {
@@ -306,6 +311,7 @@ impl Pool {
 
     /// Lend a connection that was opened before its file had an identity.
     fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
+        self.return_to_path();
         self.recently_used.store(true, Ordering::Relaxed);
         self.check_in(Some(look), Instant::now());
         self.counters.acquired.fetch_add(1, Ordering::Relaxed);
@@ -489,9 +495,19 @@ impl Pool {
     /// Close the connections, because the path names another file now: the idle ones at once, those that are lent
     /// (to the housekeeper, say) when they come back.
     pub fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
         self.next_generation();
         drop(self.tidying.lock());
         self.discard_idle(Reason::Stale);
+    }
+
+    /// Its file is at the path again (the same file, or another one with the number of the old inode): the pool whose
+    /// file was there meanwhile lets go.
+    fn return_to_path(self: &Arc<Self>) {
+        if self.has_left.swap(false, Ordering::Relaxed) {
+            let path = self.file.lock().path.clone();
+            registry::arrive(path, self);
+        }
     }
 
     fn next_generation(&self) {

@@ -384,6 +384,46 @@ fn closing_the_connections_of_a_replaced_file_leaves_the_new_ones_wal() {
 }
 
 #[test]
+fn a_file_that_comes_back_to_its_path_makes_the_one_in_between_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, first, second] =
+        ["a.db", "first.db", "second.db"].map(|name| folder.path().join(name));
+    for file in [&first, &second] {
+        let connection = Connection::open(file, false, false, 0).unwrap();
+        run(&connection, "pragma journal_mode=wal");
+        run(&connection, "create table t(x)");
+    }
+    let pool_at_path = || match registry::connect(&path, false, false, 128).unwrap() {
+        registry::Opened::Pooled(lease) => {
+            run(lease.connection(), "insert into t values(1)");
+            Arc::clone(lease.pool())
+        }
+        registry::Opened::Private(_) => panic!("a file is pooled"),
+    };
+    let mut pools: Vec<Arc<Pool>> = Vec::new();
+    for (comes, goes) in [
+        (&first, &second),
+        (&second, &first),
+        (&first, &second),
+        (&second, &first),
+    ] {
+        if path.exists() {
+            fs::rename(&path, goes).unwrap();
+        }
+        fs::rename(comes, &path).unwrap();
+        let pool = pool_at_path();
+        assert_eq!(figure(&pool, "pool_idle"), 1);
+        if let Some(other) = pools.last() {
+            assert_eq!(figure(other, "pool_idle"), 0);
+        }
+        pools.push(pool);
+    }
+    assert!(Arc::ptr_eq(&pools[0], &pools[2]) && Arc::ptr_eq(&pools[1], &pools[3]));
+    let connection = Connection::open(&path, false, false, 0).unwrap();
+    assert_eq!(number(&connection, "select count(*) from t"), 2);
+}
+
+#[test]
 fn a_wal_that_was_removed_is_noticed() {
     let place = Place::new(2, 0);
     let wal = place.folder.path().join("a.db-wal");
