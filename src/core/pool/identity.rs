@@ -8,12 +8,15 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-/// A file, whatever its name: device and inode.
+/// A file, whatever its name: device and inode, and when that was made, because the number of a removed file's inode is
+/// given to the next file. (Not every file system tells the time.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
     inode: u64,
+    made: Option<SystemTime>,
 }
 
 /// What changes when somebody writes into a file or puts another one in its place, even with the old times set
@@ -48,6 +51,7 @@ impl Look {
             id: FileId {
                 device: metadata.dev(),
                 inode: metadata.ino(),
+                made: metadata.created().ok(),
             },
             stamp: Stamp {
                 size: metadata.size(),
@@ -105,6 +109,7 @@ impl Identity {
             file: FileId {
                 device: 0,
                 inode: 0,
+                made: None,
             },
             name: None,
             access: Access::Memory,
@@ -128,7 +133,7 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     #[test]
     fn a_file_keeps_its_identity_by_another_path_but_not_by_another_name() {
@@ -142,6 +147,24 @@ mod tests {
         assert_eq!(identity(&path), identity(&folder.path().join("link.db")));
         fs::hard_link(&path, folder.path().join("name.db")).unwrap();
         assert_ne!(identity(&path), identity(&folder.path().join("name.db")));
+    }
+
+    #[test]
+    fn a_file_that_has_the_number_of_a_removed_one_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..50 {
+            fs::write(&path, b"a").unwrap();
+            let look = Look::at(&path).unwrap();
+            assert_eq!(look.id, Look::at(&path).unwrap().id);
+            if look.id.made.is_some() {
+                assert!(seen.insert(look.id));
+            }
+            fs::remove_file(&path).unwrap();
+            // Times have the resolution of the kernel's clock tick.
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[test]
