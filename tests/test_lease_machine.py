@@ -54,7 +54,11 @@ class Leases(RuleBasedStateMachine):
         with closing(stdlib.connect(self.path)) as connection:
             connection.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (x)")
         self.manager = DatabaseManager(
-            f"sqlite:///{self.path}", pool_size=MOST, max_overflow=0, pool_timeout=0
+            f"sqlite:///{self.path}",
+            pool_size=MOST,
+            max_overflow=0,
+            pool_timeout=0,
+            pragmas={"busy_timeout": 0},
         )
 
     # ---- taking and giving back

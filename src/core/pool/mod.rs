@@ -646,6 +646,7 @@ impl Pool {
     /// Close what has been idle for too long, empty the WAL of an idle database, and report sessions that are held
     /// for too long.
     pub fn sweep(&self, now: Instant) {
+        self.let_go_of_what_is_gone();
         self.tidy(now);
         let settings = self
             .managed
@@ -673,6 +674,17 @@ impl Pool {
                     held.as_secs_f64()
                 );
             }
+        }
+    }
+
+    /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
+    fn let_go_of_what_is_gone(&self) {
+        if self.is_in_memory() || self.load().idle == 0 {
+            return;
+        }
+        let path = self.file.lock().path.clone();
+        if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
+            self.leave();
         }
     }
 

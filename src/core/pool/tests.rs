@@ -424,6 +424,19 @@ fn a_file_that_comes_back_to_its_path_makes_the_one_in_between_let_go() {
 }
 
 #[test]
+fn the_idle_connections_of_a_removed_file_are_closed_soon() {
+    let place = Place::new(2, 0);
+    let pool = place.pool();
+    drop([place.connect(&pool), place.session(&pool).unwrap()]);
+    pool.sweep(Instant::now());
+    assert_eq!(figure(&pool, "pool_idle"), 2);
+    fs::remove_file(place.path()).unwrap();
+    pool.sweep(Instant::now());
+    assert_eq!(figure(&pool, "pool_idle"), 0);
+    assert_eq!(figure(&pool, "discarded_stale_total"), 2);
+}
+
+#[test]
 fn a_wal_that_was_removed_is_noticed() {
     let place = Place::new(2, 0);
     let wal = place.folder.path().join("a.db-wal");
