@@ -473,6 +473,7 @@ def test_what_can_be_taken_back_keeps_the_connection(db, leave):
         lambda s: s.create_function("ABS", 1, lambda x: "mine"),
         lambda s: s.create_function("changes", 0, lambda: "mine"),
         lambda s: s.create_aggregate("sum", 1, Total),
+        lambda s: s.create_window_function("sum", 1, None),
         lambda s: s.create_collation("nocase", lambda a, b: 0),
         lambda s: [s.create_function(f"mine_{n}", 0, lambda: 1) for n in range(200)],
     ],

@@ -68,7 +68,8 @@ where
             _ => Err(wrong_count(py, needed, 0)),
         };
     };
-    if let Some(tuple) = values(py, statement, &guard, parameters)? {
+    // What fails here fails again below, where it is told as the stdlib does.
+    if let Ok(Some(tuple)) = values(py, statement, &guard, parameters) {
         if tuple.len() != needed as usize {
             return Err(wrong_count(py, needed, tuple.len()));
         }
@@ -135,6 +136,10 @@ fn values<'py>(
     let Ok(dict) = parameters.cast_exact::<PyDict>() else {
         return Ok(None);
     };
+    if !plain_types_are_plain(py, state(py)) {
+        // Its keys would be looked up twice.
+        return Ok(None);
+    }
     let Some(keys) = memo::keys(py, statement, guard)? else {
         return Ok(None);
     };
@@ -421,14 +426,14 @@ fn by_name(py: Python<'_>, statement: &Statement, dict: &Bound<'_, PyDict>) -> P
                 ),
             ));
         };
-        let object = if dict.is_exact_instance_of::<PyDict>() {
-            dict.get_item(&name)?
-        } else {
-            match dict.as_any().get_item(&name) {
-                Ok(object) => Some(object),
-                Err(error) if error.is_instance_of::<PyLookupError>(py) => None,
-                Err(error) => return Err(error),
-            }
+        let found = match dict.is_exact_instance_of::<PyDict>() {
+            true => dict.get_item(&name),
+            false => dict.as_any().get_item(&name).map(Some),
+        };
+        let object = match found {
+            Ok(object) => object,
+            Err(error) if error.is_instance_of::<PyLookupError>(py) => None,
+            Err(error) => return Err(error),
         };
         let Some(object) = object else {
             return Err(programming_error(

@@ -180,6 +180,11 @@ impl Cursor {
         Ok(connection)
     }
 
+    /// `check` of a method that sets `rowcount`, to -1 if it is refused.
+    fn check_to_execute<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Connection>> {
+        self.check(py).inspect_err(|_| self.rowcount.set(py, -1))
+    }
+
     /// Run a method's body with the cursor marked as in use.
     #[inline]
     pub(super) fn exclusively<R>(
@@ -537,7 +542,7 @@ impl Cursor {
         parameters: Optional<'py>,
     ) -> PyResult<Bound<'py, Self>> {
         let sql = string(sql, "execute() argument 1")?;
-        let connection = slf.get().check(slf.py())?;
+        let connection = slf.get().check_to_execute(slf.py())?;
         Self::execute_one(slf, &connection, sql, parameters.0.as_ref())?;
         Ok(slf.clone())
     }
@@ -550,7 +555,7 @@ impl Cursor {
         seq_of_parameters: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let sql = string(sql, "executemany() argument 1")?;
-        let connection = slf.get().check(slf.py())?;
+        let connection = slf.get().check_to_execute(slf.py())?;
         Self::execute_many(slf, &connection, sql, seq_of_parameters)?;
         Ok(slf.clone())
     }

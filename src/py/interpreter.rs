@@ -27,8 +27,9 @@ pub fn install() {
 /// Whether this thread holds the interpreter lock.
 #[inline]
 fn is_attached() -> bool {
-    // SAFETY: always callable while the interpreter lives.
-    unsafe { ffi::PyGILState_Check() != 0 }
+    // SAFETY: always callable. When the interpreter is going down, the check says yes to every thread, but no thread
+    // has a state any more.
+    unsafe { !ffi::PyGILState_GetThisThreadState().is_null() && ffi::PyGILState_Check() != 0 }
 }
 
 /// Whether any other Python thread exists that might want to run.

@@ -268,11 +268,15 @@ unsafe fn execute(
     unsafe {
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
         let mut statement = connection.take_recent(py, &sql)?;
-        let Some(bound) = bound(py, connection, guard, &mut statement, parameters) else {
+        let this = cursor.get();
+        // Marked as in use: a key of a dict may run Python code when it is compared.
+        let bound = this.exclusively(py, connection, || {
+            bound(py, connection, guard, &mut statement, parameters)
+        });
+        let Some(bound) = bound else {
             connection.give_back_locked(py, guard, statement);
             return None;
         };
-        let this = cursor.get();
         let outcome = this.execute_plain(py, connection, guard, statement, bound);
         Some(raised(py, outcome, |()| cursor.into_ptr()))
     }

@@ -47,12 +47,6 @@ impl Row {
         let Ok(description) = self.description.bind(py).cast::<PyTuple>() else {
             return Ok(None);
         };
-        // A literal in the caller's code is interned, and so are our column names.
-        for (index, column) in description.iter_borrowed().enumerate() {
-            if name_of(&column)?.is(name) {
-                return Ok(Some(index));
-            }
-        }
         // With a surrogate it is no column's name.
         let Ok(wanted) = name.to_str() else {
             return Ok(None);
@@ -84,11 +78,26 @@ impl Row {
                 index as usize
             } else {
                 let description = self.description.bind(py).cast_exact::<PyTuple>().ok()?;
-                description.iter_borrowed().position(|column| {
-                    ffi::PyTuple_CheckExact(column.as_ptr()) != 0
-                        && ffi::PyTuple_GET_SIZE(column.as_ptr()) > 0
-                        && ffi::PyTuple_GET_ITEM(column.as_ptr(), 0) == key
-                })?
+                let length = match ffi::PyUnicode_CheckExact(key) {
+                    0 => return None,
+                    _ => ffi::PyUnicode_GET_LENGTH(key),
+                };
+                let mut found = None;
+                for (index, column) in description.iter_borrowed().enumerate() {
+                    let name = name_of(&column).ok()?;
+                    if name.as_ptr() == key {
+                        // A literal in the caller's code is interned, and so are our column names.
+                        found = Some(index);
+                        break;
+                    }
+                    // It may be the same without case, and then it comes first.
+                    let other = ffi::PyUnicode_CheckExact(name.as_ptr()) != 0
+                        && ffi::PyUnicode_GET_LENGTH(name.as_ptr()) != length;
+                    if !other {
+                        return None;
+                    }
+                }
+                found?
             };
             if index >= data.len() {
                 return None;

@@ -314,6 +314,70 @@ def test_every_kind_of_key_of_a_row(run: Run, key: object) -> None:
 
 
 @same_on_both
+def test_columns_whose_names_differ_in_case_only(run: Run) -> None:
+    connection = run.connect()
+    connection.row_factory = run.sqlite.Row
+    row = connection.execute("SELECT 0 AS bc, 1 AS A, 2 AS a, 3 AS B, 4 AS b, 5 AS c").fetchone()
+    for key in ("A", "a", "b", "B", "bc", "BC", "c", "C", "d"):
+        run(lambda key=key: row[key])
+
+
+@same_on_both
+def test_a_key_that_uses_the_cursor_while_it_is_compared(run: Run) -> None:
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            run(cursor.execute, "SELECT 7 UNION SELECT 8")
+            return str.__eq__(self, other)
+
+    connection = run.connect()
+    connection.execute("CREATE TABLE t (a)")
+    cursor = connection.cursor()
+    sql = "INSERT INTO t VALUES (:a)"
+    for number in range(3):
+        run(cursor.execute, sql, {"a": number})
+        run(cursor.execute, sql, {Key("a"): 5})
+        run(cursor.fetchall)
+        run.see(description=cursor.description)
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, ValueError])
+@same_on_both
+def test_a_key_that_can_not_be_compared(run: Run, error: type[Exception]) -> None:
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            raise error("not comparable")
+
+    connection = run.connect()
+    sql = "SELECT :a"
+    for _ in range(3):
+        run(connection.execute(sql, {"a": 1}).fetchone)
+        run(connection.execute, sql, {Key("a"): 1})
+
+
+@same_on_both
+def test_rowcount_of_a_cursor_that_is_refused(run: Run) -> None:
+    connection = run.connect()
+    connection.execute("CREATE TABLE t (a)")
+    for many in (False, True):
+        cursor = connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+        run.see(before=cursor.rowcount)
+        cursor.close()
+        run(cursor.fetchone)
+        run.see(fetched=cursor.rowcount)
+        if many:
+            run(cursor.executemany, "INSERT INTO t VALUES (?)", [(1,)])
+        else:
+            run(cursor.execute, "SELECT 1")
+        run.see(after=cursor.rowcount)
+
+
+@same_on_both
 def test_ends_of_transactions_that_are_not_open(run: Run) -> None:
     connection = run.connect(run.path())
     for end in (connection.commit, connection.rollback):

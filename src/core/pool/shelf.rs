@@ -86,8 +86,9 @@ impl Held {
     }
 }
 
-/// r2d2 waits no longer than this for its worker to adopt an open connection.
-const ADOPTION: Duration = Duration::from_secs(30);
+/// How long a connection that comes back for the first time is offered to r2d2, and how long in one go.
+const ADOPTION: Duration = Duration::from_millis(20);
+const ADOPTION_ROUND: Duration = Duration::from_millis(1);
 
 /// r2d2's pool for so many connections. It takes the memory for all of them at once.
 fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
@@ -95,7 +96,7 @@ fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
         .max_size(size.max(1))
         .min_idle(Some(0))
         .test_on_check_out(false)
-        .connection_timeout(ADOPTION)
+        .connection_timeout(Duration::from_secs(30))
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(r2d2::NopErrorHandler))
@@ -132,6 +133,12 @@ impl Shelf {
         }
     }
 
+    /// Close an idle connection.
+    fn close_held(&self, mut held: Held, reason: Reason) {
+        held.kept_mut().leave_shelf();
+        self.discard(held.kept_mut(), reason);
+    }
+
     fn state(&self) -> r2d2::State {
         self.connections.read().state()
     }
@@ -141,13 +148,13 @@ impl Shelf {
     pub fn take(&self, now: Instant) -> Option<Held> {
         loop {
             let mut held = self.idle()?;
-            held.kept_mut().leave_shelf();
             match self.opener.age(held.kept(), now) {
                 Ok(()) => {
+                    held.kept_mut().leave_shelf();
                     self.lent.fetch_add(1, Ordering::Relaxed);
                     return Some(held);
                 }
-                Err(reason) => self.discard(held.kept_mut(), reason),
+                Err(reason) => self.close_held(held, reason),
             }
         }
     }
@@ -167,18 +174,25 @@ impl Shelf {
         Ok(Held::New(kept))
     }
 
-    /// Have r2d2 keep a connection. Waits for r2d2's worker. If that does not take it, it is closed.
+    /// Have r2d2 keep a connection. Waits for r2d2's worker, but not for long: r2d2 wakes no waiter when a connection is
+    /// discarded or another thread was quicker. What it does not take is closed.
     fn adopt(&self, kept: Kept) {
         let database = Arc::clone(kept.connection.database());
         let is_ours = |kept: &Kept| Arc::ptr_eq(kept.connection.database(), &database);
         self.source.ahead.lock().push(kept);
         let connections = self.connections.read().clone();
-        // r2d2 asks for connections only when it has no idle one, so those are held meanwhile.
-        let mut held = Vec::new();
-        while self.source.ahead.lock().iter().any(is_ours) {
-            match connections.get() {
-                Ok(connection) => held.push(connection),
-                Err(_) => break,
+        let until = Instant::now() + ADOPTION;
+        while Instant::now() < until {
+            // Only somebody who finds no idle connection makes r2d2 ask for one, so those are held meanwhile.
+            let mut held = Vec::new();
+            while let Ok(connection) = connections.get_timeout(ADOPTION_ROUND) {
+                held.push(connection);
+                if !self.source.ahead.lock().iter().any(is_ours) {
+                    return;
+                }
+            }
+            if !self.source.ahead.lock().iter().any(is_ours) {
+                return;
             }
         }
         let mut ahead = self.source.ahead.lock();
@@ -255,18 +269,14 @@ impl Shelf {
         // All at once, because r2d2 hands out first what came back last.
         let mut all: Vec<_> = std::iter::from_fn(|| self.idle()).collect();
         // In the order in which they were idle.
-        while let Some(mut held) = all.pop() {
+        while let Some(held) = all.pop() {
             match test(held.kept()) {
                 Some(reason) => {
-                    held.kept_mut().leave_shelf();
-                    self.discard(held.kept_mut(), reason);
+                    self.close_held(held, reason);
                     closed += 1;
                 }
                 None => drop(held),
             }
-        }
-        for mut kept in std::mem::take(&mut *self.source.ahead.lock()) {
-            self.discard(&mut kept, Reason::Surplus);
         }
         closed
     }

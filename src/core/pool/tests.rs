@@ -437,6 +437,36 @@ fn the_idle_connections_of_a_removed_file_are_closed_soon() {
 }
 
 #[test]
+fn threads_that_keep_and_discard_connections_wait_for_nobody() {
+    let place = Place::new(2, 0);
+    let pool = place.pool();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (place, pool) = (&place, &pool);
+            scope.spawn(move || {
+                // With a wait for r2d2's worker in it, a lost wake-up would make this take minutes.
+                for number in 0..2_000 {
+                    let lease = place.connect(pool);
+                    if number % 5 == thread {
+                        run(lease.connection(), "pragma query_only=1");
+                    }
+                    drop(lease);
+                    if number % 500 == 0 {
+                        pool.drain();
+                    }
+                }
+            });
+        }
+    });
+    pool.drain();
+    assert_eq!(figure(&pool, "pool_size"), 0);
+    assert_eq!(
+        figure(&pool, "opened_total"),
+        figure(&pool, "discarded_total")
+    );
+}
+
+#[test]
 fn a_wal_that_was_removed_is_noticed() {
     let place = Place::new(2, 0);
     let wal = place.folder.path().join("a.db-wal");

@@ -311,6 +311,7 @@ impl LockGuard<'_> {
 
     /// Remove a window function.
     pub fn remove_window(&self, name: &CStr, argument_count: c_int) -> Result<(), SqliteFailure> {
+        self.note_function(name, argument_count);
         // SAFETY: the handle is open; no callbacks means removal.
         outcome(unsafe {
             ffi::sqlite3_create_window_function(
