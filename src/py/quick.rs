@@ -269,10 +269,13 @@ unsafe fn execute(
         let sql = Borrowed::from_ptr(py, sql).cast_unchecked::<PyString>();
         let mut statement = connection.take_recent(py, &sql)?;
         let this = cursor.get();
-        // Marked as in use: a key of a dict may run Python code when it is compared.
-        let bound = this.exclusively(py, connection, || {
-            bound(py, connection, guard, &mut statement, parameters)
-        });
+        let bound = match !parameters.is_null() && ffi::PyDict_Check(parameters) != 0 {
+            // Marked as in use: a key may run Python code when it is compared.
+            true => this.exclusively(py, connection, || {
+                bound(py, connection, guard, &mut statement, parameters)
+            }),
+            false => bound(py, connection, guard, &mut statement, parameters),
+        };
         let Some(bound) = bound else {
             connection.give_back_locked(py, guard, statement);
             return None;
