@@ -215,4 +215,6 @@ def own_garbage() -> Iterator[None]:
 
 
 # Python 3.13 warns of the connections that are leaked on purpose.
-TestLeases = pytest.mark.filterwarnings("ignore::ResourceWarning")(Leases.TestCase)
+TestLeases = pytest.mark.machine(
+    pytest.mark.filterwarnings("ignore::ResourceWarning")(Leases.TestCase)
+)

@@ -534,5 +534,5 @@ def test_values_compare_by_type_and_bits() -> None:
     assert normal(float("nan")) == normal(float("nan"))
 
 
-TestMachine = Machine.TestCase
+TestMachine = pytest.mark.machine(Machine.TestCase)
 TestMachine.settings = settings(stateful_step_count=40, derandomize=True)
