@@ -15,17 +15,23 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// One worker for the housekeeping of all pools; r2d2's default is three threads a pool.
+/// One worker for the housekeeping of all pools, which may wait for the disk.
 pub fn housekeeper() -> &'static Arc<ScheduledThreadPool> {
     static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    HOUSEKEEPER.get_or_init(|| {
-        Arc::new(
-            ScheduledThreadPool::builder()
-                .num_threads(1)
-                .thread_name_pattern("dbmanager-pool-{}")
-                .build(),
-        )
-    })
+    HOUSEKEEPER.get_or_init(|| worker("dbmanager-pool-{}"))
+}
+
+/// One worker for r2d2 in all pools, which is waited for and never waits; r2d2's default is three threads a pool.
+fn adopter() -> &'static Arc<ScheduledThreadPool> {
+    static ADOPTER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
+    ADOPTER.get_or_init(|| worker("dbmanager-adopt-{}"))
+}
+
+fn worker(name: &str) -> Arc<ScheduledThreadPool> {
+    let builder = ScheduledThreadPool::builder()
+        .num_threads(1)
+        .thread_name_pattern(name);
+    Arc::new(builder.build())
 }
 
 /// How many connections of the process are idle.
@@ -87,7 +93,7 @@ impl Held {
 }
 
 /// How long a connection that comes back for the first time is offered to r2d2, and how long in one go.
-const ADOPTION: Duration = Duration::from_millis(20);
+const ADOPTION: Duration = Duration::from_secs(1);
 const ADOPTION_ROUND: Duration = Duration::from_millis(1);
 
 /// r2d2's pool for so many connections. It takes the memory for all of them at once.
@@ -100,7 +106,7 @@ fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(r2d2::NopErrorHandler))
-        .thread_pool(Arc::clone(housekeeper()))
+        .thread_pool(Arc::clone(adopter()))
         .build_unchecked(Adopter(Arc::clone(source)))
 }
 
@@ -193,6 +199,10 @@ impl Shelf {
             }
             if !self.source.ahead.lock().iter().any(is_ours) {
                 return;
+            }
+            if connections.state().connections >= connections.max_size() {
+                // There are enough: others were kept meanwhile.
+                break;
             }
         }
         let mut ahead = self.source.ahead.lock();
