@@ -54,6 +54,27 @@ SCENARIOS = {
             else:
                 raise AssertionError("not refused")
     """,
+    "a key of a dict uses the cursor while it is compared": """
+        class Key(str):
+            __hash__ = str.__hash__
+            def __eq__(self, other):
+                try:
+                    cursor.execute("SELECT 7 UNION SELECT 8")
+                except sqlite3.ProgrammingError as error:
+                    refused.append(str(error))
+                return str.__eq__(self, other)
+        con = sqlite3.connect(":memory:")
+        con.execute("CREATE TABLE t (a)")
+        cursor = con.cursor()
+        for number in range(3):
+            refused = []
+            cursor.execute("INSERT INTO t VALUES (:a)", {"a": number})
+            cursor.execute("INSERT INTO t VALUES (:a)", {Key("a"): 5})
+            assert refused == ["Recursive use of cursors not allowed."]
+            assert cursor.fetchall() == [] and cursor.description is None
+        assert con.execute("SELECT count(*) FROM t").fetchone() == (6,)
+        con.close()
+    """,
     "another thread opens a shared connection anew": """
         con = sqlite3.connect(":memory:", check_same_thread=False)
         stop = threading.Event()

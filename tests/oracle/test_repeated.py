@@ -322,27 +322,6 @@ def test_columns_whose_names_differ_in_case_only(run: Run) -> None:
         run(lambda key=key: row[key])
 
 
-@same_on_both
-def test_a_key_that_uses_the_cursor_while_it_is_compared(run: Run) -> None:
-    class Key(str):
-        __slots__ = ()
-        __hash__ = str.__hash__
-
-        def __eq__(self, other: object) -> bool:
-            run(cursor.execute, "SELECT 7 UNION SELECT 8")
-            return str.__eq__(self, other)
-
-    connection = run.connect()
-    connection.execute("CREATE TABLE t (a)")
-    cursor = connection.cursor()
-    sql = "INSERT INTO t VALUES (:a)"
-    for number in range(3):
-        run(cursor.execute, sql, {"a": number})
-        run(cursor.execute, sql, {Key("a"): 5})
-        run(cursor.fetchall)
-        run.see(description=cursor.description)
-
-
 @pytest.mark.parametrize("error", [KeyError, IndexError, ValueError])
 @same_on_both
 def test_a_key_that_can_not_be_compared(run: Run, error: type[Exception]) -> None:
