@@ -31,19 +31,23 @@ def test_long_query_lets_other_threads_run() -> None:
 
 def test_query_without_callbacks_gives_the_interpreter_up_midway() -> None:
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        ended = threading.Event()
 
         def interrupt() -> None:
-            connection.interrupt()
+            # Again and again: the first time may be before the query has begun.
+            while not ended.wait(0.05):
+                connection.interrupt()
 
-        # Without the interpreter given up the timer's thread could never run.
-        timer = threading.Timer(0.05, interrupt)
-        timer.start()
+        # Without the interpreter given up this thread could never run.
+        other = threading.Thread(target=interrupt)
+        other.start()
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             connection.execute(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
                 "SELECT max(i) FROM n"
             ).fetchall()
-        timer.join()
+        ended.set()
+        other.join()
 
 
 @pytest.fixture
