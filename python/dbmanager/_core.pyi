@@ -1734,9 +1734,10 @@ class Result(Cursor):
         """Give the names of the columns; an empty list if the statement gives no rows."""
 
 def set_max_idle_connections(count: int, /) -> None:
-    """Keep at most so many idle connections in the process, over all databases; 256 at first.
+    """Keep at most so many idle connections in the process, over all databases.
 
-    Each has up to three open files. Those that are too many are closed at once, of databases first that were
+    At first 256, or as many as take a quarter of the files that the process may open. Each has up to
+    three open files. Those that are too many are closed at once, of databases first that were
     not used lately; later ones when they come back.
 
         >>> from dbmanager import set_max_idle_connections

@@ -12,7 +12,7 @@ use super::cursor::Cursor;
 use super::cursor_fetch::next_plain_row;
 use super::freelist;
 use super::guarded::Guarded;
-use super::slots::{Object, replace_method};
+use super::slots::{Object, replace_plain, replace_positional};
 use crate::core::raw::edge::contain;
 use crate::core::raw::{LockGuard, Statement};
 use pyo3::exceptions::PySystemError;
@@ -42,18 +42,9 @@ static PROPER: Guarded<Proper> = Guarded::new(Proper {
 
 /// Put the quick functions in the methods' places. Called once, before the classes can be subclassed.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    let fast = |function| ffi::PyMethodDefPointer {
-        PyCFunctionFast: function,
-    };
-    let none = |function| ffi::PyMethodDefPointer {
-        PyCFunction: function,
-    };
-    let connection_execute =
-        replace_method::<Connection>(py, "execute", fast(connection_execute), ffi::METH_FASTCALL)?;
-    let cursor_execute =
-        replace_method::<Cursor>(py, "execute", fast(cursor_execute), ffi::METH_FASTCALL)?;
-    let cursor_fetchone =
-        replace_method::<Cursor>(py, "fetchone", none(cursor_fetchone), ffi::METH_NOARGS)?;
+    let connection_execute = replace_positional::<Connection>(py, "execute", connection_execute)?;
+    let cursor_execute = replace_positional::<Cursor>(py, "execute", cursor_execute)?;
+    let cursor_fetchone = replace_plain::<Cursor>(py, "fetchone", cursor_fetchone)?;
     let class = Cursor::type_object_raw(py);
     // SAFETY: the type is complete, and nobody else uses it yet.
     unsafe {

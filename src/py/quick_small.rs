@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::guarded::Guarded;
 use super::quick::{properly, quickly};
 use super::row::Row;
-use super::slots::{Object, replace_method};
+use super::slots::{Object, replace_plain, replace_positional};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
@@ -33,19 +33,11 @@ static PROPER: Guarded<Proper> = Guarded::new(Proper {
 
 /// Put the quick functions in the methods' places. Called once, before the classes can be subclassed.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    let none = |function| ffi::PyMethodDefPointer {
-        PyCFunction: function,
-    };
-    let fast = ffi::PyMethodDefPointer {
-        PyCFunctionFast: exit,
-    };
-    let method =
-        |name, function| replace_method::<Connection>(py, name, none(function), ffi::METH_NOARGS);
     let mut proper = Proper {
-        commit: method("commit", commit)?,
-        rollback: method("rollback", rollback)?,
-        enter: method("__enter__", enter)?,
-        exit: replace_method::<Connection>(py, "__exit__", fast, ffi::METH_FASTCALL)?,
+        commit: replace_plain::<Connection>(py, "commit", commit)?,
+        rollback: replace_plain::<Connection>(py, "rollback", rollback)?,
+        enter: replace_plain::<Connection>(py, "__enter__", enter)?,
+        exit: replace_positional::<Connection>(py, "__exit__", exit)?,
         row_item: None,
     };
     let class = Row::type_object_raw(py);
@@ -72,26 +64,30 @@ unsafe fn has_nothing_to_end(py: Python<'_>, slf: Object) -> bool {
     connection.get().has_nothing_to_end(py)
 }
 
-unsafe extern "C" fn commit(slf: Object, _: Object) -> Object {
-    // SAFETY: called with the interpreter held, on an instance of the class.
+/// COMMIT or ROLLBACK by the method proper, unless there is nothing to do.
+///
+/// # Safety
+/// `slf` is a living connection, the interpreter is held.
+#[inline]
+unsafe fn end(slf: Object, method: impl FnOnce(&Proper) -> Object) -> Object {
+    // SAFETY: as the caller promises.
     unsafe {
         let py = Python::assume_attached();
         match has_nothing_to_end(py, slf) {
             true => ffi::Py_NewRef(ffi::Py_None()),
-            false => properly(PROPER.peek(py).commit, slf, ptr::null(), 0),
+            false => properly(method(PROPER.peek(py)), slf, ptr::null(), 0),
         }
     }
 }
 
+unsafe extern "C" fn commit(slf: Object, _: Object) -> Object {
+    // SAFETY: called with the interpreter held, on an instance of the class.
+    unsafe { end(slf, |proper| proper.commit) }
+}
+
 unsafe extern "C" fn rollback(slf: Object, _: Object) -> Object {
     // SAFETY: as for `commit`.
-    unsafe {
-        let py = Python::assume_attached();
-        match has_nothing_to_end(py, slf) {
-            true => ffi::Py_NewRef(ffi::Py_None()),
-            false => properly(PROPER.peek(py).rollback, slf, ptr::null(), 0),
-        }
-    }
+    unsafe { end(slf, |proper| proper.rollback) }
 }
 
 unsafe extern "C" fn enter(slf: Object, _: Object) -> Object {

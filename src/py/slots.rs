@@ -20,8 +20,31 @@ struct Descriptor<T> {
     definition: *mut T,
 }
 
-/// Replace a method of a class. Gives the descriptor of the method proper, never to be freed.
-pub fn replace_method<T: PyTypeInfo>(
+/// Replace a method without arguments. Gives the descriptor of the method proper, never to be freed.
+pub fn replace_plain<T: PyTypeInfo>(
+    py: Python<'_>,
+    name: &str,
+    function: ffi::PyCFunction,
+) -> PyResult<Object> {
+    let function = ffi::PyMethodDefPointer {
+        PyCFunction: function,
+    };
+    replace::<T>(py, name, function, ffi::METH_NOARGS)
+}
+
+/// Replace a method with positional arguments. Gives the descriptor of the method proper, never to be freed.
+pub fn replace_positional<T: PyTypeInfo>(
+    py: Python<'_>,
+    name: &str,
+    function: ffi::PyCFunctionFast,
+) -> PyResult<Object> {
+    let function = ffi::PyMethodDefPointer {
+        PyCFunctionFast: function,
+    };
+    replace::<T>(py, name, function, ffi::METH_FASTCALL)
+}
+
+fn replace<T: PyTypeInfo>(
     py: Python<'_>,
     name: &str,
     function: ffi::PyMethodDefPointer,

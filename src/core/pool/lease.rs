@@ -98,6 +98,7 @@ impl Lease {
     /// Whether giving it back takes no time: nothing was written, nothing must be undone.
     pub fn is_clean(&self) -> bool {
         if matches!(self.held(), Held::New(_)) {
+            // r2d2's worker is waited for.
             return false;
         }
         let database = self.connection().database();

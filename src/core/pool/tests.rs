@@ -424,6 +424,18 @@ fn a_file_that_comes_back_to_its_path_makes_the_one_in_between_let_go() {
 }
 
 #[test]
+fn a_connection_that_comes_back_after_another_file_came_to_the_path_is_closed() {
+    let place = Place::new(2, 0);
+    let pool = place.pool();
+    // As the housekeeper has one for a moment.
+    let lent = [place.connect(&pool), place.session(&pool).unwrap()];
+    pool.leave();
+    drop(lent);
+    assert_eq!(figure(&pool, "pool_size"), 0);
+    assert_eq!(figure(&pool, "discarded_closed_total"), 2);
+}
+
+#[test]
 fn the_idle_connections_of_a_removed_file_are_closed_soon() {
     let place = Place::new(2, 0);
     let pool = place.pool();

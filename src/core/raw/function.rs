@@ -9,7 +9,6 @@ use crate::core::error::SqliteFailure;
 use rusqlite::ffi;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
-use std::ptr;
 use std::slice;
 
 /// The call in progress: where a function puts its result.
@@ -312,20 +311,6 @@ impl LockGuard<'_> {
     /// Remove a window function.
     pub fn remove_window(&self, name: &CStr, argument_count: c_int) -> Result<(), SqliteFailure> {
         self.note_function(name, argument_count);
-        // SAFETY: the handle is open; no callbacks means removal.
-        outcome(unsafe {
-            ffi::sqlite3_create_window_function(
-                self.handle(),
-                name.as_ptr(),
-                argument_count,
-                ffi::SQLITE_UTF8,
-                ptr::null_mut(),
-                None,
-                None,
-                None,
-                None,
-                None,
-            )
-        })
+        outcome(self.remove_function(name, argument_count))
     }
 }

@@ -264,17 +264,7 @@ impl LockGuard<'_> {
         type Shared = Arc<Collation>;
         self.note_collation(name);
         let Some(collation) = collation else {
-            // SAFETY: the handle is open.
-            return unsafe {
-                ffi::sqlite3_create_collation_v2(
-                    self.handle(),
-                    name.as_ptr(),
-                    ffi::SQLITE_UTF8,
-                    ptr::null_mut(),
-                    None,
-                    None,
-                )
-            };
+            return self.remove_collation(name);
         };
         let data: *mut Shared = Box::into_raw(Box::new(collation));
         // SAFETY: the handle is open; SQLite takes over `data` if it succeeds.

@@ -106,31 +106,44 @@ impl LockGuard<'_> {
     }
 
     fn unregister(&self, name: &Name) -> bool {
-        // SAFETY: the handle is open and the names NUL-terminated; without callbacks it is a removal.
-        let code = unsafe {
-            match name {
-                Name::Function(name, arguments) => ffi::sqlite3_create_function_v2(
-                    self.handle(),
-                    name.as_ptr(),
-                    *arguments,
-                    ffi::SQLITE_UTF8,
-                    ptr::null_mut(),
-                    None,
-                    None,
-                    None,
-                    None,
-                ),
-                Name::Collation(name) => ffi::sqlite3_create_collation_v2(
-                    self.handle(),
-                    name.as_ptr(),
-                    ffi::SQLITE_UTF8,
-                    ptr::null_mut(),
-                    None,
-                    None,
-                ),
-            }
+        let code = match name {
+            Name::Function(name, arguments) => self.remove_function(name, *arguments),
+            Name::Collation(name) => self.remove_collation(name),
         };
         code == ffi::SQLITE_OK
+    }
+
+    /// Remove a function of any kind. Gives SQLite's result code.
+    pub(super) fn remove_function(&self, name: &CStr, arguments: c_int) -> c_int {
+        // SAFETY: the handle is open and the name NUL-terminated; without callbacks it is a removal.
+        unsafe {
+            ffi::sqlite3_create_function_v2(
+                self.handle(),
+                name.as_ptr(),
+                arguments,
+                ffi::SQLITE_UTF8,
+                ptr::null_mut(),
+                None,
+                None,
+                None,
+                None,
+            )
+        }
+    }
+
+    /// Remove a collation. Gives SQLite's result code.
+    pub(super) fn remove_collation(&self, name: &CStr) -> c_int {
+        // SAFETY: as for `remove_function`.
+        unsafe {
+            ffi::sqlite3_create_collation_v2(
+                self.handle(),
+                name.as_ptr(),
+                ffi::SQLITE_UTF8,
+                ptr::null_mut(),
+                None,
+                None,
+            )
+        }
     }
 }
 

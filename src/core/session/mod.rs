@@ -318,6 +318,8 @@ mod tests {
         let connection = registry::connect(path, false, false, 128).unwrap();
         if let registry::Opened::Pooled(lease) = &connection {
             let guard = lease.connection().database().lock();
+            // The housekeeper may be closing connections of the file.
+            guard.set_busy_timeout(std::time::Duration::from_secs(60));
             let sql = c"pragma wal_checkpoint(truncate)";
             guard.execute_batch(sql).unwrap();
         }
@@ -338,6 +340,13 @@ mod tests {
             guard.execute_batch(sql).unwrap();
         };
         run(c"create table t(x)");
+        /// Ends the other thread also when this one fails, which would wait for it for ever.
+        struct Ended<'a>(&'a AtomicBool);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -345,12 +354,12 @@ mod tests {
                     registry::sweep(Instant::now() + std::time::Duration::from_secs(2));
                 }
             });
+            let _ended = Ended(&ended);
             for _ in 0..300 {
                 run(c"begin immediate; insert into t values(1); commit");
                 replace_by_a_copy(&path);
                 run(c"begin immediate; insert into t values(1); commit");
             }
-            ended.store(true, Ordering::Relaxed);
         });
         let lease = manager.lease(None).unwrap();
         let guard = lease.connection().database().lock();

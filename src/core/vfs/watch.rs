@@ -275,3 +275,158 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// What the file's own method answers, and how often it was asked.
+    static SIZE: AtomicI64 = AtomicI64::new(0);
+    static ASKED: AtomicI64 = AtomicI64::new(0);
+
+    unsafe extern "C" fn own_file_size(_: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: called with a place to write to.
+        unsafe { *size = SIZE.load(Ordering::Relaxed) };
+        ffi::SQLITE_OK
+    }
+
+    unsafe extern "C" fn own_write(
+        _: *mut ffi::sqlite3_file,
+        _: *const c_void,
+        _: c_int,
+        _: i64,
+    ) -> c_int {
+        ffi::SQLITE_OK
+    }
+
+    unsafe extern "C" fn own_truncate(_: *mut ffi::sqlite3_file, _: i64) -> c_int {
+        ffi::SQLITE_OK
+    }
+
+    unsafe extern "C" fn own_shm_map(
+        _: *mut ffi::sqlite3_file,
+        _: c_int,
+        _: c_int,
+        _: c_int,
+        _: *mut *mut c_void,
+    ) -> c_int {
+        ffi::SQLITE_OK
+    }
+
+    unsafe extern "C" fn own_shm_lock(
+        _: *mut ffi::sqlite3_file,
+        _: c_int,
+        _: c_int,
+        flags: c_int,
+    ) -> c_int {
+        // Nobody gets the exclusive lock.
+        match flags & ffi::SQLITE_SHM_EXCLUSIVE != 0 && flags & ffi::SQLITE_SHM_LOCK != 0 {
+            true => ffi::SQLITE_BUSY,
+            false => ffi::SQLITE_OK,
+        }
+    }
+
+    unsafe extern "C" fn own_shm_unmap(_: *mut ffi::sqlite3_file, _: c_int) -> c_int {
+        ffi::SQLITE_OK
+    }
+
+    /// Call a method of a watched file.
+    macro_rules! call {
+        ($file:expr, $method:ident $(, $argument:expr)*) => {
+            // SAFETY: the file is watched and has the method; the arguments are what it wants.
+            unsafe { ((*(*$file).pMethods).$method.unwrap())($file $(, $argument)*) }
+        };
+    }
+
+    #[test]
+    fn the_size_is_asked_for_again_whenever_it_could_have_changed() {
+        crate::core::vfs::install();
+        // SAFETY: a table of function pointers may be all null.
+        let mut own: ffi::sqlite3_io_methods = unsafe { std::mem::zeroed() };
+        own.iVersion = 3;
+        own.xFileSize = Some(own_file_size);
+        own.xWrite = Some(own_write);
+        own.xTruncate = Some(own_truncate);
+        own.xShmMap = Some(own_shm_map);
+        own.xShmLock = Some(own_shm_lock);
+        own.xShmUnmap = Some(own_shm_unmap);
+        let own: &'static _ = Box::leak(Box::new(own));
+        let length = OFFSET.get().unwrap() + size_of::<Watched>();
+        let mut memory = vec![0_u64; length.div_ceil(8)];
+        let file = memory.as_mut_ptr().cast::<ffi::sqlite3_file>();
+        // SAFETY: the memory is as long as that of a file of our VFS.
+        unsafe {
+            (*file).pMethods = own;
+            watch(file);
+        }
+        let mut index = [0_u8; HEADER];
+        let size = || {
+            let mut size = -1;
+            assert_eq!(call!(file, xFileSize, &mut size), ffi::SQLITE_OK);
+            size
+        };
+        // Another size each time: whoever asks must see it.
+        let is_known = || {
+            let asked = ASKED.load(Ordering::Relaxed);
+            let now = SIZE.fetch_add(4096, Ordering::Relaxed) + 4096;
+            let seen = size();
+            let known = ASKED.load(Ordering::Relaxed) == asked;
+            assert_eq!(seen == now, !known);
+            known
+        };
+        let lock = |flags| call!(file, xShmLock, READ_LOCK_0, 1, flags);
+        let (take, give) = (
+            ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_SHARED,
+            ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_SHARED,
+        );
+        size();
+        assert!(!is_known(), "without an index");
+        let mut address: *mut c_void = index.as_mut_ptr().cast();
+        call!(file, xShmMap, 0, 32768, 0, &mut address);
+        assert!(!is_known(), "without the lock");
+        lock(take);
+        size();
+        assert!(is_known());
+        lock(give);
+        assert!(!is_known(), "after the lock");
+        lock(take);
+        size();
+        lock(give);
+        lock(take);
+        assert!(is_known(), "with the lock again");
+        lock(ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_EXCLUSIVE);
+        assert!(
+            is_known(),
+            "the lock was not lost to an exclusive one that was refused"
+        );
+        // SAFETY: the index is this test's own, as another process would write to it.
+        let set = |at: usize, value: u8| unsafe {
+            address.cast::<u8>().add(at).write_volatile(value);
+        };
+        set(8, 1);
+        assert!(!is_known(), "another header");
+        assert!(is_known());
+        set(PAGES_AT, 1);
+        assert!(!is_known(), "something was written");
+        assert!(!is_known(), "something was written");
+        set(PAGES_AT, 0);
+        size();
+        assert!(is_known());
+        call!(file, xWrite, ptr::null(), 0, 0);
+        assert!(!is_known(), "written by this connection");
+        call!(file, xTruncate, 0);
+        assert!(!is_known(), "cut by this connection");
+        // SAFETY: the file is this test's.
+        let traces = unsafe { [take_traces(file), take_traces(file)] };
+        assert_eq!(
+            traces.map(|traces| traces.map(|traces| (traces.wrote, traces.uses_wal))),
+            [Some((true, true)), Some((false, true))]
+        );
+        call!(file, xShmUnmap, 0);
+        assert!(!is_known(), "without an index again");
+    }
+
+    const PAGES_AT: usize = 20;
+}
