@@ -385,6 +385,14 @@ def test_idle_connections_of_the_process_are_bounded(tmp_path: Path) -> None:
         set_max_idle_connections(256)
 
 
+@pytest.mark.parametrize("count", [-1, 2**40, -(2**80)])
+def test_number_of_idle_connections_that_makes_no_sense_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"from 0 to 4294967295, not {count}"):
+        set_max_idle_connections(count)
+    with pytest.raises(TypeError):
+        set_max_idle_connections("5")  # type: ignore[arg-type]
+
+
 def test_end_of_the_process_leaves_all_in_the_file(path: Path) -> None:
     code = """
 import sys

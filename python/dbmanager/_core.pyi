@@ -1740,6 +1740,10 @@ def set_max_idle_connections(count: int, /) -> None:
     three open files. Those that are too many are closed at once, of databases first that were
     not used lately; later ones when they come back.
 
+    Raises:
+        ValueError: `count` is negative, or more than 32 bits can tell.
+
+    Example:
         >>> from dbmanager import set_max_idle_connections
         >>> set_max_idle_connections(256)
     """

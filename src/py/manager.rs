@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -410,8 +410,15 @@ impl DatabaseManager {
 /// Keep at most so many idle connections in the process, over all databases, each with up to three open files.
 #[pyfunction]
 #[pyo3(signature = (count, /))]
-pub fn set_max_idle_connections(py: Python<'_>, count: u32) {
+pub fn set_max_idle_connections(py: Python<'_>, count: &Bound<'_, PyInt>) -> PyResult<()> {
+    let count: u32 = count.extract().map_err(|_| {
+        PyValueError::new_err(format!(
+            "count must be a number of connections from 0 to {}, not {count}",
+            u32::MAX
+        ))
+    })?;
     py.detach(|| crate::core::pool::registry::set_max_idle(count));
+    Ok(())
 }
 
 /// Close all idle connections of the process; registered with `atexit`.
