@@ -1,10 +1,12 @@
-//! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, and files that know
-//! what happens to them (`watch`).
+//! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, databases that know
+//! what happens to them (`watch`), and temporary files that stay in memory while they are small (`temporary`).
 //!
 //! SQLite's busy handler sleeps through the VFS. A statement that runs with the interpreter held must not
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
 
+mod room;
+mod temporary;
 mod watch;
 
 pub use watch::{Traces, take_traces};
@@ -65,8 +67,8 @@ pub fn install() {
             copy.zName = NAME.as_ptr();
             copy.pNext = ptr::null_mut();
             copy.xSleep = Some(sleep_given_up);
-            copy.xOpen = Some(open_watched);
-            copy.szOsFile = watch::memory_of_file(copy.szOsFile);
+            copy.xOpen = Some(open_file);
+            copy.szOsFile = room::memory_of_file(copy.szOsFile);
             PARENT.get_or_init(|| Parent {
                 vfs: parent,
                 sleep,
@@ -93,7 +95,7 @@ unsafe extern "C" fn sleep_given_up(_vfs: *mut ffi::sqlite3_vfs, microseconds: c
     slept
 }
 
-unsafe extern "C" fn open_watched(
+unsafe extern "C" fn open_file(
     vfs: *mut ffi::sqlite3_vfs,
     name: ffi::sqlite3_filename,
     file: *mut ffi::sqlite3_file,
@@ -106,10 +108,28 @@ unsafe extern "C" fn open_watched(
     // SAFETY: our VFS is a copy of the parent, which its own method works on as well; the file's memory is of the
     // size that the copy tells.
     unsafe {
+        if temporary::may_stay_in_memory(name, flags) {
+            if let Some(out_flags) = out_flags.as_mut() {
+                *out_flags = flags;
+            }
+            return temporary::open(file, flags, open_temporary);
+        }
         let code = (parent.open)(vfs, name, file, flags, out_flags);
         if code == ffi::SQLITE_OK && flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
             watch::watch(file);
         }
         code
+    }
+}
+
+/// # Safety
+/// `file` has the memory of a file of our VFS.
+unsafe fn open_temporary(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
+    match PARENT.get() {
+        // SAFETY: the parent's own method with the parent's own object.
+        Some(parent) => unsafe {
+            (parent.open)(parent.vfs, ptr::null(), file, flags, ptr::null_mut())
+        },
+        None => ffi::SQLITE_CANTOPEN,
     }
 }

@@ -6,11 +6,11 @@
 //! that keeps checkpoints away (WAL_READ_LOCK(0), sqlite.org/walformat.html), the size is what it was the last time.
 //! A main database's file gets a table of methods of ours: its own, but for the few that must be watched.
 
+use super::room;
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::OnceLock;
 
 /// Bytes of the WAL index's header: format, counters, the WAL's last frame, the database's pages, checksums.
 const HEADER: usize = 48;
@@ -32,23 +32,13 @@ struct Watched {
     was_written: bool,
 }
 
-/// Where `Watched` begins in a file's memory.
-static OFFSET: OnceLock<usize> = OnceLock::new();
-
 /// A table of methods of ours for each that there is in the VFS.
 static TABLES: Mutex<Vec<(usize, &'static ffi::sqlite3_io_methods)>> = Mutex::new(Vec::new());
-
-/// The memory that a file needs when the structure of its VFS takes `own_size` bytes. Called once.
-pub fn memory_of_file(own_size: c_int) -> c_int {
-    let offset = (own_size as usize).next_multiple_of(align_of::<Watched>());
-    OFFSET.get_or_init(|| offset);
-    (offset + size_of::<Watched>()) as c_int
-}
 
 /// Watch a file that was just opened as a main database.
 ///
 /// # Safety
-/// `file` is open and has the memory that `memory_of_file` asked for.
+/// `file` is open and has the memory that `room::memory_of_file` asked for.
 pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
     // SAFETY: an open file's methods live for ever; its memory has room for ours, as the caller promises.
     unsafe {
@@ -56,7 +46,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
         let Some(own) = (*file).pMethods.as_ref().filter(|own| own.iVersion >= 2) else {
             return;
         };
-        let Some(place) = place(file) else {
+        let Some(place) = room::place(file) else {
             return;
         };
         ptr::write(
@@ -97,7 +87,7 @@ pub unsafe fn take_traces(file: *mut ffi::sqlite3_file) -> Option<Traces> {
         {
             return None;
         }
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         Some(Traces {
             wrote: std::mem::take(&mut this.was_written),
             uses_wal: !this.index.is_null(),
@@ -124,24 +114,6 @@ fn table(own: &'static ffi::sqlite3_io_methods) -> &'static ffi::sqlite3_io_meth
     table
 }
 
-#[inline]
-fn place(file: *mut ffi::sqlite3_file) -> Option<*mut Watched> {
-    OFFSET
-        .get()
-        .map(|offset| file.wrapping_byte_add(*offset).cast())
-}
-
-/// # Safety
-/// SQLite calls one of the methods below for `file`, so it is watched, and nobody else uses it meanwhile.
-#[inline]
-unsafe fn watched<'a>(file: *mut ffi::sqlite3_file) -> &'a mut Watched {
-    match place(file) {
-        // SAFETY: as the caller promises.
-        Some(place) => unsafe { &mut *place },
-        None => unreachable!("a file is watched only after its memory was asked for"),
-    }
-}
-
 impl Watched {
     /// The WAL index's header if it vouches for the size of the file.
     #[inline]
@@ -162,7 +134,7 @@ impl Watched {
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
     // SAFETY: called by SQLite; `size` may be written to.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         let header = this.header();
         if let (Some(header), Some((known, its_header))) = (&header, &this.known)
             && header == its_header
@@ -190,7 +162,7 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: called by SQLite, with arguments for the file's own method.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         this.known = None;
         this.was_written = true;
         match this.own.xWrite {
@@ -203,7 +175,7 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     // SAFETY: as for `write`.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         this.known = None;
         this.was_written = true;
         match this.own.xTruncate {
@@ -222,7 +194,7 @@ unsafe extern "C" fn shm_map(
 ) -> c_int {
     // SAFETY: as for `write`; `address` was written to by the own method.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         let Some(method) = this.own.xShmMap else {
             return ffi::SQLITE_IOERR_SHMMAP;
         };
@@ -246,7 +218,7 @@ unsafe extern "C" fn shm_lock(
 ) -> c_int {
     // SAFETY: as for `write`.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         let Some(method) = this.own.xShmLock else {
             return ffi::SQLITE_IOERR_SHMLOCK;
         };
@@ -265,7 +237,7 @@ unsafe extern "C" fn shm_lock(
 unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
     // SAFETY: as for `write`.
     unsafe {
-        let this = watched(file);
+        let this: &mut Watched = room::kept(file);
         this.index = ptr::null();
         this.holds_read_lock_0 = false;
         this.known = None;
@@ -353,10 +325,9 @@ mod tests {
         own.xShmLock = Some(own_shm_lock);
         own.xShmUnmap = Some(own_shm_unmap);
         let own: &'static _ = Box::leak(Box::new(own));
-        let length = OFFSET.get().unwrap() + size_of::<Watched>();
-        let mut memory = vec![0_u64; length.div_ceil(8)];
+        let mut memory = [0_u128; 64];
         let file = memory.as_mut_ptr().cast::<ffi::sqlite3_file>();
-        // SAFETY: the memory is as long as that of a file of our VFS.
+        // SAFETY: the memory is longer than that of a file of our VFS.
         unsafe {
             (*file).pMethods = own;
             watch(file);
