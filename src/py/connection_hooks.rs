@@ -26,7 +26,7 @@ use std::sync::Arc;
 const INLINE_ARGUMENTS: usize = 8;
 
 /// Call a Python callable with SQLite values, by the vectorcall protocol.
-#[inline]
+#[inline(always)]
 fn call<'py>(
     py: Python<'py>,
     callable: &Bound<'py, PyAny>,
@@ -34,30 +34,33 @@ fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let count = arguments.len();
     // The slot before the arguments is the callee's to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
-    if count <= INLINE_ARGUMENTS {
+    let result = if count <= INLINE_ARGUMENTS {
         let mut stack = [const { MaybeUninit::uninit() }; INLINE_ARGUMENTS + 1];
         call_on(py, callable, arguments, &mut stack[1..=count])
     } else {
         let mut stack = vec![MaybeUninit::uninit(); count + 1];
         call_on(py, callable, arguments, &mut stack[1..])
-    }
+    };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
-/// `call` with room for the objects, before which there is another slot.
-#[inline]
-fn call_on<'py>(
-    py: Python<'py>,
-    callable: &Bound<'py, PyAny>,
+/// `call` with room for the objects, before which there is another slot. A new reference, or null with an exception
+/// set.
+#[inline(always)]
+fn call_on(
+    py: Python<'_>,
+    callable: &Bound<'_, PyAny>,
     arguments: &Arguments<'_>,
     objects: &mut [MaybeUninit<*mut ffi::PyObject>],
-) -> PyResult<Bound<'py, PyAny>> {
+) -> *mut ffi::PyObject {
     let mut made = 0;
-    for (slot, value) in objects.iter_mut().zip(arguments.iter()) {
-        let object = fetch::object_or_null(py, value);
+    while made < objects.len() {
+        let object = fetch::object_or_null(py, arguments.get(made));
         if object.is_null() {
             break;
         }
-        slot.write(object);
+        objects[made].write(object);
         made += 1;
     }
     let complete = made == objects.len();
@@ -75,7 +78,7 @@ fn call_on<'py>(
         for object in &objects[..made] {
             ffi::Py_DECREF(object.assume_init());
         }
-        Bound::from_owned_ptr_or_err(py, result)
+        result
     }
 }
 

@@ -33,13 +33,11 @@ impl<'a> Arguments<'a> {
         self.values.is_empty()
     }
 
-    /// The arguments in order.
+    /// One of them. Panics if there are fewer.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = ColumnValue<'a>> {
+    pub fn get(&self, index: usize) -> ColumnValue<'a> {
         // SAFETY: SQLite's values are valid for the duration of the call, which `'a` stands for.
-        self.values
-            .iter()
-            .map(|value| unsafe { ColumnValue::read(*value) })
+        unsafe { ColumnValue::read(self.values[index]) }
     }
 }
 
