@@ -4,7 +4,7 @@
 use super::ahead::Ahead;
 use super::bind;
 use super::connection::{Connection, Locked, step_exception};
-use super::error::programming_error;
+use super::error::{OrRaise, programming_error};
 use super::fetch::{self, Converters};
 use super::freelist;
 use super::guarded::Guarded;
@@ -358,7 +358,7 @@ impl Cursor {
         !other
     }
 
-    /// Execute a statement that is bound, on a cursor without one, in no special state.
+    /// Execute a statement that is bound, on a cursor without one, in no special state. None with an exception set.
     #[inline]
     pub(super) fn execute_plain(
         &self,
@@ -367,14 +367,15 @@ impl Cursor {
         guard: &LockGuard<'_>,
         statement: Box<Statement>,
         bound: Option<Bound<'_, PyTuple>>,
-    ) -> PyResult<()> {
+    ) -> Option<()> {
         self.description.renew(py, None);
         self.rowcount
             .set(py, if statement.is_dml() { 0 } else { -1 });
         let outcome = self.exclusively(py, connection, || {
-            self.start_rows(py, connection, guard, statement, bound)
+            let outcome = self.start_rows(py, connection, guard, statement, bound);
+            outcome.or_raise(py)
         });
-        if outcome.is_err() {
+        if outcome.is_none() {
             self.rowcount.set(py, -1);
         }
         outcome

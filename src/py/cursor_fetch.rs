@@ -3,6 +3,7 @@
 use super::ahead;
 use super::connection::{Connection, Locked, step_exception};
 use super::cursor::Cursor;
+use super::error::OrRaise;
 use super::fetch::{self, Converters, TextFactory};
 use super::interpreter::{self, Stretch};
 use super::row::{self, Row};
@@ -10,9 +11,11 @@ use super::settings::{CInt, Optional};
 use super::stdlib_row;
 use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::{LockGuard, RowBatch, Statement, Step};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::ffi::c_int;
+use std::ptr;
 
 /// What becomes of a row's tuple.
 enum RowFactory<'py> {
@@ -196,13 +199,11 @@ pub fn next_row<'py>(cursor: &Bound<'py, Cursor>) -> PyResult<Option<Bound<'py, 
     outcome
 }
 
-/// `next_row` when nothing is special about the cursor and its connection, so that no Python code runs for the row;
-/// `give` gets it. None if it takes `next_row`, be it to raise an error.
+/// `next_row` when nothing is special about the cursor and its connection, so that no Python code runs for the row. As C
+/// wants it, because a `PyErr` is long and would be copied at each return: a new reference, or null, with an exception
+/// set or at the end without one. None, with nothing done, if it takes `next_row`, be it to raise an error.
 #[inline]
-pub fn next_plain_row<'py, R>(
-    cursor: &Bound<'py, Cursor>,
-    give: impl FnOnce(PyResult<Option<Bound<'py, PyAny>>>) -> R,
-) -> Option<R> {
+pub fn next_plain_row(cursor: &Bound<'_, Cursor>) -> Option<*mut ffi::PyObject> {
     let py = cursor.py();
     let this = cursor.get();
     let connection = this.plain_connection(py)?;
@@ -212,7 +213,7 @@ pub fn next_plain_row<'py, R>(
     }
     let connection = connection.get();
     if this.is_exhausted(py) {
-        return connection.is_usable(py).then(|| give(Ok(None)));
+        return connection.is_usable(py).then_some(ptr::null_mut());
     }
     connection.locked_plain(py, |guard| {
         // SAFETY: the statement is replaced or taken only by methods of this cursor that refuse to run while it
@@ -228,23 +229,33 @@ pub fn next_plain_row<'py, R>(
             return None;
         }
         let mut more = false;
-        let fetched = this.exclusively(py, connection, || {
+        let tuple = this.exclusively(py, connection, || {
             let value = |index| statement.column(guard, index);
-            let tuple = fetch::plain_row(py, guard, statement, &TextFactory::Str, columns, value)?;
-            let step = Connection::step_attached(py, guard, statement);
-            more = conclude(this, connection, statement, guard, py, step)?;
-            Ok(tuple)
+            let row = fetch::plain_row(py, guard, statement, &TextFactory::Str, columns, value);
+            let row = row.and_then(|tuple| {
+                let step = Connection::step_attached(py, guard, statement);
+                more = conclude(this, connection, statement, guard, py, step)?;
+                Ok(tuple)
+            });
+            row.or_raise(py)
         });
         // A row that could not be converted is still there, for another try.
-        let over = match &fetched {
-            Ok(_) => !more,
-            Err(_) => statement.is_live() && statement.data_count(guard) == 0,
+        let over = match &tuple {
+            Some(_) => !more,
+            None => statement.is_live() && statement.data_count(guard) == 0,
         };
         if over {
             this.release_locked(py, connection, guard);
         }
-        let row = fetched.and_then(|tuple| factory.make(cursor, tuple));
-        Some(give(row.map(Some)))
+        let row = match (tuple, &factory) {
+            (Some(tuple), RowFactory::Tuple) => tuple.into_ptr(),
+            (Some(tuple), factory) => match factory.make(cursor, tuple).or_raise(py) {
+                Some(row) => row.into_ptr(),
+                None => ptr::null_mut(),
+            },
+            (None, _) => ptr::null_mut(),
+        };
+        Some(row)
     })
 }
 
@@ -286,11 +297,16 @@ fn fetch_into<'py>(
     list: &Bound<'py, PyList>,
     limit: usize,
 ) -> PyResult<()> {
+    let py = cursor.py();
     let mut left = limit;
     while left > 0 {
         // The first row settles everything that may be wrong.
-        let row = match next_plain_row(cursor, |row| row) {
-            Some(row) => row?,
+        let row = match next_plain_row(cursor) {
+            // SAFETY: a new reference or null.
+            Some(row) => match unsafe { Bound::from_owned_ptr_or_opt(py, row) } {
+                None if PyErr::occurred(py) => return Err(PyErr::fetch(py)),
+                row => row,
+            },
             None => next_row(cursor)?,
         };
         match row {

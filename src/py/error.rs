@@ -10,6 +10,25 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rusqlite::ffi;
 
+/// Turns a result into what C wants.
+pub trait OrRaise<T> {
+    /// The value, or None with the exception set.
+    fn or_raise(self, py: Python<'_>) -> Option<T>;
+}
+
+impl<T> OrRaise<T> for PyResult<T> {
+    #[inline]
+    fn or_raise(self, py: Python<'_>) -> Option<T> {
+        match self {
+            Ok(value) => Some(value),
+            Err(error) => {
+                error.restore(py);
+                None
+            }
+        }
+    }
+}
+
 /// An exception of one of the stdlib's classes.
 #[cold]
 pub fn exception(py: Python<'_>, class: &Py<PyType>, message: impl Into<String>) -> PyErr {

@@ -105,18 +105,6 @@ pub fn quickly(py: Python<'_>, body: impl FnOnce() -> Option<Object>) -> Option<
     }
 }
 
-/// An outcome as C wants it. Where it arises, because a `PyErr` is long and would be copied at each return.
-#[inline]
-fn raised<T>(py: Python<'_>, outcome: PyResult<T>, object: impl FnOnce(T) -> Object) -> Object {
-    match outcome {
-        Ok(value) => object(value),
-        Err(error) => {
-            error.restore(py);
-            ptr::null_mut()
-        }
-    }
-}
-
 unsafe extern "C" fn connection_execute(
     slf: Object,
     arguments: *mut Object,
@@ -211,13 +199,7 @@ unsafe extern "C" fn cursor_next(slf: Object) -> Object {
 unsafe fn fetch(py: Python<'_>, slf: Object) -> Option<Object> {
     // SAFETY: as the caller promises.
     let cursor = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Cursor>() };
-    quickly(py, || {
-        next_plain_row(&cursor, |fetched| {
-            raised(py, fetched, |row| {
-                row.map_or(ptr::null_mut(), Bound::into_ptr)
-            })
-        })
-    })
+    quickly(py, || next_plain_row(&cursor))
 }
 
 /// The text and the parameters (may be null) if they could be plain.
@@ -272,7 +254,10 @@ unsafe fn execute(
             return None;
         };
         let outcome = this.execute_plain(py, connection, guard, statement, bound);
-        Some(raised(py, outcome, |()| cursor.into_ptr()))
+        Some(match outcome {
+            Some(()) => cursor.into_ptr(),
+            None => ptr::null_mut(),
+        })
     }
 }
 

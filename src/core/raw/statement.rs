@@ -8,7 +8,7 @@ use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
@@ -129,6 +129,12 @@ impl ColumnValue<'_> {
     }
 }
 
+/// What someone else keeps with a statement. Its type is kept beside it, because to ask the value for it costs more.
+struct Attachment {
+    kind: TypeId,
+    value: Box<dyn Any + Send>,
+}
+
 /// A prepared statement and what is known about it without asking SQLite again.
 pub struct Statement {
     database: Arc<Database>,
@@ -142,7 +148,7 @@ pub struct Statement {
     /// Where the statement cache keeps its place, see `core::sqlite::cache`.
     pub(in crate::core) home: Cell<u64>,
     /// What the bindings remember about this statement.
-    attachment: Option<Box<dyn Any + Send>>,
+    attachment: Option<Attachment>,
 }
 
 // SAFETY: all use of `raw` happens under the database's lock; the rest is plain data.
@@ -302,19 +308,26 @@ impl Statement {
 
     /// What the bindings stored with the statement.
     #[inline]
-    pub fn attachment<T: 'static>(&self) -> Option<&T> {
-        self.attachment.as_deref()?.downcast_ref()
+    pub fn attachment<T: Any>(&self) -> Option<&T> {
+        let attachment = self.attachment.as_ref()?;
+        // SAFETY: it is of the type that was asked for.
+        (attachment.kind == TypeId::of::<T>())
+            .then(|| unsafe { &*ptr::from_ref(&*attachment.value).cast() })
     }
 
-    /// What the bindings store with the statement, empty at first; it goes when the statement goes.
+    /// What the bindings remember about this statement, made anew if it is not of this type.
     pub fn attachment_or_default<T: Any + Send + Default>(&mut self) -> &mut T {
-        let attachment = self.attachment.get_or_insert_with(|| Box::<T>::default());
-        if !attachment.is::<T>() {
-            *attachment = Box::<T>::default();
-        }
-        match attachment.downcast_mut() {
-            Some(attachment) => attachment,
-            None => unreachable!("the attachment was just made of this type"),
+        let attachment = self.attachment.take();
+        let attachment = attachment.filter(|attachment| attachment.kind == TypeId::of::<T>());
+        let attachment = self
+            .attachment
+            .insert(attachment.unwrap_or_else(|| Attachment {
+                kind: TypeId::of::<T>(),
+                value: Box::<T>::default(),
+            }));
+        match attachment.value.downcast_mut() {
+            Some(value) => value,
+            None => unreachable!("the attachment was found to be of this type"),
         }
     }
 
