@@ -12,6 +12,7 @@ pub mod registry;
 pub mod settings;
 mod shelf;
 mod statistics;
+mod workers;
 mod writers;
 
 pub use gate::{InterruptCheck, Place, set_interrupt_check};
@@ -106,8 +107,6 @@ pub struct Pool {
     recently_used: AtomicBool,
     /// Another file is at its path, as far as is known.
     has_left: AtomicBool,
-    /// Held while the housekeeper works with a connection; nothing logs meanwhile.
-    tidying: Mutex<()>,
 }
 
 /// Waiting for a lease was in vain, in words that the caller completes.
@@ -158,7 +157,6 @@ impl Pool {
             counters,
             recently_used: AtomicBool::new(true),
             has_left: AtomicBool::new(false),
-            tidying: Mutex::new(()),
         })
     }
 
@@ -291,7 +289,7 @@ impl Pool {
         if self.has_left.load(Ordering::Relaxed) || !self.check_in_unchanged(look, now) {
             return None;
         }
-        let Some(held) = shelf.take(now) else {
+        let Some(held) = shelf.take_at_once(now) else {
             self.file.lock().lent -= 1;
             return None;
         };
@@ -328,10 +326,7 @@ impl Pool {
         }
         let held = match shelf.take(now) {
             Some(held) => Ok(held),
-            None => registry::with_room(|| shelf.grow(path)).inspect(|_| {
-                // Opening may have recovered the file or switched it to WAL.
-                self.file.lock().written = true;
-            }),
+            None => self.grow(shelf, path),
         };
         match held {
             Ok(held) => {
@@ -343,6 +338,17 @@ impl Pool {
                 Err(error)
             }
         }
+    }
+
+    /// Open a connection to what is at the path now. If that is another file by now, it is not kept.
+    fn grow(&self, shelf: &Shelf, path: &Path) -> Result<Held> {
+        let mut held = registry::with_room(|| shelf.grow(path))?;
+        // Opening may have recovered the file or switched it to WAL.
+        self.file.lock().written = true;
+        if !self.is_in_memory() && !Look::at(path).is_ok_and(|look| self.is_of(&look)) {
+            held.kept_mut().keep_no_longer();
+        }
+        Ok(held)
     }
 
     /// Count a connection as lent. Tells whether the file was changed by others since all were back.
@@ -433,13 +439,10 @@ impl Pool {
         if kept.doom.is_none() && kept.connection.database().is_open() {
             return run(kept, timeout);
         }
-        let Some(idle) = self.plain.take(Instant::now()) else {
-            // SQLite did it when the last connection was closed.
-            return Ok(false);
-        };
-        let outcome = run(idle.kept(), Duration::ZERO);
-        self.plain.give_back(idle, self.most_idle(), Instant::now());
-        outcome
+        let run = |idle: &Kept| run(idle, Duration::ZERO);
+        let outcome = self.plain.with_idle(self.most_idle(), Instant::now(), run);
+        // Without one SQLite did it when the last connection was closed.
+        outcome.unwrap_or(Ok(false))
     }
 
     /// Whether the WAL is empty after a checkpoint.
@@ -466,12 +469,9 @@ impl Pool {
             file.lent += 1;
             file.written = true;
         }
-        let outcome = {
-            // The connection that works here is not idle: who finds another file at the path waits for it.
-            let _working = self.tidying.lock();
-            self.empty_wal(managed, now)
-        };
-        let empty = self.is_emptied(outcome);
+        let run = |kept: &Kept| self.checkpoint(kept, false);
+        let outcome = managed.shelf.with_idle(self.most_idle(), now, run);
+        let empty = self.is_emptied(outcome.unwrap_or(Ok(true)));
         let look = Look::at(&self.file.lock().path.clone()).ok();
         let mut file = self.file.lock();
         file.lent -= 1;
@@ -483,21 +483,11 @@ impl Pool {
         }
     }
 
-    fn empty_wal(&self, managed: &Managed, now: Instant) -> Result<bool> {
-        let Some(held) = managed.shelf.take(now) else {
-            return Ok(true);
-        };
-        let outcome = self.checkpoint(held.kept(), false);
-        managed.shelf.give_back(held, self.most_idle(), now);
-        outcome
-    }
-
     /// Close the connections, because the path names another file now: the idle ones at once, those that are lent
     /// (to the housekeeper, say) when they come back.
     pub fn leave(&self) {
         self.has_left.store(true, Ordering::Relaxed);
         self.next_generation();
-        drop(self.tidying.lock());
         self.discard_idle(Reason::Stale);
     }
 

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use super::statistics::{Counters, Reason};
+use super::workers::log_later;
 use crate::core::error::{Error, Result};
 use crate::core::raw::{Database, LockGuard};
 use crate::core::sqlite::Connection;
@@ -41,6 +42,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Close it when it comes back.
+    pub fn keep_no_longer(&mut self) {
+        self.generation = NEVER;
+    }
+
     /// What it did with its file since it was last asked; None if that is not known.
     pub fn take_traces(&self) -> Option<Traces> {
         let guard = self.connection.database().lock();
@@ -50,6 +56,9 @@ impl Kept {
         }
     }
 }
+
+/// A generation that never comes.
+const NEVER: u64 = u64::MAX;
 
 /// Opens connections of one database for one door.
 pub struct Opener {
@@ -90,6 +99,8 @@ impl Opener {
     /// Open a connection in this thread, with SQLite's own error when that fails.
     pub fn open(&self, path: &Path) -> Result<Kept> {
         let settings = self.settings();
+        // What was begun before the file was let go of belongs to the old generation.
+        let generation = self.generation.load(Ordering::Relaxed);
         let raw = open::manager(path, open::flags_for(self.access))
             .connect()
             .map_err(|error| Error::from_rusqlite(error, &path.to_string_lossy()))?;
@@ -112,7 +123,7 @@ impl Opener {
             connection: Connection::new(database, cached as usize),
             expires: settings.and_then(|settings| expiry(&settings, now)),
             idle_since: now,
-            generation: self.generation.load(Ordering::Relaxed),
+            generation,
             counts_as_idle: false,
             doom: None,
         })
@@ -234,7 +245,9 @@ impl Opener {
             // `-wal` file at that path, which is the new file's by now.
             guard.set_busy_timeout(Duration::ZERO);
             if let Err(error) = guard.checkpoint() {
-                log::debug!(target: super::LOG, "the WAL of a replaced file was not emptied: {error}");
+                log_later(format!(
+                    "the WAL of a replaced file was not emptied: {error}"
+                ));
             }
             guard.keep_wal_file();
             guard.close();
@@ -249,7 +262,7 @@ impl Opener {
             guard.take_hooks_back();
             guard.set_busy_timeout(Duration::ZERO);
             if let Err(error) = guard.execute_batch(c"PRAGMA optimize") {
-                log::debug!(target: super::LOG, "PRAGMA optimize was not possible: {error}");
+                log_later(format!("PRAGMA optimize was not possible: {error}"));
             }
         }
         guard.close();

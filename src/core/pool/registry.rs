@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::opener::{Door, Opener};
 use super::statistics::Counters;
 use super::writers::Writers;
-use super::{Pool, shelf};
+use super::{Pool, shelf, workers};
 use crate::core::error::{Error, Result};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
@@ -211,7 +211,7 @@ pub fn forget(pool: &Arc<Pool>) {
 fn start_sweeping() {
     static START: Once = Once::new();
     START.call_once(|| {
-        shelf::housekeeper().execute_at_fixed_rate(SWEEP_EVERY, SWEEP_EVERY, || {
+        workers::housekeeper().execute_at_fixed_rate(SWEEP_EVERY, SWEEP_EVERY, || {
             sweep(Instant::now());
         });
     });

@@ -5,34 +5,14 @@
 
 use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
+use super::workers;
 use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
-use scheduled_thread_pool::ScheduledThreadPool;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-/// One worker for the housekeeping of all pools, which may wait for the disk.
-pub fn housekeeper() -> &'static Arc<ScheduledThreadPool> {
-    static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    HOUSEKEEPER.get_or_init(|| worker("dbmanager-pool-{}"))
-}
-
-/// One worker for r2d2 in all pools, which is waited for and never waits; r2d2's default is three threads a pool.
-fn adopter() -> &'static Arc<ScheduledThreadPool> {
-    static ADOPTER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    ADOPTER.get_or_init(|| worker("dbmanager-adopt-{}"))
-}
-
-fn worker(name: &str) -> Arc<ScheduledThreadPool> {
-    let builder = ScheduledThreadPool::builder()
-        .num_threads(1)
-        .thread_name_pattern(name);
-    Arc::new(builder.build())
-}
 
 /// How many connections of the process are idle.
 static IDLE: AtomicU32 = AtomicU32::new(0);
@@ -55,8 +35,14 @@ pub struct Shelf {
     lent: AtomicU32,
     /// How many of them r2d2 does not know yet.
     unknown: AtomicU32,
+    /// Held while someone has idle connections in hand who does not lend them, so that whoever lets go of the file can
+    /// wait for it. Nothing logs meanwhile.
+    in_hand: Mutex<()>,
     counters: Arc<Counters>,
 }
+
+/// An idle connection is too old to be lent.
+struct Aged;
 
 /// A connection that is lent.
 pub enum Held {
@@ -106,7 +92,7 @@ fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(r2d2::NopErrorHandler))
-        .thread_pool(Arc::clone(adopter()))
+        .thread_pool(Arc::clone(workers::adopter()))
         .build_unchecked(Adopter(Arc::clone(source)))
 }
 
@@ -124,6 +110,7 @@ impl Shelf {
             size: AtomicU32::new(size),
             lent: AtomicU32::new(0),
             unknown: AtomicU32::new(0),
+            in_hand: Mutex::new(()),
             counters: Arc::clone(counters),
         }
     }
@@ -149,18 +136,62 @@ impl Shelf {
         self.connections.read().state()
     }
 
-    /// An idle connection, if there is one that is young enough.
+    /// An idle connection, if there is one. Takes no time.
+    #[inline]
+    fn try_take(&self, now: Instant) -> Result<Option<Held>, Aged> {
+        let Some(mut held) = self.idle() else {
+            return Ok(None);
+        };
+        if self.opener.age(held.kept(), now).is_err() {
+            return Err(Aged);
+        }
+        held.kept_mut().leave_shelf();
+        self.lent.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(held))
+    }
+
+    /// An idle connection, if there is one and it takes no time.
+    #[inline]
+    pub fn take_at_once(&self, now: Instant) -> Option<Held> {
+        self.try_take(now).unwrap_or_default()
+    }
+
+    /// An idle connection, if there is one that is young enough. Blocks where older ones must be closed.
     #[inline]
     pub fn take(&self, now: Instant) -> Option<Held> {
         loop {
-            let mut held = self.idle()?;
-            match self.opener.age(held.kept(), now) {
-                Ok(()) => {
-                    held.kept_mut().leave_shelf();
-                    self.lent.fetch_add(1, Ordering::Relaxed);
-                    return Some(held);
+            match self.try_take(now) {
+                Ok(held) => return held,
+                Err(Aged) => self.close_aged(now),
+            };
+        }
+    }
+
+    #[cold]
+    fn close_aged(&self, now: Instant) {
+        self.close_idle(|kept| self.opener.age(kept, now).err());
+    }
+
+    /// Work with an idle connection, if there is one; it stays idle for those who let go of the file. Blocks.
+    pub fn with_idle<R>(
+        &self,
+        most_idle: u32,
+        now: Instant,
+        work: impl FnOnce(&Kept) -> R,
+    ) -> Option<R> {
+        loop {
+            let in_hand = self.in_hand.lock();
+            match self.try_take(now) {
+                Ok(None) => return None,
+                Ok(Some(held)) => {
+                    let outcome = work(held.kept());
+                    self.give_back(held, most_idle, now);
+                    return Some(outcome);
                 }
-                Err(reason) => self.close_held(held, reason),
+                Err(Aged) => {
+                    drop(in_hand);
+                    self.close_aged(now);
+                }
             }
         }
     }
@@ -276,6 +307,7 @@ impl Shelf {
     /// Close idle connections: all, or those that a test finds. Gives how many.
     pub fn close_idle(&self, test: impl Fn(&Kept) -> Option<Reason>) -> u32 {
         let mut closed = 0;
+        let _in_hand = self.in_hand.lock();
         // All at once, because r2d2 hands out first what came back last.
         let mut all: Vec<_> = std::iter::from_fn(|| self.idle()).collect();
         // In the order in which they were idle.

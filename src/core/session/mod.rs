@@ -317,11 +317,19 @@ mod tests {
     fn replace_by_a_copy(path: &Path) {
         let connection = registry::connect(path, false, false, 128).unwrap();
         if let registry::Opened::Pooled(lease) = &connection {
-            let guard = lease.connection().database().lock();
-            // The housekeeper may be closing connections of the file.
-            guard.set_busy_timeout(std::time::Duration::from_secs(60));
-            let sql = c"pragma wal_checkpoint(truncate)";
-            guard.execute_batch(sql).unwrap();
+            let database = lease.connection().database();
+            let guard = database.lock();
+            let sql = "pragma wal_checkpoint(truncate)";
+            let checkpoint = Statement::prepare(database, sql).unwrap();
+            // Refused, without an error, while the housekeeper does one.
+            let is_busy = || {
+                checkpoint.reset(&guard);
+                assert_eq!(checkpoint.step(&guard), Step::Row);
+                checkpoint.column(&guard, 0) != ColumnValue::Integer(0)
+            };
+            while is_busy() {
+                std::thread::yield_now();
+            }
         }
         drop(connection);
         let copy = path.with_extension("copy");

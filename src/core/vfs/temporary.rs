@@ -285,3 +285,253 @@ unsafe extern "C" fn no_such_control(_: *mut ffi::sqlite3_file, _: c_int, _: *mu
 unsafe extern "C" fn zero(_: *mut ffi::sqlite3_file) -> c_int {
     0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::vfs;
+    use std::ffi::CStr;
+
+    const FLAGS: c_int = ffi::SQLITE_OPEN_TEMP_JOURNAL
+        | ffi::SQLITE_OPEN_READWRITE
+        | ffi::SQLITE_OPEN_CREATE
+        | ffi::SQLITE_OPEN_EXCLUSIVE
+        | ffi::SQLITE_OPEN_DELETEONCLOSE;
+    /// SQLite writes no more at once.
+    const CHUNK: usize = 64 * 1024;
+
+    /// These tests share the budget.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    /// An open temporary file.
+    struct File(Box<[u128; 64]>);
+
+    impl File {
+        fn closed() -> Self {
+            vfs::install();
+            Self(Box::new([0; 64]))
+        }
+
+        /// As SQLite opens one.
+        fn open() -> Self {
+            let mut file = Self::closed();
+            let name: &CStr = c"dbmanager";
+            // SAFETY: our VFS is installed; the memory is longer than a file of it.
+            unsafe {
+                let vfs = ffi::sqlite3_vfs_find(name.as_ptr());
+                assert!((*vfs).szOsFile as usize <= size_of_val(&*file.0));
+                let mut given = 0;
+                let open = (*vfs).xOpen.unwrap();
+                let code = open(vfs, ptr::null(), file.raw(), FLAGS, &mut given);
+                assert_eq!((code, given), (ffi::SQLITE_OK, FLAGS));
+            }
+            file
+        }
+
+        fn open_with(open_on_disk: OpenOnDisk) -> Self {
+            let mut file = Self::closed();
+            // SAFETY: the memory is longer than a file of our VFS.
+            let code = unsafe { super::open(file.raw(), FLAGS, open_on_disk) };
+            assert_eq!(code, ffi::SQLITE_OK);
+            file
+        }
+
+        fn raw(&mut self) -> *mut ffi::sqlite3_file {
+            self.0.as_mut_ptr().cast()
+        }
+
+        fn methods(&mut self) -> &'static ffi::sqlite3_io_methods {
+            // SAFETY: an open file's methods live for ever.
+            unsafe { &*(*self.raw()).pMethods }
+        }
+
+        fn is_in_memory(&mut self) -> bool {
+            ptr::eq(self.methods(), &METHODS)
+        }
+
+        fn write(&mut self, data: &[u8], offset: usize) -> c_int {
+            let write = self.methods().xWrite.unwrap();
+            let data_at = data.as_ptr().cast();
+            // SAFETY: an open file, and data of that length.
+            unsafe { write(self.raw(), data_at, data.len() as c_int, offset as i64) }
+        }
+
+        fn read(&mut self, length: usize, offset: usize) -> (c_int, Vec<u8>) {
+            let mut buffer = vec![0xEE; length];
+            let read = self.methods().xRead.unwrap();
+            let buffer_at = buffer.as_mut_ptr().cast();
+            // SAFETY: an open file, and a buffer of that length.
+            let code = unsafe { read(self.raw(), buffer_at, length as c_int, offset as i64) };
+            (code, buffer)
+        }
+
+        fn truncate(&mut self, size: usize) {
+            let truncate = self.methods().xTruncate.unwrap();
+            // SAFETY: an open file.
+            let code = unsafe { truncate(self.raw(), size as i64) };
+            assert_eq!(code, ffi::SQLITE_OK);
+        }
+
+        fn size(&mut self) -> usize {
+            let mut size = -1;
+            let file_size = self.methods().xFileSize.unwrap();
+            // SAFETY: an open file.
+            let code = unsafe { file_size(self.raw(), &mut size) };
+            assert_eq!(code, ffi::SQLITE_OK);
+            size as usize
+        }
+
+        /// Write chunk after chunk, each of its own number. Stops at the first that is refused.
+        fn fill(&mut self, chunks: usize) -> c_int {
+            let mut write = |chunk| self.write(&[(chunk % 251) as u8; CHUNK], chunk * CHUNK);
+            (0..chunks)
+                .map(&mut write)
+                .find(|code| *code != ffi::SQLITE_OK)
+                .unwrap_or(ffi::SQLITE_OK)
+        }
+
+        fn assert_filled(&mut self, chunks: usize) {
+            assert_eq!(self.size(), chunks * CHUNK);
+            for chunk in 0..chunks {
+                let (code, data) = self.read(CHUNK, chunk * CHUNK);
+                assert_eq!(code, ffi::SQLITE_OK);
+                assert!(data.iter().all(|byte| *byte == (chunk % 251) as u8));
+            }
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let close = self.methods().xClose.unwrap();
+            // SAFETY: an open file, which nobody uses any more.
+            let code = unsafe { close(self.raw()) };
+            assert_eq!(code, ffi::SQLITE_OK);
+        }
+    }
+
+    /// Numbers that look random and are the same each time.
+    fn numbers() -> impl FnMut(usize) -> usize {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        }
+    }
+
+    #[test]
+    fn a_file_in_memory_holds_what_was_written_and_zeros_between() {
+        let _alone = ALONE.lock();
+        let mut file = File::open();
+        let mut model: Vec<u8> = Vec::new();
+        let mut number = numbers();
+        for turn in 0..4000 {
+            let offset = number(5 * BLOCK);
+            let length = 1 + number(match turn % 3 {
+                0 => 16,
+                1 => 5000,
+                _ => 2 * BLOCK,
+            });
+            match number(10) {
+                0 => {
+                    file.truncate(offset);
+                    model.truncate(offset);
+                }
+                1..=4 => {
+                    let data = vec![turn as u8; length];
+                    assert_eq!(file.write(&data, offset), ffi::SQLITE_OK);
+                    model.resize(model.len().max(offset + length), 0);
+                    model[offset..offset + length].copy_from_slice(&data);
+                }
+                _ => {
+                    let (code, data) = file.read(length, offset);
+                    let mut expected = model.get(offset..).unwrap_or_default().to_vec();
+                    let is_whole = expected.len() >= length;
+                    expected.resize(length, 0);
+                    assert!(data == expected, "turn {turn}");
+                    let expected = match is_whole {
+                        true => ffi::SQLITE_OK,
+                        false => ffi::SQLITE_IOERR_SHORT_READ,
+                    };
+                    assert_eq!(code, expected);
+                }
+            }
+            assert_eq!(file.size(), model.len());
+        }
+        assert!(file.is_in_memory());
+    }
+
+    #[test]
+    fn a_file_moves_to_the_disk_when_the_budget_is_used_up_and_gives_its_memory_back() {
+        let _alone = ALONE.lock();
+        let chunks = BUDGET * BLOCK / CHUNK + 20;
+        for _ in 0..2 {
+            let mut file = File::open();
+            assert_eq!(file.fill(chunks - 60), ffi::SQLITE_OK);
+            assert!(file.is_in_memory());
+            assert_eq!(file.fill(chunks), ffi::SQLITE_OK);
+            assert!(!file.is_in_memory());
+            file.assert_filled(chunks);
+            let mut next = File::open();
+            assert_eq!(next.fill(chunks - 60), ffi::SQLITE_OK);
+            assert!(next.is_in_memory());
+            next.truncate(0);
+            let mut third = File::open();
+            assert_eq!(third.fill(chunks - 60), ffi::SQLITE_OK);
+            assert!(third.is_in_memory());
+        }
+    }
+
+    unsafe fn open_nothing(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
+        assert_eq!(flags, FLAGS);
+        // SAFETY: what a VFS does when it can't open a file.
+        unsafe { (*file).pMethods = ptr::null() };
+        ffi::SQLITE_CANTOPEN
+    }
+
+    /// A disk that is full soon.
+    unsafe fn open_small(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
+        static SMALL: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
+            xWrite: Some(write_little),
+            xClose: Some(close_small),
+            ..METHODS
+        };
+        unsafe extern "C" fn write_little(
+            _: *mut ffi::sqlite3_file,
+            _: *const c_void,
+            _: c_int,
+            offset: i64,
+        ) -> c_int {
+            match offset < CHUNK as i64 {
+                true => ffi::SQLITE_OK,
+                false => ffi::SQLITE_FULL,
+            }
+        }
+        unsafe extern "C" fn close_small(file: *mut ffi::sqlite3_file) -> c_int {
+            // SAFETY: as a VFS closes a file.
+            unsafe { (*file).pMethods = ptr::null() };
+            ffi::SQLITE_OK
+        }
+        // SAFETY: the memory of a file.
+        unsafe { (*file).pMethods = &SMALL };
+        ffi::SQLITE_OK
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_reported_and_nothing_is_lost() {
+        let _alone = ALONE.lock();
+        let fits = BUDGET * BLOCK / CHUNK - 40;
+        let refusals: [(OpenOnDisk, c_int); 2] = [
+            (open_nothing, ffi::SQLITE_CANTOPEN),
+            (open_small, ffi::SQLITE_FULL),
+        ];
+        for (open_on_disk, code) in refusals {
+            let mut file = File::open_with(open_on_disk);
+            assert_eq!(file.fill(fits + 80), code);
+            assert!(file.is_in_memory());
+            file.truncate(fits * CHUNK);
+            file.assert_filled(fits);
+        }
+    }
+}
