@@ -37,6 +37,8 @@ pub struct Kept {
     generation: u64,
     /// It is in the process's count of idle connections.
     pub counts_as_idle: bool,
+    /// r2d2's worker has asked for it, and has not lent it yet.
+    pub is_coming: bool,
     /// Why it is not to be kept, once that is known.
     pub doom: Option<Reason>,
 }
@@ -125,6 +127,7 @@ impl Opener {
             idle_since: now,
             generation,
             counts_as_idle: false,
+            is_coming: false,
             doom: None,
         })
     }

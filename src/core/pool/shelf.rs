@@ -7,6 +7,7 @@ use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
 use super::workers;
 use crate::core::error::{Error, Result};
+use crate::core::raw::Database;
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
@@ -35,8 +36,8 @@ pub struct Shelf {
     lent: AtomicU32,
     /// How many of them r2d2 does not know yet.
     unknown: AtomicU32,
-    /// Held while someone has idle connections in hand who does not lend them, so that whoever lets go of the file can
-    /// wait for it. Nothing logs meanwhile.
+    /// Held while someone has connections in hand that are not lent: to close them, to work with them, to have them
+    /// adopted. Whoever lets go of the file waits for it. Nothing logs meanwhile.
     in_hand: Mutex<()>,
     counters: Arc<Counters>,
 }
@@ -99,10 +100,7 @@ fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
 impl Shelf {
     pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
         let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
-        let source = Arc::new(Source {
-            ahead: Mutex::new(Vec::new()),
-            blanks: AtomicU32::new(0),
-        });
+        let source = Arc::new(Source::default());
         Self {
             connections: RwLock::new(build(size, &source)),
             opener,
@@ -118,9 +116,10 @@ impl Shelf {
     #[inline]
     fn idle(&self) -> Option<Held> {
         loop {
-            let connection = self.connections.read().try_get()?;
+            let mut connection = self.connections.read().try_get()?;
             // r2d2 forgets a blank that is given back.
-            if connection.is_some() {
+            if let Some(kept) = &mut *connection {
+                self.source.arrived(kept);
                 return Some(Held::Kept(connection));
             }
         }
@@ -214,21 +213,24 @@ impl Shelf {
     /// Have r2d2 keep a connection. Waits for r2d2's worker, but not for long: r2d2 wakes no waiter when a connection is
     /// discarded or another thread was quicker. What it does not take is closed.
     fn adopt(&self, kept: Kept) {
+        let _in_hand = self.in_hand.lock();
         let database = Arc::clone(kept.connection.database());
-        let is_ours = |kept: &Kept| Arc::ptr_eq(kept.connection.database(), &database);
-        self.source.ahead.lock().push(kept);
+        self.source.offers.lock().ahead.push(kept);
         let connections = self.connections.read().clone();
         let until = Instant::now() + ADOPTION;
         while Instant::now() < until {
             // Only somebody who finds no idle connection makes r2d2 ask for one, so those are held meanwhile.
             let mut held = Vec::new();
-            while let Ok(connection) = connections.get_timeout(ADOPTION_ROUND) {
+            while let Ok(mut connection) = connections.get_timeout(ADOPTION_ROUND) {
+                if let Some(kept) = &mut *connection {
+                    self.source.arrived(kept);
+                }
                 held.push(connection);
-                if !self.source.ahead.lock().iter().any(is_ours) {
+                if self.source.has_taken(&database) {
                     return;
                 }
             }
-            if !self.source.ahead.lock().iter().any(is_ours) {
+            if self.source.has_taken(&database) {
                 return;
             }
             if connections.state().connections >= connections.max_size() {
@@ -236,10 +238,7 @@ impl Shelf {
                 break;
             }
         }
-        let mut ahead = self.source.ahead.lock();
-        let refused = ahead.iter().position(is_ours).map(|at| ahead.remove(at));
-        drop(ahead);
-        if let Some(mut kept) = refused {
+        if let Some(mut kept) = self.source.take_back(&database) {
             kept.leave_shelf();
             self.discard(&mut kept, Reason::Surplus);
         }
@@ -359,6 +358,10 @@ impl Drop for Shelf {
 }
 
 impl Kept {
+    fn is_to(&self, database: &Arc<Database>) -> bool {
+        Arc::ptr_eq(self.connection.database(), database)
+    }
+
     /// Count it as idle.
     fn enter_shelf(&mut self, now: Instant) {
         self.idle_since = now;
@@ -377,11 +380,45 @@ impl Kept {
 }
 
 /// Where r2d2's connections come from.
+#[derive(Default)]
 struct Source {
-    /// Waiting for r2d2 to adopt them.
-    ahead: Mutex<Vec<Kept>>,
+    offers: Mutex<Offers>,
     /// Blanks that r2d2 has.
     blanks: AtomicU32,
+}
+
+#[derive(Default)]
+struct Offers {
+    /// Waiting for r2d2 to adopt them.
+    ahead: Vec<Kept>,
+    /// In the hands of r2d2's worker: it has asked for them, and has not got them into its pool yet, as far as is known.
+    coming: Vec<Arc<Database>>,
+}
+
+impl Source {
+    /// r2d2 has lent a connection: for the first time, if it is one of those that were coming.
+    #[inline]
+    fn arrived(&self, kept: &mut Kept) {
+        if std::mem::take(&mut kept.is_coming) {
+            let database = kept.connection.database();
+            let mut offers = self.offers.lock();
+            offers.coming.retain(|one| !Arc::ptr_eq(one, database));
+        }
+    }
+
+    /// Whether r2d2 has it in its pool.
+    fn has_taken(&self, database: &Arc<Database>) -> bool {
+        let offers = self.offers.lock();
+        let waits = offers.ahead.iter().any(|kept| kept.is_to(database));
+        !waits && !offers.coming.iter().any(|one| Arc::ptr_eq(one, database))
+    }
+
+    /// What r2d2 has not asked for.
+    fn take_back(&self, database: &Arc<Database>) -> Option<Kept> {
+        let ahead = &mut self.offers.lock().ahead;
+        let at = ahead.iter().position(|kept| kept.is_to(database))?;
+        Some(ahead.remove(at))
+    }
 }
 
 /// What r2d2 asks for connections: it adopts those that were opened ahead. Asked for more, it gives a blank: a
@@ -394,11 +431,14 @@ impl r2d2::ManageConnection for Adopter {
     type Error = Error;
 
     fn connect(&self) -> Result<Option<Box<Kept>>> {
-        let ahead = self.0.ahead.lock().pop();
-        if ahead.is_none() {
+        let mut offers = self.0.offers.lock();
+        let Some(mut kept) = offers.ahead.pop() else {
             self.0.blanks.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(ahead.map(Box::new))
+            return Ok(None);
+        };
+        kept.is_coming = true;
+        offers.coming.push(Arc::clone(kept.connection.database()));
+        Ok(Some(Box::new(kept)))
     }
 
     fn is_valid(&self, _connection: &mut Option<Box<Kept>>) -> Result<()> {
