@@ -20,6 +20,7 @@ mod fetch;
 #[cfg(Py_3_12)]
 mod finalize;
 mod freelist;
+mod function;
 mod guarded;
 mod hook;
 mod interpreter;

@@ -3,11 +3,13 @@
 //! r2d2 keeps the idle connections (`shelf`); the rest is ours: who gets one (`gate`), whether it is still good
 //! (`identity`, `opener`), who may write (`writers`), and what is counted.
 
+mod file;
 mod gate;
 mod identity;
 mod leaks;
 mod lease;
 mod opener;
+mod path;
 pub mod registry;
 pub mod settings;
 mod shelf;
@@ -24,13 +26,12 @@ pub use writers::{NoTurn, Turn};
 
 use crate::core::error::{Error, Result};
 use crate::core::sqlite::open::Access;
-use crate::core::text::Effect;
+use file::FileState;
 use gate::Gate;
-use identity::{Stamp, Wal};
 use leaks::Holders;
 use lease::Admission;
 use opener::{Door, Kept};
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use shelf::{Held, Shelf};
 use statistics::{Counters, Load, Reason};
 use std::path::{Path, PathBuf};
@@ -41,52 +42,6 @@ use writers::Writers;
 
 /// Where the pools' messages go; Python's `logging` calls it `dbmanager.pool`.
 const LOG: &str = "dbmanager::pool";
-
-/// What is known of the file, to notice when somebody else puts another content there.
-struct FileState {
-    /// The canonical path at which it was seen.
-    path: PathBuf,
-    wal: Wal,
-    /// Connections that are lent.
-    lent: u32,
-    /// How the file looked when no connection was lent for the last time.
-    stamp: Option<Stamp>,
-    /// Something was written since.
-    written: bool,
-    /// Not only to the WAL.
-    written_itself: bool,
-    /// Something was written through `connect()` since.
-    written_by_connect: bool,
-    /// The WAL holds something that sessions committed.
-    has_wal_content: bool,
-    /// There was a `-wal` file then.
-    has_wal: bool,
-    /// When the last one came back.
-    quiet_since: Instant,
-    /// When the idle connections were last looked through.
-    swept: Instant,
-}
-
-/// After this time without use the WAL of a managed database is emptied.
-const TIDY_AFTER: Duration = Duration::from_secs(1);
-
-/// Within this time nobody removes a file and comes back, so that a look at the `-wal` file is spared.
-const BLINK: Duration = Duration::from_micros(2);
-
-impl FileState {
-    fn set_path(&mut self, path: PathBuf) {
-        self.wal = Wal::of(&path);
-        self.path = path;
-    }
-
-    /// Whether the file was changed by others since all connections were back: it, or the WAL beside it removed.
-    fn was_changed(&self, look: &Look, now: Instant) -> bool {
-        self.stamp.is_some_and(|stamp| stamp != look.stamp)
-            || self.has_wal
-                && now.saturating_duration_since(self.quiet_since) > BLINK
-                && !self.wal.exists()
-    }
-}
 
 /// What sessions need.
 struct Managed {
@@ -137,19 +92,7 @@ impl Pool {
         let access = identity.access;
         Arc::new(Self {
             identity,
-            file: Mutex::new(FileState {
-                wal: Wal::of(&path),
-                path,
-                lent: 0,
-                stamp: None,
-                written: false,
-                written_itself: false,
-                written_by_connect: false,
-                has_wal_content: false,
-                has_wal: false,
-                quiet_since: Instant::now(),
-                swept: Instant::now(),
-            }),
+            file: Mutex::new(FileState::of(path)),
             plain: Shelf::new(access, Door::Plain, size, &counters),
             managed: OnceLock::new(),
             writers,
@@ -297,16 +240,6 @@ impl Pool {
         Some(Lease::new(held, Arc::clone(self), now, admission))
     }
 
-    /// Count a connection as lent unless the file was changed by others since all were back.
-    fn check_in_unchanged(&self, look: &Look, now: Instant) -> bool {
-        let mut file = self.file.lock();
-        if file.lent == 0 && (file.stamp.is_none() || file.was_changed(look, now)) {
-            return false;
-        }
-        file.lent += 1;
-        true
-    }
-
     /// Lend a connection that was opened before its file had an identity.
     fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
         self.return_to_path();
@@ -349,191 +282,6 @@ impl Pool {
             held.kept_mut().keep_no_longer();
         }
         Ok(held)
-    }
-
-    /// Count a connection as lent. Tells whether the file was changed by others since all were back.
-    fn check_in(&self, look: Option<&Look>, now: Instant) -> bool {
-        let mut file = self.file.lock();
-        let quiet = file.lent == 0;
-        file.lent += 1;
-        let Some(look) = look else {
-            return false;
-        };
-        let changed = quiet && file.was_changed(look, now);
-        if quiet {
-            file.stamp = Some(look.stamp);
-            file.has_wal &= !changed;
-        }
-        changed
-    }
-
-    /// Count a connection as back. The last one leaves the file as the last `close()` of the stdlib's would: with
-    /// all in it that was committed.
-    fn settle(&self, kept: &mut Kept, connect: bool, now: Instant) {
-        let wrote = kept.connection.database().effects().has(Effect::WROTE);
-        kept.connection.database().forget_effects();
-        let traces = match wrote || self.file.lock().written {
-            true => kept.take_traces(),
-            false => None,
-        };
-        let mut file = self.file.lock();
-        file.written |= wrote;
-        file.written_by_connect |= wrote && connect;
-        file.has_wal_content |= wrote;
-        if !file.written {
-            file.lent -= 1;
-            file.quiet_since = now;
-            return;
-        }
-        file.written_itself |= traces.is_none_or(|traces| traces.wrote || !traces.uses_wal);
-        if file.lent > 1 {
-            file.lent -= 1;
-            return;
-        }
-        if !file.written_itself && !file.written_by_connect && kept.doom.is_none() {
-            // The file is as it was, and the WAL is there.
-            file.lent -= 1;
-            file.written = false;
-            file.has_wal = true;
-            file.quiet_since = Instant::now();
-            return;
-        }
-        self.settle_changed(kept, connect, file);
-    }
-
-    /// `settle` for the last connection, when the file itself was changed or is to be.
-    fn settle_changed(&self, kept: &Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
-        let checkpoints = std::mem::take(&mut file.written_by_connect);
-        let (path, wal) = (file.path.clone(), file.wal.clone());
-        drop(file);
-        let empty = checkpoints && self.is_emptied(self.checkpoint(kept, connect));
-        let stamp = Look::at(&path).ok().map(|look| look.stamp);
-        let has_wal = wal.exists();
-        let mut file = self.file.lock();
-        file.lent -= 1;
-        if file.lent == 0 {
-            file.written = false;
-            file.written_itself = false;
-            file.stamp = stamp;
-            file.has_wal = has_wal;
-            file.has_wal_content &= !empty;
-            file.quiet_since = Instant::now();
-        }
-    }
-
-    /// Bring what was committed into the file, through this connection or, if it was closed, an idle one. Without
-    /// patience: when others are reading, their last `close()` does it.
-    /// Tells whether the WAL is empty afterwards.
-    fn checkpoint(&self, kept: &Kept, connect: bool) -> Result<bool> {
-        let run = |kept: &Kept, timeout: Duration| {
-            let guard = kept.connection.database().lock();
-            guard.set_busy_timeout(Duration::ZERO);
-            let outcome = guard.checkpoint();
-            guard.set_busy_timeout(timeout);
-            outcome.map(|()| true)
-        };
-        let timeout = match connect {
-            true => Duration::ZERO,
-            false => self.busy_timeout(),
-        };
-        if kept.doom.is_none() && kept.connection.database().is_open() {
-            return run(kept, timeout);
-        }
-        let run = |idle: &Kept| run(idle, Duration::ZERO);
-        let outcome = self.plain.with_idle(self.most_idle(), Instant::now(), run);
-        // Without one SQLite did it when the last connection was closed.
-        outcome.unwrap_or(Ok(false))
-    }
-
-    /// Whether the WAL is empty after a checkpoint.
-    fn is_emptied(&self, outcome: Result<bool>) -> bool {
-        outcome.unwrap_or_else(|error| {
-            log::debug!(target: LOG, "{}: no checkpoint: {error}", self.name());
-            false
-        })
-    }
-
-    /// Empty the WAL when nobody has used the database for a while, so that whoever replaces or copies the file
-    /// finds no rest of it beside.
-    fn tidy(&self, now: Instant) {
-        let Some(managed) = self.managed.get() else {
-            return;
-        };
-        {
-            let mut file = self.file.lock();
-            let rests = now.saturating_duration_since(file.quiet_since) >= TIDY_AFTER;
-            if file.lent > 0 || !file.has_wal_content || !rests || self.is_in_memory() {
-                return;
-            }
-            // As if it were lent, so that nobody takes the file for changed by others.
-            file.lent += 1;
-            file.written = true;
-        }
-        let run = |kept: &Kept| self.checkpoint(kept, false);
-        let outcome = managed.shelf.with_idle(self.most_idle(), now, run);
-        let empty = self.is_emptied(outcome.unwrap_or(Ok(true)));
-        let look = Look::at(&self.file.lock().path.clone()).ok();
-        let mut file = self.file.lock();
-        file.lent -= 1;
-        if file.lent == 0 {
-            file.written = false;
-            file.written_itself = false;
-            file.stamp = look.map(|look| look.stamp);
-            file.has_wal_content = !empty;
-        }
-    }
-
-    /// Close the connections, because the path names another file now: the idle ones at once, those that are lent
-    /// (to the housekeeper, say) when they come back.
-    pub fn leave(&self) {
-        self.has_left.store(true, Ordering::Relaxed);
-        self.next_generation();
-        self.discard_idle(Reason::Stale);
-    }
-
-    /// Its file is at the path again (the same file, or another one with the number of the old inode): the pool whose
-    /// file was there meanwhile lets go.
-    fn return_to_path(self: &Arc<Self>) {
-        if self.has_left.swap(false, Ordering::Relaxed) {
-            let path = self.file.lock().path.clone();
-            registry::arrive(path, self);
-        }
-    }
-
-    fn next_generation(&self) {
-        self.plain.opener.next_generation();
-        if let Some(managed) = self.managed.get() {
-            managed.shelf.opener.next_generation();
-        }
-    }
-
-    /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
-    /// they would call the journals after the old path.
-    pub fn follow(self: &Arc<Self>, path: &Path) {
-        let known = {
-            let file = self.file.lock();
-            if file.path == path {
-                return;
-            }
-            file.path.clone()
-        };
-        if Look::at(&known).is_ok_and(|look| self.is_of(&look)) {
-            return;
-        }
-        self.leave();
-        let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.file.lock().set_path(canonical.clone());
-        registry::arrive(canonical, self);
-    }
-
-    /// Whether its connections call the journals after this very path.
-    pub fn is_at(&self, path: &Path) -> bool {
-        self.file.lock().path == path
-    }
-
-    /// Whether it is the pool of what was seen at the path by which the pool was found before.
-    pub fn is_of(&self, look: &Look) -> bool {
-        self.identity.file == look.id && self.identity.name.is_some() == look.has_other_names
     }
 
     fn is_in_memory(&self) -> bool {
@@ -664,17 +412,6 @@ impl Pool {
                     held.as_secs_f64()
                 );
             }
-        }
-    }
-
-    /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
-    fn let_go_of_what_is_gone(&self) {
-        if self.is_in_memory() || self.load().idle == 0 {
-            return;
-        }
-        let path = self.file.lock().path.clone();
-        if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
-            self.leave();
         }
     }
 

@@ -9,20 +9,18 @@ use super::fixed::Fixed;
 use super::hooks::Hooks;
 use super::leftovers::Leftovers;
 use super::lock::ReentrantLock;
-use crate::core::error::{Error, Result, SqliteFailure};
-use crate::core::text::{self, Effect, Terminated};
-use crate::core::vfs::{self, Traces};
+use crate::core::text::Effect;
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What could not be closed when its owner was dropped, because another thread held the lock.
 enum Orphan {
@@ -469,240 +467,6 @@ impl<'a> LockGuard<'a> {
         }
     }
 
-    /// The error that the last failed call left on the connection.
-    pub fn last_failure(&self) -> SqliteFailure {
-        // SAFETY: the handle is open; errmsg is copied before anything else is called on it.
-        unsafe {
-            SqliteFailure {
-                extended_code: ffi::sqlite3_extended_errcode(self.handle()),
-                message: CStr::from_ptr(ffi::sqlite3_errmsg(self.handle()))
-                    .to_string_lossy()
-                    .into_owned(),
-            }
-        }
-    }
-
-    /// The last failure, which compiling or running `sql` caused, with an explanation if we have one.
-    pub(super) fn failure_of(&self, sql: &str) -> SqliteFailure {
-        // SAFETY: the handle is open; -1 when the error has no place in a text.
-        let offset = unsafe { ffi::sqlite3_error_offset(self.handle()) };
-        let mut failure = self.last_failure();
-        if let Ok(offset) = usize::try_from(offset)
-            && text::limits_a_change(sql, offset)
-        {
-            failure.message.push_str(text::LIMITED_CHANGE);
-        }
-        failure
-    }
-
-    /// `Ok` for SQLITE_OK, else the connection's last failure.
-    pub fn check(&self, code: c_int) -> Result<()> {
-        if code == ffi::SQLITE_OK {
-            Ok(())
-        } else {
-            let failure = self.last_failure();
-            if failure.extended_code == ffi::SQLITE_OK {
-                // Some calls give a code and leave the connection without an error.
-                return Err(Error::Sqlite(SqliteFailure::from_code(code)));
-            }
-            Err(Error::Sqlite(failure))
-        }
-    }
-
-    /// Whether no transaction is open.
-    #[inline]
-    pub fn is_autocommit(&self) -> bool {
-        // SAFETY: the handle is open.
-        unsafe { ffi::sqlite3_get_autocommit(self.handle()) != 0 }
-    }
-
-    /// Rows changed by the last INSERT, UPDATE or DELETE.
-    #[inline]
-    pub fn changes(&self) -> i64 {
-        // SAFETY: the handle is open.
-        unsafe { ffi::sqlite3_changes64(self.handle()) }
-    }
-
-    /// Rowid of the last successful INSERT on this connection.
-    #[inline]
-    pub fn last_insert_rowid(&self) -> i64 {
-        // SAFETY: the handle is open.
-        unsafe { ffi::sqlite3_last_insert_rowid(self.handle()) }
-    }
-
-    /// Set SQLite's own busy handler: wait up to `patience` for locks of other connections.
-    pub fn set_busy_timeout(&self, patience: Duration) {
-        let milliseconds = c_int::try_from(patience.as_millis()).unwrap_or(c_int::MAX);
-        // SAFETY: the handle is open; the call cannot fail on a valid handle.
-        unsafe { ffi::sqlite3_busy_timeout(self.handle(), milliseconds) };
-    }
-
-    /// Read (`value < 0`) or set a run-time limit; returns the previous value, or -1 for an unknown one.
-    pub fn limit(&self, category: c_int, value: c_int) -> c_int {
-        if value >= 0 {
-            self.note_limit(category);
-        }
-        // SAFETY: the handle is open; unknown categories give -1.
-        unsafe { ffi::sqlite3_limit(self.handle(), category, value) }
-    }
-
-    /// Read (`value` -1) or set (0, 1) a boolean `SQLITE_DBCONFIG_*` option; returns its state after.
-    pub fn config(&self, option: c_int, value: c_int) -> Result<bool> {
-        if value >= 0 {
-            self.database.taint();
-        }
-        let mut state: c_int = 0;
-        // SAFETY: every option that the bindings let through takes an int and an int pointer.
-        let code = unsafe {
-            ffi::sqlite3_db_config(self.handle(), option, value, ptr::from_mut(&mut state))
-        };
-        if code == ffi::SQLITE_OK {
-            Ok(state != 0)
-        } else {
-            Err(Error::Sqlite(SqliteFailure::from_code(code)))
-        }
-    }
-
-    /// Allow or forbid `load_extension`, in C and in SQL.
-    pub fn enable_load_extension(&self, enable: bool) -> Result<()> {
-        self.database.taint();
-        // SAFETY: the handle is open.
-        let code =
-            unsafe { ffi::sqlite3_enable_load_extension(self.handle(), c_int::from(enable)) };
-        self.check(code)
-    }
-
-    /// Load a shared library as an extension. The error is the loader's message.
-    pub fn load_extension(&self, path: &CStr, entry: Option<&CStr>) -> Result<(), String> {
-        let mut message: *mut c_char = ptr::null_mut();
-        let entry = entry.map_or(ptr::null(), CStr::as_ptr);
-        // SAFETY: the strings live across the call; the message, if any, is freed below.
-        let code = unsafe {
-            ffi::sqlite3_load_extension(self.handle(), path.as_ptr(), entry, &mut message)
-        };
-        if code == ffi::SQLITE_OK {
-            return Ok(());
-        }
-        if message.is_null() {
-            return Err(self.last_failure().message);
-        }
-        // SAFETY: SQLite gave a NUL-terminated string that is ours to free.
-        let text = unsafe { CStr::from_ptr(message) }
-            .to_string_lossy()
-            .into_owned();
-        // SAFETY: see above.
-        unsafe { ffi::sqlite3_free(message.cast()) };
-        Err(text)
-    }
-
-    /// Run statements without parameters or results. The text may hold several.
-    pub fn execute_batch(&self, sql: &CStr) -> Result<()> {
-        // SAFETY: the handle is open, the text NUL-terminated, no callback and no message wanted.
-        let code = unsafe {
-            ffi::sqlite3_exec(
-                self.handle(),
-                sql.as_ptr(),
-                None,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        self.check(code)
-    }
-
-    /// Run the first statement of a text to its end and give the rest of the text.
-    pub fn run_first<'t>(&self, sql: Terminated<'t>) -> Result<Terminated<'t>> {
-        let mut raw = ptr::null_mut();
-        let mut tail: *const c_char = ptr::null();
-        // SAFETY: the text is valid for its length and the NUL behind it; the statement, if any, is finalized below.
-        let mut code = unsafe {
-            ffi::sqlite3_prepare_v2(
-                self.handle(),
-                sql.as_c_char(),
-                sql.length_with_nul(),
-                &mut raw,
-                &mut tail,
-            )
-        };
-        let consumed = (tail as usize).saturating_sub(sql.as_c_char() as usize);
-        let rest = sql.rest(consumed);
-        let first = match code {
-            ffi::SQLITE_OK => sql.before(rest),
-            _ => sql.as_str(),
-        };
-        let effect = Effect::of(first, text::leading_keyword(first));
-        self.database.note(effect.and(Effect::WROTE));
-        if code == ffi::SQLITE_OK {
-            // SAFETY: a statement of this open handle, or null; it is used by nobody else.
-            code = unsafe {
-                while ffi::sqlite3_step(raw) == ffi::SQLITE_ROW {}
-                ffi::sqlite3_finalize(raw)
-            };
-        }
-        match code {
-            ffi::SQLITE_OK => Ok(rest),
-            _ => Err(Error::Sqlite(self.failure_of(&sql))),
-        }
-    }
-
-    /// Bring all that was committed from the WAL into the file and empty the WAL, if there is one.
-    pub fn checkpoint(&self) -> Result<()> {
-        // SAFETY: the handle is open; the counts of frames are not asked for.
-        let code = unsafe {
-            ffi::sqlite3_wal_checkpoint_v2(
-                self.handle(),
-                c"main".as_ptr(),
-                ffi::SQLITE_CHECKPOINT_TRUNCATE,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        self.check(code)
-    }
-
-    /// Whether the path by which the file was opened names another file now, or none.
-    pub fn has_moved(&self) -> bool {
-        self.file_control(ffi::SQLITE_FCNTL_HAS_MOVED, 0) == Some(1)
-    }
-
-    /// Leave the `-wal` file where it is when the handle is closed.
-    pub fn keep_wal_file(&self) {
-        self.file_control(ffi::SQLITE_FCNTL_PERSIST_WAL, 1);
-    }
-
-    /// What this connection did with the file of its main database since it was last asked; None if it has none.
-    pub fn take_traces(&self) -> Option<Traces> {
-        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-        // SAFETY: the handle is open and locked; the operation takes a pointer to a pointer.
-        unsafe {
-            let code = ffi::sqlite3_file_control(
-                self.handle(),
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_FILE_POINTER,
-                ptr::from_mut(&mut file).cast(),
-            );
-            match code {
-                ffi::SQLITE_OK => vfs::take_traces(file),
-                _ => None,
-            }
-        }
-    }
-
-    /// A file control of the main database that takes and gives an int; None if the file knows no such control.
-    fn file_control(&self, operation: c_int, value: c_int) -> Option<c_int> {
-        let mut value = value;
-        // SAFETY: the handle is open; the operations above take a pointer to an int.
-        let code = unsafe {
-            ffi::sqlite3_file_control(
-                self.handle(),
-                c"main".as_ptr(),
-                operation,
-                ptr::from_mut(&mut value).cast(),
-            )
-        };
-        (code == ffi::SQLITE_OK).then_some(value)
-    }
-
     /// Reset every statement of ours that is in the middle of its rows.
     pub fn reset_busy_statements(&self) {
         for &statement in self.database.statements.borrow().iter() {
@@ -712,15 +476,6 @@ impl<'a> LockGuard<'a> {
                     ffi::sqlite3_reset(statement);
                 }
             }
-        }
-    }
-
-    /// The name of the file behind a schema (`main`, `temp` or an attached name); empty for memory.
-    pub fn file_name(&self, schema: &CStr) -> Option<CString> {
-        // SAFETY: the handle is open; the name is copied at once.
-        unsafe {
-            let name = ffi::sqlite3_db_filename(self.handle(), schema.as_ptr());
-            (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
         }
     }
 }

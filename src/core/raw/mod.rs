@@ -12,6 +12,7 @@ pub mod database;
 pub mod edge;
 mod fixed;
 pub mod function;
+mod handle;
 pub mod hooks;
 pub mod image;
 mod leftovers;

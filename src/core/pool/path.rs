@@ -1,0 +1,74 @@
+//! Which file is at a pool's path: letting go of one that another has replaced, following one that was moved.
+
+use super::identity::Look;
+use super::statistics::Reason;
+use super::{Pool, registry};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Pool {
+    /// Close the connections, because the path names another file now: the idle ones at once, those that are lent
+    /// (to the housekeeper, say) when they come back.
+    pub fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        self.next_generation();
+        self.discard_idle(Reason::Stale);
+    }
+
+    /// Its file is at the path again (the same file, or another one with the number of the old inode): the pool whose
+    /// file was there meanwhile lets go.
+    pub(super) fn return_to_path(self: &Arc<Self>) {
+        if self.has_left.swap(false, Ordering::Relaxed) {
+            let path = self.file.lock().path.clone();
+            registry::arrive(path, self);
+        }
+    }
+
+    pub(super) fn next_generation(&self) {
+        self.plain.opener.next_generation();
+        if let Some(managed) = self.managed.get() {
+            managed.shelf.opener.next_generation();
+        }
+    }
+
+    /// See that the file is still where the pool's connections think it is. If not, those that are idle are closed:
+    /// they would call the journals after the old path.
+    pub fn follow(self: &Arc<Self>, path: &Path) {
+        let known = {
+            let file = self.file.lock();
+            if file.path == path {
+                return;
+            }
+            file.path.clone()
+        };
+        if Look::at(&known).is_ok_and(|look| self.is_of(&look)) {
+            return;
+        }
+        self.leave();
+        let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.file.lock().set_path(canonical.clone());
+        registry::arrive(canonical, self);
+    }
+
+    /// Whether its connections call the journals after this very path.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.file.lock().path == path
+    }
+
+    /// Whether it is the pool of what was seen at the path by which the pool was found before.
+    pub fn is_of(&self, look: &Look) -> bool {
+        self.identity.file == look.id && self.identity.name.is_some() == look.has_other_names
+    }
+
+    /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
+    pub(super) fn let_go_of_what_is_gone(&self) {
+        if self.is_in_memory() || self.load().idle == 0 {
+            return;
+        }
+        let path = self.file.lock().path.clone();
+        if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
+            self.leave();
+        }
+    }
+}
