@@ -295,6 +295,34 @@ EXITS = {
         "                         'SELECT n + 1 FROM c) SELECT n FROM c'): started.set()\n"
         "threading.Thread(target=work, daemon=True).start(); started.wait()"
     ),
+    "daemon thread that waits for a lock": (
+        "import threading; started = threading.Event()\n"
+        "c = s.connect(path); c.execute('BEGIN IMMEDIATE')\n"
+        "def work():\n"
+        "    k = s.connect(path, timeout=60); k.set_trace_callback(lambda sql: started.set())\n"
+        "    k.execute('BEGIN IMMEDIATE')\n"
+        "threading.Thread(target=work, daemon=True).start(); started.wait()"
+    ),
+    "daemon thread that waits for a place": (
+        "import dbmanager, threading; started = threading.Event()\n"
+        "m = dbmanager.DatabaseManager('sqlite:///' + path, pool_size=1, max_overflow=0)\n"
+        "def work():\n"
+        "    started.set()\n"
+        "    with m.session(): pass\n"
+        "x = m.session().__enter__()\n"
+        "threading.Thread(target=work, daemon=True).start(); started.wait()\n"
+        "while not m.get_stats()['requests_waiting']: pass"
+    ),
+    "daemon thread that waits for its turn": (
+        "import dbmanager, threading; started = threading.Event()\n"
+        "m = dbmanager.DatabaseManager('sqlite:///' + path)\n"
+        "def work():\n"
+        "    started.set()\n"
+        "    with m.session('write'): pass\n"
+        "x = m.session('write').__enter__()\n"
+        "threading.Thread(target=work, daemon=True).start(); started.wait()\n"
+        "while not m.get_stats()['writers_waiting']: pass"
+    ),
     "thread's connection": (
         "import threading; c = []\n"
         "t = threading.Thread(target=lambda: c.append(s.connect(path))); t.start(); t.join()"
