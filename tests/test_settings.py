@@ -2,6 +2,8 @@
 
 import logging
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -379,3 +381,54 @@ def test_close_idle_and_drain(url: str) -> None:
         assert db.get_stats()["pool_idle"] == 0
     figures = db.get_stats()
     assert (figures["pool_size"], figures["discarded_closed_total"]) == (0, 2)
+
+
+LOGS_INTO_THE_DATABASE = """
+import logging, os, sys, threading
+from contextlib import closing
+from sqlite3 import connect
+from dbmanager import DatabaseManager
+
+def make(path):
+    with closing(connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+
+def count():
+    with db.session() as session:
+        return session.execute("SELECT count(*) FROM t").fetchone()[0]
+
+class Handler(logging.Handler):
+    def emit(self, record):
+        messages.append(record.getMessage())
+        counts.append(count())
+        thread = threading.Thread(target=lambda: counts.append(count()))
+        thread.start()
+        thread.join()
+
+path, other = sys.argv[1:]
+make(path)
+make(other)
+db = DatabaseManager("sqlite:///" + path)
+messages, counts = [], []
+logger = logging.getLogger("dbmanager.pool")
+logger.addHandler(Handler())
+logger.setLevel(logging.INFO)
+count()
+os.replace(other, path)
+count()
+print("idle connection(s) (stale)" in messages[0], set(counts))
+"""
+
+
+def test_a_log_handler_may_use_the_database_whose_file_was_replaced(tmp_path: Path) -> None:
+    code = LOGS_INTO_THE_DATABASE
+    paths = [str(tmp_path / "a.db"), str(tmp_path / "b.db")]
+    # In another process: if it hangs, it does so with the interpreter held.
+    run = subprocess.run(
+        [sys.executable, "-c", code, *paths],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.stdout, run.stderr) == ("True {1}\n", "")

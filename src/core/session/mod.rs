@@ -215,15 +215,19 @@ impl Manager {
         {
             return Ok(Arc::clone(pool));
         }
-        let mut current = self.current.write();
-        if let Some(pool) = &*current
-            && look.is_none_or(|look| pool.is_of(look))
-        {
-            // Another thread was quicker.
-            return Ok(Arc::clone(pool));
-        }
+        // Without a lock: letting go of the old file logs, which may run any Python code and waits for the interpreter,
+        // whose holder may want the present pool.
         let pool = find()?;
         pool.manage(&self.settings.read());
+        let mut current = self.current.write();
+        let others = current.as_ref().filter(|known| match look {
+            // Another thread was quicker.
+            Some(look) => known.is_of(look),
+            None => true,
+        });
+        if let Some(others) = others {
+            return Ok(Arc::clone(others));
+        }
         let old = current.replace(Arc::clone(&pool));
         drop(current);
         if let Some(old) = old {
