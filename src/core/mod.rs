@@ -1,9 +1,10 @@
 //! The engine, the pool and the sessions in pure Rust: no pyo3 below this line.
 //!
-//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `text`, `vfs` → `error`.
+//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `text`, `vfs` → `process`, `error`.
 
 pub mod error;
 pub mod pool;
+pub mod process;
 pub mod raw;
 pub mod session;
 pub mod sqlite;

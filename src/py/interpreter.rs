@@ -11,11 +11,28 @@ use crate::core::raw::{Database, LockGuard, hooks};
 use crate::core::vfs;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// A callback that had to take the lock back keeps it this long before the statement yields again:
 /// taking it from a busy thread may cost a whole switch interval.
 const HOLD_AFTER_CALLBACK: Duration = Duration::from_millis(5);
+
+/// A statement that ends so soon after a tick gave the interpreter up did so in vain: whoever waited was woken and came
+/// too late. As each wake-up begins the wait anew (it is after 5 ms of waiting that a thread *demands* the interpreter),
+/// a thread that does this again and again starves the others.
+const IN_VAIN: Duration = Duration::from_micros(100);
+
+/// After that a tick gives it up only when the statement has held it as long as after a callback; longer than others
+/// wait until they demand it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// When a tick gave the interpreter up.
+    static GIVEN_UP: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// When that was last in vain.
+    static WAS_IN_VAIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// Tell the core how to give the interpreter up. Called once, when the module is imported.
 pub fn install() {
@@ -102,6 +119,11 @@ fn resume(database: &Database) -> bool {
         return false;
     }
     database.suspended().set(std::ptr::null_mut());
+    if let Some(since) = GIVEN_UP.take()
+        && since.elapsed() < IN_VAIN
+    {
+        WAS_IN_VAIN.set(Some(since));
+    }
     // SAFETY: the state was saved by `suspend` on this thread.
     unsafe { ffi::PyEval_RestoreThread(state.cast()) };
     true
@@ -112,14 +134,23 @@ fn on_tick(database: &Database) {
     if !database.yields().get() || !database.suspended().get().is_null() {
         return;
     }
-    if let Some(since) = database.resumed_at().get()
-        && since.elapsed() < HOLD_AFTER_CALLBACK
-    {
+    // SQLite counts operations on from one step to the next: the first tick of a step may come at its beginning.
+    if database.ticks().get() < 2 {
         return;
+    }
+    match database.resumed_at().get() {
+        Some(since) if since.elapsed() < HOLD_AFTER_CALLBACK => return,
+        Some(_) => {}
+        None if WAS_IN_VAIN.get().is_some_and(|last| last.elapsed() < PAUSE) => {
+            database.resumed_at().set(Some(Instant::now()));
+            return;
+        }
+        None => {}
     }
     // SAFETY: just found that this thread is attached.
     let py = unsafe { Python::assume_attached() };
     if has_other_threads(py) {
+        GIVEN_UP.set(Some(Instant::now()));
         suspend(database);
     }
 }

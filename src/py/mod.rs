@@ -19,6 +19,7 @@ mod error;
 mod fetch;
 #[cfg(Py_3_12)]
 mod finalize;
+mod fork;
 mod freelist;
 mod function;
 mod guarded;
@@ -214,6 +215,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     check_build()?;
     let state = state::initialise(py)?;
     interpreter::install();
+    fork::install(module)?;
     // Another extension of this process may have set the logger of its own copy; ours is separate.
     // Levels are asked for each time, because they may be set late; messages are few.
     let _ = pyo3_log::Logger::new(py, pyo3_log::Caching::Loggers)?.install();

@@ -97,6 +97,9 @@ impl Lease {
 
     /// Whether giving it back takes no time: nothing was written, nothing must be undone.
     pub fn is_clean(&self) -> bool {
+        if !self.pool.is_here() {
+            return true;
+        }
         if matches!(self.held(), Held::New(_)) {
             // r2d2's worker is waited for.
             return false;
@@ -115,6 +118,15 @@ fn is_fit(guard: &LockGuard<'_>) -> bool {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if !self.pool.is_here() {
+            // The parent's: neither closed nor given back.
+            std::mem::forget((
+                self.held.take(),
+                self.admission.take(),
+                Arc::clone(&self.pool),
+            ));
+            return;
+        }
         let opener = Arc::clone(&self.shelf().opener);
         if self.held().kept().doom.is_none() {
             opener.set_back(self.held_mut().kept_mut());

@@ -25,6 +25,7 @@ pub use statistics::Statistics;
 pub use writers::{NoTurn, Turn};
 
 use crate::core::error::{Error, Result};
+use crate::core::process;
 use crate::core::sqlite::open::Access;
 use file::FileState;
 use gate::Gate;
@@ -52,6 +53,8 @@ struct Managed {
 
 /// See the head of this file.
 pub struct Pool {
+    /// The number of the process that it was made in.
+    process: u32,
     identity: Identity,
     file: Mutex<FileState>,
     plain: Shelf,
@@ -90,7 +93,9 @@ impl Pool {
         let counters = Arc::new(Counters::default());
         let size = Settings::default().pool_size;
         let access = identity.access;
+        process::watch_forks();
         Arc::new(Self {
+            process: process::number(),
             identity,
             file: Mutex::new(FileState::of(path)),
             plain: Shelf::new(access, Door::Plain, size, &counters),

@@ -3,6 +3,7 @@
 use super::identity::Look;
 use super::statistics::Reason;
 use super::{Pool, registry};
+use crate::core::process;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +52,14 @@ impl Pool {
         registry::arrive(canonical, self);
     }
 
+    /// Whether it was made in this process. What a child of `fork()` gets from its parent is left alone: its threads are
+    /// gone, its locks may be held by them, its connections believe in locks that only the parent has. A database in
+    /// memory is the child's own, like all its memory.
+    #[inline]
+    pub fn is_here(&self) -> bool {
+        self.process == process::number() || self.is_in_memory()
+    }
+
     /// Whether its connections call the journals after this very path.
     pub fn is_at(&self, path: &Path) -> bool {
         self.file.lock().path == path
@@ -58,7 +67,9 @@ impl Pool {
 
     /// Whether it is the pool of what was seen at the path by which the pool was found before.
     pub fn is_of(&self, look: &Look) -> bool {
-        self.identity.file == look.id && self.identity.name.is_some() == look.has_other_names
+        self.is_here()
+            && self.identity.file == look.id
+            && self.identity.name.is_some() == look.has_other_names
     }
 
     /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.

@@ -7,6 +7,7 @@ use super::statistics::Counters;
 use super::writers::Writers;
 use super::{Pool, shelf, workers};
 use crate::core::error::{Error, Result};
+use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use foldhash::HashMap;
@@ -14,17 +15,18 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Once, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::{Duration, Instant};
 
-static POOLS: LazyLock<Mutex<HashMap<Identity, Arc<Pool>>>> = LazyLock::new(Mutex::default);
+static POOLS: PerProcess<Mutex<HashMap<Identity, Arc<Pool>>>> = PerProcess::new(Mutex::default);
 
 /// The pool whose file was the last to be at a path. When another file is there, that pool's connections must go:
 /// they would still use the journals beside it.
-static AT_PATH: LazyLock<Mutex<HashMap<PathBuf, Weak<Pool>>>> = LazyLock::new(Mutex::default);
+static AT_PATH: PerProcess<Mutex<HashMap<PathBuf, Weak<Pool>>>> = PerProcess::new(Mutex::default);
 
 /// The queue of writers of each file: a closed manager's sessions may still be writing when the next manager's begin.
-static WRITERS: LazyLock<Mutex<HashMap<Identity, Weak<Writers>>>> = LazyLock::new(Mutex::default);
+static WRITERS: PerProcess<Mutex<HashMap<Identity, Weak<Writers>>>> =
+    PerProcess::new(Mutex::default);
 
 /// How many idle connections the process keeps at most, each with up to three open files.
 static MAX_IDLE: AtomicU32 = AtomicU32::new(BY_DEFAULT);
@@ -96,7 +98,7 @@ fn make_room(most: u32) {
 }
 
 /// The pools in the order in which they are asked to give up idle connections.
-static NEXT_TO_GIVE: LazyLock<Mutex<VecDeque<Weak<Pool>>>> = LazyLock::new(Mutex::default);
+static NEXT_TO_GIVE: PerProcess<Mutex<VecDeque<Weak<Pool>>>> = PerProcess::new(Mutex::default);
 
 /// Close idle connections of pools that were not used lately if the process has too many.
 #[inline]
@@ -209,7 +211,7 @@ pub fn forget(pool: &Arc<Pool>) {
 }
 
 fn start_sweeping() {
-    static START: Once = Once::new();
+    static START: PerProcess<Once> = PerProcess::new(Once::new);
     START.call_once(|| {
         workers::housekeeper().execute_at_fixed_rate(SWEEP_EVERY, SWEEP_EVERY, || {
             sweep(Instant::now());
@@ -237,6 +239,21 @@ pub fn sweep(now: Instant) {
             .lock()
             .retain(|_, writers| writers.strong_count() > 0);
     }
+}
+
+/// A thread is about to fork: no connection that nobody uses may be open in the child, whose locks would not be held
+/// while its SQLite thinks that they are (sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
+/// Blocks.
+pub fn before_fork() {
+    process::set_forking(true);
+    for pool in all() {
+        pool.close_idle();
+    }
+}
+
+/// The fork is over, in the parent.
+pub fn after_fork() {
+    process::set_forking(false);
 }
 
 /// Close all idle connections of the process, at its end.

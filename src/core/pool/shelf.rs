@@ -7,6 +7,7 @@ use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
 use super::workers;
 use crate::core::error::{Error, Result};
+use crate::core::process::{self, PerProcess};
 use crate::core::raw::Database;
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many connections of the process are idle.
-static IDLE: AtomicU32 = AtomicU32::new(0);
+static IDLE: PerProcess<AtomicU32> = PerProcess::new(AtomicU32::default);
 
 /// How many connections of the process are idle, in all pools.
 pub fn idle_in_process() -> u32 {
@@ -288,6 +289,9 @@ impl Shelf {
     fn refusal(&self, kept: &Kept, most_idle: u32, now: Instant) -> Option<Reason> {
         if let Err(reason) = self.opener.age(kept, now) {
             return Some(reason);
+        }
+        if process::is_forking() {
+            return Some(Reason::Closed);
         }
         // Beyond the process's bound another pool's connection goes, unless none at all is wanted.
         let surplus = self.load().0 > self.size() || most_idle == 0;

@@ -1,19 +1,22 @@
 //! The threads that all pools share.
 
 use super::LOG;
+use crate::core::process::PerProcess;
 use scheduled_thread_pool::ScheduledThreadPool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// One worker for the housekeeping of all pools, which may wait for the disk.
 pub fn housekeeper() -> &'static Arc<ScheduledThreadPool> {
-    static HOUSEKEEPER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    HOUSEKEEPER.get_or_init(|| worker("dbmanager-pool-{}"))
+    static HOUSEKEEPER: PerProcess<Arc<ScheduledThreadPool>> =
+        PerProcess::new(|| worker("dbmanager-pool-{}"));
+    HOUSEKEEPER.get()
 }
 
 /// One worker for r2d2 in all pools, which is waited for and never waits; r2d2's default is three threads a pool.
 pub fn adopter() -> &'static Arc<ScheduledThreadPool> {
-    static ADOPTER: OnceLock<Arc<ScheduledThreadPool>> = OnceLock::new();
-    ADOPTER.get_or_init(|| worker("dbmanager-adopt-{}"))
+    static ADOPTER: PerProcess<Arc<ScheduledThreadPool>> =
+        PerProcess::new(|| worker("dbmanager-adopt-{}"));
+    ADOPTER.get()
 }
 
 fn worker(name: &str) -> Arc<ScheduledThreadPool> {

@@ -2,11 +2,12 @@
 //! of fighting for SQLite's lock.
 
 use super::gate::{Gate, Place};
+use crate::core::process::PerProcess;
 use crate::core::raw::this_thread;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// A thread that writes again and again keeps its turn for so long while others wait.
@@ -47,7 +48,7 @@ pub enum NoTurn {
 }
 
 /// Which queue each waiting thread waits in.
-static WAITING: LazyLock<Mutex<HashMap<usize, Arc<Writers>>>> = LazyLock::new(Mutex::default);
+static WAITING: PerProcess<Mutex<HashMap<usize, Arc<Writers>>>> = PerProcess::new(Mutex::default);
 
 impl Writers {
     pub fn new() -> Arc<Self> {

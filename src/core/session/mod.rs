@@ -111,7 +111,7 @@ impl Manager {
 
     /// `lease_for_writing` if that takes no time.
     pub fn lease_for_writing_at_once(&self) -> Option<(Turn, Lease)> {
-        let pool = self.current.read().clone()?;
+        let pool = self.pool()?;
         let turn = pool.try_turn()?;
         let lease = self.lease_at_once()?;
         Arc::ptr_eq(&pool, lease.pool()).then_some((turn, lease))
@@ -188,7 +188,7 @@ impl Manager {
                 return None;
             }
         }
-        self.current.read().clone()
+        self.pool()
     }
 
     /// Look at the file; make it if it is not there.
@@ -223,15 +223,16 @@ impl Manager {
         let others = current.as_ref().filter(|known| match look {
             // Another thread was quicker.
             Some(look) => known.is_of(look),
-            None => true,
+            None => known.is_here(),
         });
         if let Some(others) = others {
             return Ok(Arc::clone(others));
         }
         let old = current.replace(Arc::clone(&pool));
         drop(current);
-        if let Some(old) = old {
-            old.drain();
+        match old {
+            Some(old) if old.is_here() => old.drain(),
+            old => std::mem::forget(old),
         }
         Ok(pool)
     }
@@ -239,14 +240,16 @@ impl Manager {
     /// The pool's figures. All are 0 before the first session.
     pub fn statistics(&self) -> Result<Statistics> {
         self.check_open()?;
-        Ok(match &*self.current.read() {
+        Ok(match self.pool() {
             Some(pool) => pool.statistics(),
             None => Pool::no_statistics(self.settings.read().pool_size),
         })
     }
 
+    /// The present pool, unless it is one that a fork left behind.
     fn pool(&self) -> Option<Arc<Pool>> {
-        self.current.read().clone()
+        let current = self.current.read();
+        current.as_ref().filter(|pool| pool.is_here()).cloned()
     }
 
     /// Close the idle connections. Gives how many.
@@ -277,9 +280,12 @@ impl Manager {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         let pool = self.current.write().take();
-        if let Some(pool) = pool {
-            registry::forget(&pool);
-            pool.drain();
+        match pool {
+            Some(pool) if pool.is_here() => {
+                registry::forget(&pool);
+                pool.drain();
+            }
+            left_behind => std::mem::forget(left_behind),
         }
     }
 }

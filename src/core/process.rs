@@ -1,0 +1,142 @@
+//! What belongs to one process. The child of a `fork()` has its parent's memory and none of its threads and locks, so it
+//! begins anew and leaves what it got untouched.
+
+use std::ops::Deref;
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+/// How many forks lead to this process, as far as they came after `watch_forks`.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A thread is about to fork.
+static FORKING: AtomicBool = AtomicBool::new(false);
+
+/// This process's number, which differs from its parent's.
+#[inline]
+pub fn number() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Have children of this process get numbers of their own. Idempotent.
+pub fn watch_forks() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        // SAFETY: the function does no more than what may be done in the child of a process with threads.
+        let code = unsafe { libc::pthread_atfork(None, None, Some(on_child)) };
+        if code != 0 {
+            log::warn!(
+                "forks will not be noticed: {}",
+                std::io::Error::from_raw_os_error(code)
+            );
+        }
+    });
+}
+
+unsafe extern "C" fn on_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    FORKING.store(false, Ordering::Relaxed);
+}
+
+/// Say that a fork begins or, in the parent, is over.
+pub fn set_forking(forking: bool) {
+    FORKING.store(forking, Ordering::SeqCst);
+}
+
+/// Whether a fork is about to happen: what is open now is open in the child, too.
+#[inline]
+pub fn is_forking() -> bool {
+    FORKING.load(Ordering::SeqCst)
+}
+
+/// A static value that each process makes for itself. The parent's is leaked in the child: its locks may be held by
+/// threads that are not there.
+pub struct PerProcess<T: 'static> {
+    made: AtomicPtr<Made<T>>,
+    make: fn() -> T,
+}
+
+struct Made<T> {
+    process: u32,
+    value: T,
+}
+
+impl<T> PerProcess<T> {
+    /// A value that is made by a function when it is first used.
+    pub const fn new(make: fn() -> T) -> Self {
+        Self {
+            made: AtomicPtr::new(ptr::null_mut()),
+            make,
+        }
+    }
+
+    /// This process's value.
+    #[inline]
+    pub fn get(&self) -> &'static T {
+        let made = self.made.load(Ordering::Acquire);
+        // SAFETY: null, or a value that is never freed.
+        match unsafe { made.as_ref() } {
+            Some(known) if known.process == number() => &known.value,
+            _ => self.make_anew(made),
+        }
+    }
+
+    #[cold]
+    fn make_anew(&self, old: *mut Made<T>) -> &'static T {
+        let process = number();
+        let value = (self.make)();
+        let new = Box::into_raw(Box::new(Made { process, value }));
+        let outcome = self
+            .made
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire);
+        match outcome {
+            // SAFETY: it is never freed.
+            Ok(_) => unsafe { &(*new).value },
+            Err(quicker) => {
+                // SAFETY: nobody else knows the one that was just made; the other thread's is never freed.
+                unsafe {
+                    drop(Box::from_raw(new));
+                    &(*quicker).value
+                }
+            }
+        }
+    }
+}
+
+impl<T> Deref for PerProcess<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+
+    static VALUE: PerProcess<Mutex<Vec<u32>>> = PerProcess::new(Mutex::default);
+
+    #[test]
+    fn a_child_has_values_of_its_own_and_the_parent_keeps_its() {
+        watch_forks();
+        VALUE.lock().push(1);
+        // Held by a thread that the child has not.
+        let held = VALUE.lock();
+        // SAFETY: the child does no more than look at the value, and ends without running destructors.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let is_own = VALUE.try_lock().is_some_and(|value| value.is_empty());
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(!is_own)) };
+        }
+        drop(held);
+        let mut status = -1;
+        // SAFETY: waits for the child that was just made.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert_eq!(*VALUE.lock(), [1]);
+    }
+}

@@ -1,0 +1,193 @@
+"""A process that forks: the child begins with nothing of its parent's pools, the parent keeps all."""
+
+import os
+import sqlite3 as stdlib
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def run(code: str, *arguments: object) -> str:
+    """Run a program in a process of its own; give what it printed."""
+    ended = subprocess.run(
+        # Python 3.12 and later warn of forks beside any thread, be it one that does not matter.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def rows(path: Path) -> list[int]:
+    """Read the rows by the stdlib, and see that the file is in order."""
+    with closing(stdlib.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [row[0] for row in connection.execute("SELECT a FROM t ORDER BY a")]
+
+
+BOTH_DOORS = pytest.mark.parametrize("door", ["connect", "session"])
+
+# Two doors to one file: `write` and `read` use the one that is asked for.
+PROLOGUE = """
+import gc, os, sys
+from contextlib import closing
+from dbmanager import DatabaseManager, sqlite3
+
+path, door = sys.argv[1:3]
+db = DatabaseManager("sqlite:///" + path)
+
+def execute(*statement):
+    if door == "session":
+        with db.session() as session:
+            return session.execute(*statement).fetchall()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(*statement).fetchall()
+
+def insert(a):
+    execute("INSERT INTO t VALUES (?)", (a,))
+
+def count():
+    return execute("SELECT count(*) FROM t")[0][0]
+
+def wait(child):
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+with closing(sqlite3.connect(path)) as connection:
+    connection.execute("PRAGMA journal_mode=wal")
+    connection.execute("CREATE TABLE t (a)")
+count()
+"""
+
+
+@BOTH_DOORS
+def test_a_daemon_loses_no_commit_when_its_parent_ends(tmp_path: Path, door: str) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.close(writer)
+    insert(0)
+    # The parent, who has the other end, has ended.
+    os.read(reader, 1)
+    for a in range(1, 100):
+        insert(a)
+    os._exit(0)
+while count() < 1:
+    pass
+"""
+    run(code, path, door)
+    while len(rows(path)) < 100:
+        pass
+    assert rows(path) == list(range(100))
+
+
+@BOTH_DOORS
+def test_a_child_has_no_file_of_the_database_open(tmp_path: Path, door: str) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+child = os.fork()
+if child == 0:
+    files = [os.path.realpath("/proc/self/fd/" + name) for name in os.listdir("/proc/self/fd")]
+    print([file for file in files if os.path.dirname(file) == os.path.dirname(path)], flush=True)
+    insert(1)
+    print(db.get_stats()["opened_total"] <= 1, flush=True)
+    os._exit(0)
+wait(child)
+insert(2)
+print(count())
+"""
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("only Linux tells which files are open")
+    assert run(code, path, door) == "[]\nTrue\n2\n"
+
+
+@BOTH_DOORS
+def test_children_and_their_parent_write_at_the_same_time(tmp_path: Path, door: str) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+children = []
+for number in range(8):
+    child = os.fork()
+    if child == 0:
+        for a in range(20):
+            insert(100 * number + a)
+        sys.exit(0)
+    children.append(child)
+    insert(-number)
+for child in children:
+    wait(child)
+"""
+    run(code, path, door)
+    written = {100 * number + a for number in range(8) for a in range(20)}
+    assert rows(path) == sorted([*written, *(-number for number in range(8))])
+
+
+@pytest.mark.parametrize("end", ["connection.close()", "del connection; gc.collect()", "pass"])
+def test_a_child_that_lets_go_of_its_parents_connection_disturbs_nothing(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+connection = sqlite3.connect(path)
+connection.execute("INSERT INTO t VALUES (1)")
+child = os.fork()
+if child == 0:
+    {end}
+    sys.exit(0)
+wait(child)
+try:
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        other.execute("INSERT INTO t VALUES (2)")
+except sqlite3.OperationalError as error:
+    print(error)
+connection.execute("INSERT INTO t VALUES (3)")
+connection.commit()
+connection.close()
+"""
+    assert run(code, path, "connect") == "database is locked\n"
+    assert rows(path) == [1, 3]
+
+
+def test_a_child_may_go_on_with_its_copy_of_a_database_in_memory(tmp_path: Path) -> None:
+    code = f"""{PROLOGUE}
+memory = DatabaseManager("sqlite://")
+with memory.session() as session:
+    session.execute("CREATE TABLE m (a)")
+    session.execute("INSERT INTO m VALUES (1)")
+child = os.fork()
+with memory.session() as session:
+    session.execute("INSERT INTO m VALUES (?)", (2 if child == 0 else 3,))
+    print(session.scalar("SELECT sum(a) FROM m"), flush=True)
+if child:
+    wait(child)
+"""
+    assert sorted(run(code, tmp_path / "a.db", "session").split()) == ["3", "4"]
+
+
+def test_multiprocessing_with_fork_works_through_both_doors(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+import multiprocessing
+
+def work(number):
+    global door
+    for a in range(10):
+        door = ("connect", "session")[a % 2]
+        insert(10 * number + a)
+    return count()
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        pool.map(work, range(12))
+    print(count())
+"""
+    assert run(code, path, "connect") == "120\n"
+    assert rows(path) == list(range(120))
