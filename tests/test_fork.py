@@ -1,4 +1,4 @@
-"""A process that forks: the child begins with nothing of its parent's pools, the parent keeps all."""
+"""A process that forks: the child begins with no pool of its parent, who keeps all."""
 
 import os
 import sqlite3 as stdlib

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -260,6 +261,34 @@ def test_cursor_dropped_by_another_thread_is_finished_by_the_owner() -> None:
         # An unfinished SELECT would keep the table from being dropped.
         connection.execute("SELECT 1").fetchall()
         connection.execute("DROP TABLE t")
+
+
+def test_short_statements_do_not_starve_another_thread() -> None:
+    """A tick in the middle of a look-up woke those who wait, again and again, for nothing."""
+    counts: list[int] = [0]
+    stopped = threading.Event()
+
+    def look_up() -> None:
+        connection = sqlite3.connect(":memory:")
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+        connection.execute("INSERT INTO t VALUES (1, 1)")
+        while not stopped.is_set():
+            connection.execute("SELECT b FROM t WHERE a = ?", (1,)).fetchone()
+            counts[0] += 1
+        connection.close()
+
+    thread = threading.Thread(target=look_up)
+    thread.start()
+    between = []
+    for _ in range(100):
+        before = counts[0]
+        # It must have the interpreter for a moment.
+        time.sleep(0.001)
+        between.append(counts[0] - before)
+    stopped.set()
+    thread.join()
+    # 5 ms are a few thousand look-ups; it were millions.
+    assert max(between) < 300_000
 
 
 CALLED_BACK_AT_EXIT = """

@@ -16,15 +16,17 @@ use std::time::{Duration, Instant};
 
 /// A callback that had to take the lock back keeps it this long before the statement yields again:
 /// taking it from a busy thread may cost a whole switch interval.
-const HOLD_AFTER_CALLBACK: Duration = Duration::from_millis(5);
+const HOLD: Duration = Duration::from_millis(5);
+
+/// The same if it was given up in vain: longer than others wait until they demand it. Then giving it up waits for them.
+const HOLD_LONGER: Duration = Duration::from_millis(10);
 
 /// A statement that ends so soon after a tick gave the interpreter up did so in vain: whoever waited was woken and came
 /// too late. As each wake-up begins the wait anew (it is after 5 ms of waiting that a thread *demands* the interpreter),
 /// a thread that does this again and again starves the others.
 const IN_VAIN: Duration = Duration::from_micros(100);
 
-/// After that a tick gives it up only when the statement has held it as long as after a callback; longer than others
-/// wait until they demand it.
+/// For so long after that, a tick gives it up only when the statement goes on for as long as `HOLD`.
 const PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
@@ -71,7 +73,7 @@ impl<'a> Stretch<'a> {
     /// Begin with the interpreter held, by whoever holds the database's lock.
     #[inline]
     pub fn attached(_py: Python<'_>, database: &'a Database) -> Self {
-        database.resumed_at().set(None);
+        database.hold_until().set(None);
         Self {
             database,
             yields_before: database.yields().replace(true),
@@ -129,6 +131,11 @@ fn resume(database: &Database) -> bool {
     true
 }
 
+/// Whether a tick gave it up in vain lately.
+fn was_in_vain() -> bool {
+    WAS_IN_VAIN.get().is_some_and(|last| last.elapsed() < PAUSE)
+}
+
 fn on_tick(database: &Database) {
     // Within a stretch, this thread has the interpreter unless it is noted as given up.
     if !database.yields().get() || !database.suspended().get().is_null() {
@@ -138,14 +145,13 @@ fn on_tick(database: &Database) {
     if database.ticks().get() < 2 {
         return;
     }
-    match database.resumed_at().get() {
-        Some(since) if since.elapsed() < HOLD_AFTER_CALLBACK => return,
-        Some(_) => {}
-        None if WAS_IN_VAIN.get().is_some_and(|last| last.elapsed() < PAUSE) => {
-            database.resumed_at().set(Some(Instant::now()));
+    match database.hold_until().get() {
+        Some(end) if Instant::now() < end => return,
+        None if was_in_vain() => {
+            database.hold_until().set(Some(Instant::now() + HOLD));
             return;
         }
-        None => {}
+        _ => {}
     }
     // SAFETY: just found that this thread is attached.
     let py = unsafe { Python::assume_attached() };
@@ -161,7 +167,11 @@ pub fn callback<R>(database: &Database, body: impl FnOnce(Python<'_>) -> R) -> R
     // What the callback does with the database is no part of the stretch.
     let yields = database.yields().replace(false);
     if resume(database) {
-        database.resumed_at().set(Some(Instant::now()));
+        let hold = match was_in_vain() {
+            true => HOLD_LONGER,
+            false => HOLD,
+        };
+        database.hold_until().set(Some(Instant::now() + hold));
     }
     let result = if yields || is_attached() {
         // SAFETY: just found, as in `on_tick`.

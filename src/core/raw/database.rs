@@ -59,8 +59,8 @@ pub struct Database {
     yields: Cell<bool>,
     /// Calls of the progress handler since the current step began.
     ticks: Cell<u32>,
-    /// When a callback last took the interpreter back within the current step.
-    resumed_at: Cell<Option<Instant>>,
+    /// Until when ticks leave the interpreter alone within the current step; None: as they like.
+    hold_until: Cell<Option<Instant>>,
     /// Statements always give the interpreter up at once (shared cache: its mutexes can block).
     always_suspend: Cell<bool>,
     /// Some statement was compiled, so the schema has been read from the file.
@@ -109,7 +109,7 @@ impl Database {
             suspended: Cell::new(ptr::null_mut()),
             yields: Cell::new(false),
             ticks: Cell::new(0),
-            resumed_at: Cell::new(None),
+            hold_until: Cell::new(None),
             always_suspend: Cell::new(shares_cache),
             schema_read: Cell::new(false),
             has_progress: Cell::new(false),
@@ -241,10 +241,10 @@ impl Database {
         &self.schema_read
     }
 
-    /// When a callback last took the interpreter back within the current step.
+    /// Until when ticks leave the interpreter alone within the current step; None: as they like.
     #[inline]
-    pub fn resumed_at(&self) -> &Cell<Option<Instant>> {
-        &self.resumed_at
+    pub fn hold_until(&self) -> &Cell<Option<Instant>> {
+        &self.hold_until
     }
 
     /// Note what something left behind on this connection.
