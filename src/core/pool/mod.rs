@@ -6,6 +6,7 @@
 mod file;
 mod gate;
 mod identity;
+mod idle;
 mod leaks;
 mod lease;
 mod opener;
@@ -321,6 +322,15 @@ impl Pool {
     /// Close the connections that nobody uses. Gives how many.
     pub fn close_idle(&self) -> u32 {
         self.discard_idle(Reason::Idle)
+    }
+
+    /// `drain`, and let go of all that would keep a thread alive.
+    fn rest(&self) {
+        self.next_generation();
+        self.plain.let_go(Reason::Closed);
+        if let Some(managed) = self.managed.get() {
+            managed.shelf.let_go(Reason::Closed);
+        }
     }
 
     /// Close the idle connections now, and those that are lent when they come back.

@@ -1,5 +1,6 @@
 //! Opening and configuring the connections of one database, setting them back, and closing them.
 
+use super::idle::IdleMark;
 use super::settings::Settings;
 use super::statistics::{Counters, Reason};
 use super::workers::log_later;
@@ -35,8 +36,8 @@ pub struct Kept {
     expires: Option<Instant>,
     pub idle_since: Instant,
     generation: u64,
-    /// It is in the process's count of idle connections.
-    pub counts_as_idle: bool,
+    /// It is counted as idle.
+    pub idle: Option<IdleMark>,
     /// r2d2's worker has asked for it, and has not lent it yet.
     pub is_coming: bool,
     /// Why it is not to be kept, once that is known.
@@ -126,7 +127,7 @@ impl Opener {
             expires: settings.and_then(|settings| expiry(&settings, now)),
             idle_since: now,
             generation,
-            counts_as_idle: false,
+            idle: None,
             is_coming: false,
             doom: None,
         })

@@ -1,11 +1,12 @@
 //! All pools of the process, and the door through which `connect()` comes to them.
 
 use super::identity::{Identity, Look};
+use super::idle::idle_in_process;
 use super::lease::Lease;
 use super::opener::{Door, Opener};
 use super::statistics::Counters;
 use super::writers::Writers;
-use super::{Pool, shelf, workers};
+use super::{Pool, workers};
 use crate::core::error::{Error, Result};
 use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Once, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 static POOLS: PerProcess<Mutex<HashMap<Identity, Arc<Pool>>>> = PerProcess::new(Mutex::default);
@@ -66,7 +67,7 @@ pub fn with_room<T>(open: impl Fn() -> Result<T>) -> Result<T> {
     match open() {
         Err(Error::Sqlite(failure))
             if failure.primary_code() == rusqlite::ffi::SQLITE_CANTOPEN
-                && shelf::idle_in_process() > 0
+                && idle_in_process() > 0
                 && is_out_of_descriptors() =>
         {
             make_room(0);
@@ -90,7 +91,7 @@ pub fn set_max_idle(most: u32) {
 /// Close idle connections of pools that were not used lately, until there are at most `most`.
 fn make_room(most: u32) {
     for pool in all() {
-        if shelf::idle_in_process() <= most {
+        if idle_in_process() <= most {
             return;
         }
         pool.close_idle();
@@ -103,7 +104,7 @@ static NEXT_TO_GIVE: PerProcess<Mutex<VecDeque<Weak<Pool>>>> = PerProcess::new(M
 /// Close idle connections of pools that were not used lately if the process has too many.
 #[inline]
 pub fn keep_bound() {
-    if shelf::idle_in_process() > max_idle() {
+    if idle_in_process() > max_idle() {
         give_up_some();
     }
 }
@@ -114,7 +115,7 @@ pub fn keep_bound() {
 fn give_up_some() {
     let rounds = 2 * NEXT_TO_GIVE.lock().len();
     for _ in 0..rounds {
-        if shelf::idle_in_process() <= max_idle() {
+        if idle_in_process() <= max_idle() {
             return;
         }
         let Some(pool) = NEXT_TO_GIVE.lock().pop_front().map(|pool| pool.upgrade()) else {
@@ -211,12 +212,7 @@ pub fn forget(pool: &Arc<Pool>) {
 }
 
 fn start_sweeping() {
-    static START: PerProcess<Once> = PerProcess::new(Once::new);
-    START.call_once(|| {
-        workers::housekeeper().execute_at_fixed_rate(SWEEP_EVERY, SWEEP_EVERY, || {
-            sweep(Instant::now());
-        });
-    });
+    workers::sweep_every(SWEEP_EVERY, || sweep(Instant::now()));
 }
 
 /// Look after all pools: what is idle for too long goes, and pools without connections are forgotten.
@@ -247,13 +243,17 @@ pub fn sweep(now: Instant) {
 pub fn before_fork() {
     process::set_forking(true);
     for pool in all() {
-        pool.close_idle();
+        pool.rest();
     }
+    workers::stop();
 }
 
 /// The fork is over, in the parent.
 pub fn after_fork() {
     process::set_forking(false);
+    if !POOLS.lock().is_empty() {
+        start_sweeping();
+    }
 }
 
 /// Close all idle connections of the process, at its end.

@@ -3,33 +3,25 @@
 //! They are opened in the thread that needs one, so that a bad path fails at once with SQLite's own error; r2d2's
 //! worker only adopts them, when they first come back.
 
+use super::idle::IdleMark;
 use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
 use super::workers;
 use crate::core::error::{Error, Result};
-use crate::core::process::{self, PerProcess};
+use crate::core::process;
 use crate::core::raw::Database;
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-/// How many connections of the process are idle.
-static IDLE: PerProcess<AtomicU32> = PerProcess::new(AtomicU32::default);
-
-/// How many connections of the process are idle, in all pools.
-pub fn idle_in_process() -> u32 {
-    IDLE.load(Ordering::Relaxed)
-}
 
 /// See the head of this file.
 pub struct Shelf {
-    /// Another one when more are to be kept than it was built for.
-    connections: RwLock<r2d2::Pool<Adopter>>,
+    /// Made when there is something to keep; another one when more are to be kept than it was made for.
+    keeper: RwLock<Option<Keeper>>,
     pub opener: Arc<Opener>,
-    source: Arc<Source>,
     /// How many are kept.
     size: AtomicU32,
     /// How many of those that are kept are lent, or about to be. As long as they are fewer than `size`, r2d2 has one
@@ -40,6 +32,9 @@ pub struct Shelf {
     /// Held while someone has connections in hand that are not lent: to close them, to work with them, to have them
     /// adopted. Whoever lets go of the file waits for it. Nothing logs meanwhile.
     in_hand: Mutex<()>,
+    /// In the child of a fork r2d2's worker did not answer: a thread that was waiting when its parent forked can confuse
+    /// the locks of the child's. Nothing is kept then.
+    is_deaf: AtomicBool,
     counters: Arc<Counters>,
 }
 
@@ -82,11 +77,20 @@ impl Held {
 
 /// How long a connection that comes back for the first time is offered to r2d2, and how long in one go.
 const ADOPTION: Duration = Duration::from_secs(1);
+const ADOPTION_IN_CHILD: Duration = Duration::from_millis(100);
 const ADOPTION_ROUND: Duration = Duration::from_millis(1);
 
-/// r2d2's pool for so many connections. It takes the memory for all of them at once.
-fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
-    r2d2::Pool::builder()
+/// r2d2's pool, and where its connections come from.
+#[derive(Clone)]
+struct Keeper {
+    pool: r2d2::Pool<Adopter>,
+    source: Arc<Source>,
+}
+
+/// A pool for so many connections. It takes the memory for all of them at once.
+fn build(size: u32) -> Keeper {
+    let source = Arc::new(Source::default());
+    let pool = r2d2::Pool::builder()
         .max_size(size.max(1))
         .min_idle(Some(0))
         .test_on_check_out(false)
@@ -94,30 +98,17 @@ fn build(size: u32, source: &Arc<Source>) -> r2d2::Pool<Adopter> {
         .idle_timeout(None)
         .max_lifetime(None)
         .error_handler(Box::new(r2d2::NopErrorHandler))
-        .thread_pool(Arc::clone(workers::adopter()))
-        .build_unchecked(Adopter(Arc::clone(source)))
+        .thread_pool(workers::adopter())
+        .build_unchecked(Adopter(Arc::clone(&source)));
+    Keeper { pool, source }
 }
 
-impl Shelf {
-    pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
-        let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
-        let source = Arc::new(Source::default());
-        Self {
-            connections: RwLock::new(build(size, &source)),
-            opener,
-            source,
-            size: AtomicU32::new(size),
-            lent: AtomicU32::new(0),
-            unknown: AtomicU32::new(0),
-            in_hand: Mutex::new(()),
-            counters: Arc::clone(counters),
-        }
-    }
-
+impl Keeper {
+    /// An idle connection, if there is one.
     #[inline]
     fn idle(&self) -> Option<Held> {
         loop {
-            let mut connection = self.connections.read().try_get()?;
+            let mut connection = self.pool.try_get()?;
             // r2d2 forgets a blank that is given back.
             if let Some(kept) = &mut *connection {
                 self.source.arrived(kept);
@@ -125,15 +116,40 @@ impl Shelf {
             }
         }
     }
+}
+
+impl Shelf {
+    pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
+        let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
+        Self {
+            keeper: RwLock::new(None),
+            opener,
+            size: AtomicU32::new(size),
+            lent: AtomicU32::new(0),
+            unknown: AtomicU32::new(0),
+            in_hand: Mutex::new(()),
+            is_deaf: AtomicBool::new(false),
+            counters: Arc::clone(counters),
+        }
+    }
+
+    #[inline]
+    fn idle(&self) -> Option<Held> {
+        self.keeper.read().as_ref()?.idle()
+    }
+
+    fn keeper(&self) -> Keeper {
+        if let Some(keeper) = &*self.keeper.read() {
+            return keeper.clone();
+        }
+        let mut keeper = self.keeper.write();
+        keeper.get_or_insert_with(|| build(self.size())).clone()
+    }
 
     /// Close an idle connection.
     fn close_held(&self, mut held: Held, reason: Reason) {
         held.kept_mut().leave_shelf();
         self.discard(held.kept_mut(), reason);
-    }
-
-    fn state(&self) -> r2d2::State {
-        self.connections.read().state()
     }
 
     /// An idle connection, if there is one. Takes no time.
@@ -216,30 +232,38 @@ impl Shelf {
     fn adopt(&self, kept: Kept) {
         let _in_hand = self.in_hand.lock();
         let database = Arc::clone(kept.connection.database());
-        self.source.offers.lock().ahead.push(kept);
-        let connections = self.connections.read().clone();
-        let until = Instant::now() + ADOPTION;
+        let Keeper { pool, source } = self.keeper();
+        source.offers.lock().ahead.push(kept);
+        let is_child = process::number() > 0;
+        let patience = match is_child {
+            true => ADOPTION_IN_CHILD,
+            false => ADOPTION,
+        };
+        let until = Instant::now() + patience;
         while Instant::now() < until {
             // Only somebody who finds no idle connection makes r2d2 ask for one, so those are held meanwhile.
             let mut held = Vec::new();
-            while let Ok(mut connection) = connections.get_timeout(ADOPTION_ROUND) {
+            while let Ok(mut connection) = pool.get_timeout(ADOPTION_ROUND) {
                 if let Some(kept) = &mut *connection {
-                    self.source.arrived(kept);
+                    source.arrived(kept);
                 }
                 held.push(connection);
-                if self.source.has_taken(&database) {
+                if source.has_taken(&database) {
                     return;
                 }
             }
-            if self.source.has_taken(&database) {
+            if source.has_taken(&database) {
                 return;
             }
-            if connections.state().connections >= connections.max_size() {
+            if pool.state().connections >= pool.max_size() {
                 // There are enough: others were kept meanwhile.
                 break;
             }
         }
-        if let Some(mut kept) = self.source.take_back(&database) {
+        if is_child && Instant::now() >= until {
+            self.is_deaf.store(true, Ordering::Relaxed);
+        }
+        if let Some(mut kept) = source.take_back(&database) {
             kept.leave_shelf();
             self.discard(&mut kept, Reason::Surplus);
         }
@@ -294,7 +318,8 @@ impl Shelf {
             return Some(Reason::Closed);
         }
         // Beyond the process's bound another pool's connection goes, unless none at all is wanted.
-        let surplus = self.load().0 > self.size() || most_idle == 0;
+        let surplus =
+            self.load().0 > self.size() || most_idle == 0 || self.is_deaf.load(Ordering::Relaxed);
         surplus.then_some(Reason::Surplus)
     }
 
@@ -334,20 +359,35 @@ impl Shelf {
     /// Keep so many from now on; those that are too many go when they come back.
     pub fn resize(&self, size: u32) {
         self.size.store(size, Ordering::Relaxed);
-        if size > self.connections.read().max_size() {
+        let most = self
+            .keeper
+            .read()
+            .as_ref()
+            .map(|keeper| keeper.pool.max_size());
+        if most.is_some_and(|most| size > most) {
             // What is lent goes back to the old one, and is closed for its generation.
             self.opener.next_generation();
-            self.close_idle(|_| Some(Reason::Closed));
-            *self.connections.write() = build(size, &self.source);
-            self.source.blanks.store(0, Ordering::Relaxed);
+            self.let_go(Reason::Closed);
+        }
+    }
+
+    /// Close the idle connections and forget the pool that kept them.
+    pub fn let_go(&self, reason: Reason) {
+        let _in_hand = self.in_hand.lock();
+        let keeper = self.keeper.write().take();
+        while let Some(held) = keeper.as_ref().and_then(Keeper::idle) {
+            self.close_held(held, reason);
         }
     }
 
     /// Connections that belong to the shelf, and how many of them are idle.
     pub fn load(&self) -> (u32, u32) {
-        let state = self.state();
         let unknown = self.unknown.load(Ordering::Relaxed);
-        let blank = self.source.blanks.load(Ordering::Relaxed);
+        let Some(keeper) = &*self.keeper.read() else {
+            return (unknown, 0);
+        };
+        let state = keeper.pool.state();
+        let blank = keeper.source.blanks.load(Ordering::Relaxed);
         (
             (state.connections + unknown).saturating_sub(blank),
             state.idle_connections.saturating_sub(blank),
@@ -369,17 +409,13 @@ impl Kept {
     /// Count it as idle.
     fn enter_shelf(&mut self, now: Instant) {
         self.idle_since = now;
-        if !std::mem::replace(&mut self.counts_as_idle, true) {
-            IDLE.fetch_add(1, Ordering::Relaxed);
-        }
+        self.idle.get_or_insert_with(IdleMark::new);
     }
 
     /// Don't count it as idle any more.
     #[inline]
     fn leave_shelf(&mut self) {
-        if std::mem::take(&mut self.counts_as_idle) {
-            IDLE.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.idle = None;
     }
 }
 
