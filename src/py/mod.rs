@@ -25,6 +25,7 @@ mod function;
 mod guarded;
 mod hook;
 mod interpreter;
+mod logger;
 mod manager;
 mod memo;
 mod names;
@@ -216,9 +217,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let state = state::initialise(py)?;
     interpreter::install();
     fork::install(module)?;
-    // Another extension of this process may have set the logger of its own copy; ours is separate.
-    // Levels are asked for each time, because they may be set late; messages are few.
-    let _ = pyo3_log::Logger::new(py, pyo3_log::Caching::Loggers)?.install();
+    logger::install(py)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<row::Row>()?;
