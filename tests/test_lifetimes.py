@@ -323,6 +323,15 @@ EXITS = {
         "threading.Thread(target=work, daemon=True).start(); started.wait()\n"
         "while not m.get_stats()['writers_waiting']: pass"
     ),
+    "daemon thread that logs": (
+        "import logging, os, threading; started = threading.Event()\n"
+        "logging.basicConfig(level=logging.DEBUG, filename=os.devnull)\n"
+        "def work():\n"
+        "    while True:\n"
+        "        c = s.connect(path); c.execute('ATTACH ':memory:' AS m'); c.close()\n"
+        "        started.set()\n"
+        "threading.Thread(target=work, daemon=True).start(); started.wait()"
+    ),
     "thread's connection": (
         "import threading; c = []\n"
         "t = threading.Thread(target=lambda: c.append(s.connect(path))); t.start(); t.join()"

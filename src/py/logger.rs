@@ -1,20 +1,35 @@
 //! The core's messages, in Python's `logging`.
 
-use crate::core::raw::edge::StopForeignUnwind;
 use log::{LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
 use pyo3_log::Caching;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-/// pyo3-log's logger, whose Python code a thread may not come back from when the interpreter is going down.
+/// The interpreter is about to go down.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// How many messages are on their way.
+static ON_THE_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// How long the interpreter's end waits for messages.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// pyo3-log's logger, as long as the interpreter is there. CPython before 3.14 ends threads that run Python code when it
+/// goes down by unwinding them, and the process is aborted when that comes to pyo3's frames.
 struct Logger(pyo3_log::Logger);
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        !IS_CLOSED.load(Ordering::SeqCst) && self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        StopForeignUnwind::guard(|| self.0.log(record));
+        ON_THE_WAY.fetch_add(1, Ordering::SeqCst);
+        if !IS_CLOSED.load(Ordering::SeqCst) {
+            self.0.log(record);
+        }
+        ON_THE_WAY.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn flush(&self) {
@@ -22,12 +37,28 @@ impl Log for Logger {
     }
 }
 
+/// No further messages; those that are on their way are waited for.
+#[pyfunction]
+fn close_log(py: Python<'_>) {
+    IS_CLOSED.store(true, Ordering::SeqCst);
+    py.detach(|| {
+        let until = Instant::now() + PATIENCE;
+        while ON_THE_WAY.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    });
+}
+
 /// Send the messages there. Levels are asked for each time, because they may be set late; messages are few.
-pub fn install(py: Python<'_>) -> PyResult<()> {
+pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     let logger = pyo3_log::Logger::new(py, Caching::Loggers)?;
     // A second import finds the logger of the first; other extensions of this process have copies of their own.
     if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
+    // The last of ours that is called, because it is the first that is registered.
+    let close = wrap_pyfunction!(close_log, module)?;
+    py.import("atexit")?.call_method1("register", (close,))?;
     Ok(())
 }

@@ -217,7 +217,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let state = state::initialise(py)?;
     interpreter::install();
     fork::install(module)?;
-    logger::install(py)?;
+    logger::install(module)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<cursor::Cursor>()?;
     module.add_class::<row::Row>()?;
