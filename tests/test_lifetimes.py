@@ -328,7 +328,7 @@ EXITS = {
         "logging.basicConfig(level=logging.DEBUG, filename=os.devnull)\n"
         "def work():\n"
         "    while True:\n"
-        "        c = s.connect(path); c.execute('ATTACH ':memory:' AS m'); c.close()\n"
+        "        c = s.connect(path); c.execute('CREATE TEMP TABLE m (a)'); c.close()\n"
         "        started.set()\n"
         "threading.Thread(target=work, daemon=True).start(); started.wait()"
     ),
