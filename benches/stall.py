@@ -116,7 +116,7 @@ def measure(scale: Scale, folder: Path) -> list[Stall]:
     queries = [
         Query("W5 fetchall", functools.partial(_fetch, sql=result_set.SELECT), wide),
         Query("W6 GROUP BY", functools.partial(_fetch, sql=aggregation.SELECT), groups),
-        # Short statements keep the interpreter as Python code does: until another thread demands it.
+        # Short statements keep the interpreter as Python code does: until it is demanded.
         Query("W2 look-ups", _look_up, build_lookup, bound_ms=3_000 * sys.getswitchinterval()),
     ]
     return [
