@@ -353,6 +353,30 @@ def test_level_of_the_log_may_be_set_late(url: str) -> None:
         logger.removeHandler(handler)
 
 
+def test_a_log_handler_that_fails_is_reported_and_fails_nothing_else(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(record.levelname)
+
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda hook: seen.append(hook.exc_value))
+    logger = logging.getLogger("dbmanager.pool")
+    handler = Failing()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    db = DatabaseManager(url)
+    try:
+        use(db)
+        assert db.close_idle() == 1
+        use(db)
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeHandler(handler)
+    assert [(type(error), str(error)) for error in seen] == [(RuntimeError, "INFO")]
+
+
 def test_hooks_of_the_last_user_hear_nothing_of_what_follows(url: str) -> None:
     heard: list[str] = []
     db = DatabaseManager(url)
@@ -416,6 +440,7 @@ logger.setLevel(logging.INFO)
 count()
 os.replace(other, path)
 count()
+logger.setLevel(logging.ERROR)
 print("idle connection(s) (stale)" in messages[0], set(counts))
 """
 

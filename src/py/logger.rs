@@ -1,6 +1,8 @@
 //! The core's messages, in Python's `logging`.
 
 use log::{LevelFilter, Log, Metadata, Record};
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3_log::Caching;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +21,25 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// goes down by unwinding them, and the process is aborted when that comes to pyo3's frames.
 struct Logger(pyo3_log::Logger);
 
+impl Logger {
+    /// Log, and report the exception of a handler, which pyo3-log leaves to whoever looks for one next.
+    fn deliver(&self, py: Python<'_>, record: &Record<'_>) {
+        let before = PyErr::take(py);
+        self.0.log(record);
+        match PyErr::take(py) {
+            // SAFETY: the interpreter is held. The interrupt comes again where it can be raised.
+            Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => unsafe {
+                ffi::PyErr_SetInterrupt();
+            },
+            Some(error) => error.write_unraisable(py, None),
+            None => {}
+        }
+        if let Some(error) = before {
+            error.restore(py);
+        }
+    }
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         !IS_CLOSED.load(Ordering::SeqCst) && self.0.enabled(metadata)
@@ -26,8 +47,8 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         ON_THE_WAY.fetch_add(1, Ordering::SeqCst);
-        if !IS_CLOSED.load(Ordering::SeqCst) {
-            self.0.log(record);
+        if self.enabled(record.metadata()) {
+            Python::attach(|py| self.deliver(py, record));
         }
         ON_THE_WAY.fetch_sub(1, Ordering::SeqCst);
     }

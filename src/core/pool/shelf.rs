@@ -3,7 +3,7 @@
 //! They are opened in the thread that needs one, so that a bad path fails at once with SQLite's own error; r2d2's
 //! worker only adopts them, when they first come back.
 
-use super::idle::IdleMark;
+use super::idle::IdleCount;
 use super::opener::{Door, Kept, Opener};
 use super::statistics::{Counters, Reason};
 use super::workers;
@@ -27,8 +27,7 @@ pub struct Shelf {
     /// How many of those that are kept are lent, or about to be. As long as they are fewer than `size`, r2d2 has one
     /// for whoever asks: idle, being adopted, or there is room for another one.
     lent: AtomicU32,
-    /// How many of them r2d2 does not know yet.
-    unknown: AtomicU32,
+    idle: IdleCount,
     /// Held while someone has connections in hand that are not lent: to close them, to work with them, to have them
     /// adopted. Whoever lets go of the file waits for it. Nothing logs meanwhile.
     in_hand: Mutex<()>,
@@ -126,7 +125,7 @@ impl Shelf {
             opener,
             size: AtomicU32::new(size),
             lent: AtomicU32::new(0),
-            unknown: AtomicU32::new(0),
+            idle: IdleCount::default(),
             in_hand: Mutex::new(()),
             is_deaf: AtomicBool::new(false),
             counters: Arc::clone(counters),
@@ -223,7 +222,6 @@ impl Shelf {
             self.counters.overflow.fetch_add(1, Ordering::Relaxed);
             return Ok(Held::Overflow(kept));
         }
-        self.unknown.fetch_add(1, Ordering::Relaxed);
         Ok(Held::New(kept))
     }
 
@@ -278,27 +276,26 @@ impl Shelf {
                     kept.doom = self.refusal(kept, most_idle, now);
                 }
                 let doom = kept.doom;
+                // First, lest others take it for two.
+                self.lent.fetch_sub(1, Ordering::Relaxed);
                 match doom {
                     Some(reason) => self.discard(kept, reason),
-                    None => kept.enter_shelf(now),
+                    None => kept.enter_shelf(&self.idle, now),
                 }
-                drop(held);
-                self.lent.fetch_sub(1, Ordering::Relaxed);
                 doom
             }
             Held::New(mut connection) => {
                 let doom = connection
                     .doom
                     .or_else(|| self.refusal(&connection, most_idle, now));
-                self.unknown.fetch_sub(1, Ordering::Relaxed);
+                self.lent.fetch_sub(1, Ordering::Relaxed);
                 match doom {
                     Some(reason) => self.discard(&mut connection, reason),
                     None => {
-                        connection.enter_shelf(now);
+                        connection.enter_shelf(&self.idle, now);
                         self.adopt(*connection);
                     }
                 }
-                self.lent.fetch_sub(1, Ordering::Relaxed);
                 doom
             }
             Held::Overflow(mut connection) => {
@@ -382,16 +379,8 @@ impl Shelf {
 
     /// Connections that belong to the shelf, and how many of them are idle.
     pub fn load(&self) -> (u32, u32) {
-        let unknown = self.unknown.load(Ordering::Relaxed);
-        let Some(keeper) = &*self.keeper.read() else {
-            return (unknown, 0);
-        };
-        let state = keeper.pool.state();
-        let blank = keeper.source.blanks.load(Ordering::Relaxed);
-        (
-            (state.connections + unknown).saturating_sub(blank),
-            state.idle_connections.saturating_sub(blank),
-        )
+        let idle = self.idle.get();
+        (self.lent.load(Ordering::Relaxed) + idle, idle)
     }
 }
 
@@ -407,9 +396,9 @@ impl Kept {
     }
 
     /// Count it as idle.
-    fn enter_shelf(&mut self, now: Instant) {
+    fn enter_shelf(&mut self, idle: &IdleCount, now: Instant) {
         self.idle_since = now;
-        self.idle.get_or_insert_with(IdleMark::new);
+        self.idle.get_or_insert_with(|| idle.mark());
     }
 
     /// Don't count it as idle any more.
@@ -423,8 +412,6 @@ impl Kept {
 #[derive(Default)]
 struct Source {
     offers: Mutex<Offers>,
-    /// Blanks that r2d2 has.
-    blanks: AtomicU32,
 }
 
 #[derive(Default)]
@@ -473,7 +460,6 @@ impl r2d2::ManageConnection for Adopter {
     fn connect(&self) -> Result<Option<Box<Kept>>> {
         let mut offers = self.0.offers.lock();
         let Some(mut kept) = offers.ahead.pop() else {
-            self.0.blanks.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         };
         kept.is_coming = true;
@@ -486,12 +472,6 @@ impl r2d2::ManageConnection for Adopter {
     }
 
     fn has_broken(&self, connection: &mut Option<Box<Kept>>) -> bool {
-        match connection {
-            Some(kept) => kept.doom.is_some(),
-            None => {
-                self.0.blanks.fetch_sub(1, Ordering::Relaxed);
-                true
-            }
-        }
+        connection.as_ref().is_none_or(|kept| kept.doom.is_some())
     }
 }
