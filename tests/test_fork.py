@@ -191,3 +191,20 @@ if __name__ == "__main__":
 """
     assert run(code, path, "connect") == "120\n"
     assert rows(path) == list(range(120))
+
+
+@BOTH_DOORS
+def test_a_fork_finds_no_thread_of_ours(tmp_path: Path, door: str) -> None:
+    """From Python 3.12 `os.fork` warns where there are other threads."""
+    code = f"""{PROLOGUE}
+import warnings
+warnings.simplefilter("error")
+for _ in range(3):
+    count()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    wait(child)
+print(count())
+"""
+    assert run(code, tmp_path / "a.db", door) == "0\n"
