@@ -333,6 +333,20 @@ fn a_file_that_was_replaced_has_another_pool() {
 }
 
 #[test]
+fn a_connection_to_a_file_that_came_to_the_path_meanwhile_is_not_kept() {
+    let place = Place::new(1, 0);
+    let pool = place.pool();
+    let look = Look::at(&place.path()).unwrap();
+    fs::rename(place.path(), place.folder.path().join("old.db")).unwrap();
+    fs::write(place.path(), b"").unwrap();
+    drop(pool.lease_plain(&place.path(), &look).unwrap());
+    assert_eq!(pool.load().idle, 0);
+    fs::rename(place.folder.path().join("old.db"), place.path()).unwrap();
+    drop(pool.lease_plain(&place.path(), &look).unwrap());
+    assert_eq!(pool.load().idle, 1);
+}
+
+#[test]
 fn a_new_file_in_place_of_a_removed_one_gets_none_of_the_old_content() {
     let place = Place::new(2, 0);
     let open = || registry::connect(&place.path(), false, false, 128).unwrap();
