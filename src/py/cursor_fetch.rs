@@ -219,7 +219,7 @@ pub fn next_plain_row(cursor: &Bound<'_, Cursor>) -> Option<*mut ffi::PyObject> 
         // SAFETY: the statement is replaced or taken only by methods of this cursor that refuse to run while it
         // is marked as in use.
         let statement: &Statement = unsafe { this.statement.peek(py).as_deref()? };
-        if !std::ptr::eq(guard.database(), &**statement.database())
+        if !ptr::eq(guard.database(), &**statement.database())
             || !Connection::keeps_interpreter(py, guard, statement)
         {
             return None;

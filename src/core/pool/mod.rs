@@ -325,7 +325,7 @@ impl Pool {
     }
 
     /// `drain`, and let go of all that would keep a thread alive.
-    fn rest(&self) {
+    fn prepare_for_fork(&self) {
         self.next_generation();
         self.plain.let_go(Reason::Closed);
         if let Some(managed) = self.managed.get() {

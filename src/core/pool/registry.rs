@@ -243,7 +243,7 @@ pub fn sweep(now: Instant) {
 pub fn before_fork() {
     process::set_forking(true);
     for pool in all() {
-        pool.rest();
+        pool.prepare_for_fork();
     }
     workers::stop();
 }

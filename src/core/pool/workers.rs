@@ -8,8 +8,9 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How all names of the threads begin.
-const PREFIX: &str = "dbmanager-";
+/// How the names of the threads begin, as far as the system shows them.
+const HOUSEKEEPER_NAME: &str = "dbmanager-pool-";
+const ADOPTER_NAME: &str = "dbmanager-adopt";
 
 /// One worker for the housekeeping of all pools, which may wait for the disk.
 static HOUSEKEEPER: PerProcess<Mutex<Option<Housekeeper>>> = PerProcess::new(Mutex::default);
@@ -27,7 +28,7 @@ static ADOPTER: PerProcess<Mutex<Option<Arc<ScheduledThreadPool>>>> =
 fn worker(name: &str) -> ScheduledThreadPool {
     ScheduledThreadPool::builder()
         .num_threads(1)
-        .thread_name_pattern(&format!("{PREFIX}{name}-{{}}"))
+        .thread_name_pattern(name)
         // Else the next sweep is waited for.
         .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
         .build()
@@ -35,7 +36,7 @@ fn worker(name: &str) -> ScheduledThreadPool {
 
 fn with_housekeeper(work: impl FnOnce(&mut Housekeeper)) {
     work(HOUSEKEEPER.lock().get_or_insert_with(|| Housekeeper {
-        pool: worker("pool"),
+        pool: worker("dbmanager-pool-{}"),
         sweeps: false,
     }));
 }
@@ -64,7 +65,7 @@ pub fn log_later(message: String) {
 /// The worker for r2d2.
 pub fn adopter() -> Arc<ScheduledThreadPool> {
     let mut adopter = ADOPTER.lock();
-    Arc::clone(adopter.get_or_insert_with(|| Arc::new(worker("adopt"))))
+    Arc::clone(adopter.get_or_insert_with(|| Arc::new(worker("dbmanager-adopt-{}"))))
 }
 
 /// Let the threads end, and wait for that a little. They are started again when they are needed. r2d2's worker stays as
@@ -87,7 +88,7 @@ fn running() -> usize {
     };
     let is_ours = |folder: &std::fs::DirEntry| {
         std::fs::read_to_string(folder.path().join("comm"))
-            .is_ok_and(|name| name.starts_with(PREFIX))
+            .is_ok_and(|name| name.starts_with(HOUSEKEEPER_NAME) || name.starts_with(ADOPTER_NAME))
     };
     threads.flatten().filter(is_ours).count()
 }

@@ -5,6 +5,7 @@
 //! budget for the process, and moves to the disk when the budget is used up.
 
 use super::room;
+use crate::core::process::PerProcess;
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
@@ -22,7 +23,7 @@ const SPARE: usize = 64;
 type Block = Box<[MaybeUninit<u8>; BLOCK]>;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static SPARES: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+static SPARES: PerProcess<Mutex<Vec<Block>>> = PerProcess::new(Mutex::default);
 
 /// Opens the file on the disk that takes over when memory is used up.
 pub type OpenOnDisk = unsafe fn(*mut ffi::sqlite3_file, c_int) -> c_int;
