@@ -5,38 +5,80 @@ use super::LOG;
 use crate::core::process::PerProcess;
 use parking_lot::Mutex;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
-
-/// How the names of the threads begin, as far as the system shows them.
-const HOUSEKEEPER_NAME: &str = "dbmanager-pool-";
-const ADOPTER_NAME: &str = "dbmanager-adopt";
 
 /// One worker for the housekeeping of all pools, which may wait for the disk.
 static HOUSEKEEPER: PerProcess<Mutex<Option<Housekeeper>>> = PerProcess::new(Mutex::default);
 
 struct Housekeeper {
-    pool: ScheduledThreadPool,
+    worker: Worker,
     /// It looks after the pools.
     sweeps: bool,
 }
 
 /// One worker for r2d2 in all pools, which is waited for and never waits; r2d2's default is three threads a pool.
-static ADOPTER: PerProcess<Mutex<Option<Arc<ScheduledThreadPool>>>> =
-    PerProcess::new(Mutex::default);
+static ADOPTER: PerProcess<Mutex<Option<Worker>>> = PerProcess::new(Mutex::default);
 
-fn worker(name: &str) -> ScheduledThreadPool {
-    ScheduledThreadPool::builder()
-        .num_threads(1)
-        .thread_name_pattern(name)
-        // Else the next sweep is waited for.
-        .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
-        .build()
+/// A pool of one thread.
+struct Worker(Arc<ScheduledThreadPool>);
+
+impl Worker {
+    fn start(name: &str) -> Self {
+        let pool = ScheduledThreadPool::builder()
+            .num_threads(1)
+            .thread_name_pattern(name)
+            // Else the next sweep is waited for.
+            .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
+            .build();
+        Self(Arc::new(pool))
+    }
+
+    /// Let the thread end when nobody else uses the pool, and wait for that, but not beyond a time.
+    fn end(self, until: Instant) {
+        // When the thread has told its number, it has begun, and what it did before no longer uses the pool.
+        let number = Arc::new(AtomicI32::new(0));
+        let told = Arc::clone(&number);
+        self.0
+            .execute(move || told.store(this_thread(), Ordering::Release));
+        let number = || number.load(Ordering::Acquire);
+        wait(until, || number() != 0);
+        if Arc::into_inner(self.0).is_some() {
+            wait(until, || !is_running(number()));
+        }
+    }
+}
+
+/// Look again and again whether something is so, until a time.
+fn wait(until: Instant, is_so: impl Fn() -> bool) {
+    while !is_so() && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// The system's number of this thread.
+#[cfg(target_os = "linux")]
+fn this_thread() -> i32 {
+    // SAFETY: no arguments, no failures.
+    unsafe { libc::gettid() }
+}
+
+/// The system's number of this thread: of no use where the system does not show the threads.
+#[cfg(not(target_os = "linux"))]
+fn this_thread() -> i32 {
+    1
+}
+
+/// Whether the process has such a thread, as far as the system tells it.
+fn is_running(thread: i32) -> bool {
+    thread != 0 && Path::new(&format!("/proc/self/task/{thread}")).exists()
 }
 
 fn with_housekeeper(work: impl FnOnce(&mut Housekeeper)) {
     work(HOUSEKEEPER.lock().get_or_insert_with(|| Housekeeper {
-        pool: worker("dbmanager-pool-{}"),
+        worker: Worker::start("dbmanager-pool-{}"),
         sweeps: false,
     }));
 }
@@ -46,7 +88,8 @@ pub fn sweep_every(period: Duration, sweep: fn()) {
     with_housekeeper(|housekeeper| {
         if !std::mem::replace(&mut housekeeper.sweeps, true) {
             housekeeper
-                .pool
+                .worker
+                .0
                 .execute_at_fixed_rate(period, period, sweep);
         }
     });
@@ -57,7 +100,8 @@ pub fn sweep_every(period: Duration, sweep: fn()) {
 pub fn log_later(message: String) {
     with_housekeeper(|housekeeper| {
         housekeeper
-            .pool
+            .worker
+            .0
             .execute(move || log::debug!(target: LOG, "{message}"));
     });
 }
@@ -65,30 +109,20 @@ pub fn log_later(message: String) {
 /// The worker for r2d2.
 pub fn adopter() -> Arc<ScheduledThreadPool> {
     let mut adopter = ADOPTER.lock();
-    Arc::clone(adopter.get_or_insert_with(|| Arc::new(worker("dbmanager-adopt-{}"))))
+    let worker = adopter.get_or_insert_with(|| Worker::start("dbmanager-adopt-{}"));
+    Arc::clone(&worker.0)
 }
 
 /// Let the threads end, and wait for that a little. They are started again when they are needed. r2d2's worker stays as
 /// long as it has a pool.
 pub fn stop() {
-    drop(HOUSEKEEPER.lock().take());
-    let adopter = ADOPTER.lock().take();
-    let stays = adopter.is_some_and(|adopter| Arc::into_inner(adopter).is_none());
-    let most = usize::from(stays);
     let until = Instant::now() + Duration::from_millis(100);
-    while running() > most && Instant::now() < until {
-        std::thread::sleep(Duration::from_micros(100));
+    let housekeeper = HOUSEKEEPER.lock().take();
+    if let Some(housekeeper) = housekeeper {
+        housekeeper.worker.end(until);
     }
-}
-
-/// How many of the threads there are, where the system tells it.
-fn running() -> usize {
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
-        return 0;
-    };
-    let is_ours = |folder: &std::fs::DirEntry| {
-        std::fs::read_to_string(folder.path().join("comm"))
-            .is_ok_and(|name| name.starts_with(HOUSEKEEPER_NAME) || name.starts_with(ADOPTER_NAME))
-    };
-    threads.flatten().filter(is_ours).count()
+    let adopter = ADOPTER.lock().take();
+    if let Some(adopter) = adopter {
+        adopter.end(until);
+    }
 }
