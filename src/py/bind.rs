@@ -265,6 +265,20 @@ unsafe fn utf8<'a>(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<&'a [
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), length as usize) })
 }
 
+/// The value of an int (of no subclass) that fits into 64 bits.
+#[inline]
+pub fn exact_integer(object: &Bound<'_, PyAny>) -> Option<i64> {
+    let mut overflow: c_int = 0;
+    // SAFETY: a type check and an accessor on a live object of that type, which can't fail otherwise.
+    unsafe {
+        if ffi::PyLong_CheckExact(object.as_ptr()) == 0 {
+            return None;
+        }
+        let value = ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &mut overflow);
+        (overflow == 0).then_some(value)
+    }
+}
+
 /// The value of an int object.
 ///
 /// # Safety

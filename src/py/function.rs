@@ -31,11 +31,21 @@ fn call<'py>(
         let mut stack = [const { MaybeUninit::uninit() }; INLINE_ARGUMENTS + 1];
         call_on(py, callable, arguments, &mut stack[1..=count])
     } else {
-        let mut stack = vec![MaybeUninit::uninit(); count + 1];
-        call_on(py, callable, arguments, &mut stack[1..])
+        call_with_many(py, callable, arguments)
     };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
+/// `call_on` with room in the heap.
+#[cold]
+fn call_with_many(
+    py: Python<'_>,
+    callable: &Bound<'_, PyAny>,
+    arguments: &Arguments<'_>,
+) -> *mut ffi::PyObject {
+    let mut objects = vec![MaybeUninit::uninit(); arguments.len() + 1];
+    call_on(py, callable, arguments, &mut objects[1..])
 }
 
 /// `call` with room for the objects, before which there is another slot. A new reference, or null with an exception
@@ -49,7 +59,11 @@ fn call_on(
 ) -> *mut ffi::PyObject {
     let mut made = 0;
     while made < objects.len() {
-        let object = fetch::object_or_null(py, arguments.get(made));
+        let object = match arguments.integer(made) {
+            // SAFETY: a plain constructor, with the interpreter held.
+            Some(value) => unsafe { ffi::PyLong_FromLongLong(value) },
+            None => other_object(py, arguments, made),
+        };
         if object.is_null() {
             break;
         }
@@ -75,18 +89,25 @@ fn call_on(
     }
 }
 
-/// Hand a Python value to SQLite.
-#[inline]
-fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    // SAFETY: a type check and an accessor on a live object of that type.
-    if unsafe { ffi::PyLong_CheckExact(value.as_ptr()) } != 0 {
-        // SAFETY: as above.
-        context.result_integer(unsafe { bind::integer(value.py(), value.as_ptr())? });
-        return Ok(());
-    }
-    set_other_result(context, value)
+/// The object for an argument that is no integer. Apart, for the sake of those that are.
+#[inline(never)]
+fn other_object(py: Python<'_>, arguments: &Arguments<'_>, index: usize) -> *mut ffi::PyObject {
+    fetch::object_or_null(py, arguments.get(index))
 }
 
+/// Hand a Python value to SQLite.
+#[inline(always)]
+fn set_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    match bind::exact_integer(value) {
+        Some(value) => {
+            context.result_integer(value);
+            Ok(())
+        }
+        None => set_other_result(context, value),
+    }
+}
+
+#[inline(never)]
 fn set_other_result(context: &Context, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
     if value.is_none() {

@@ -120,6 +120,12 @@ fn resume(database: &Database) -> bool {
     if state.is_null() {
         return false;
     }
+    restore(database, state.cast());
+    true
+}
+
+/// Take the interpreter back.
+fn restore(database: &Database, state: *mut ffi::PyThreadState) {
     database.suspended().set(std::ptr::null_mut());
     if let Some(since) = GIVEN_UP.take()
         && since.elapsed() < IN_VAIN
@@ -127,8 +133,7 @@ fn resume(database: &Database) -> bool {
         WAS_IN_VAIN.set(Some(since));
     }
     // SAFETY: the state was saved by `suspend` on this thread.
-    unsafe { ffi::PyEval_RestoreThread(state.cast()) };
-    true
+    unsafe { ffi::PyEval_RestoreThread(state) };
 }
 
 /// Whether a tick gave it up in vain lately.
@@ -163,25 +168,36 @@ fn on_tick(database: &Database) {
 
 /// Run Python code from a callback of SQLite on `database`. The interpreter stays taken afterwards: the
 /// next tick gives it up again if the statement goes on for long.
+#[inline]
 pub fn callback<R>(database: &Database, body: impl FnOnce(Python<'_>) -> R) -> R {
     // What the callback does with the database is no part of the stretch.
     let yields = database.yields().replace(false);
     if resume(database) {
-        let hold = match was_in_vain() {
-            true => HOLD_LONGER,
-            false => HOLD,
-        };
-        database.hold_until().set(Some(Instant::now() + hold));
+        hold(database);
     }
     let result = if yields || is_attached() {
         // SAFETY: just found, as in `on_tick`.
         body(unsafe { Python::assume_attached() })
     } else {
-        // A database that is used by the core alone, without the interpreter (a pool's reset).
-        Python::attach(body)
+        attach(body)
     };
     database.yields().set(yields);
     result
+}
+
+/// A callback had to take the lock back: keep it for a while.
+fn hold(database: &Database) {
+    let hold = match was_in_vain() {
+        true => HOLD_LONGER,
+        false => HOLD,
+    };
+    database.hold_until().set(Some(Instant::now() + hold));
+}
+
+/// A database is used by the core alone, without the interpreter (a pool's reset).
+#[cold]
+fn attach<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
+    Python::attach(body)
 }
 
 /// Whether Python's signal handlers raise an exception; it stays set for whoever attaches on this thread next.

@@ -33,6 +33,17 @@ impl<'a> Arguments<'a> {
         self.values.is_empty()
     }
 
+    /// One of them if it is an INTEGER. Panics if there are fewer.
+    #[inline(always)]
+    pub fn integer(&self, index: usize) -> Option<i64> {
+        // SAFETY: SQLite's values are valid for the duration of the call.
+        unsafe {
+            let value = self.values[index];
+            (ffi::sqlite3_value_type(value) == ffi::SQLITE_INTEGER)
+                .then(|| ffi::sqlite3_value_int64(value))
+        }
+    }
+
     /// One of them. Panics if there are fewer.
     #[inline]
     pub fn get(&self, index: usize) -> ColumnValue<'a> {
