@@ -96,7 +96,7 @@ pub fn plain_row<'py, 'v>(
 }
 
 /// A new reference to the object for a value that has no converter.
-#[inline]
+#[inline(always)]
 fn plain<'py>(
     py: Python<'py>,
     guard: &LockGuard<'_>,
@@ -105,19 +105,31 @@ fn plain<'py>(
     index: c_int,
     value: ColumnValue<'_>,
 ) -> PyResult<*mut ffi::PyObject> {
-    match (value, text_factory) {
-        (ColumnValue::Text(text), TextFactory::Str) => {
-            text_object(py, guard, statement, index, text)
-        }
-        (ColumnValue::Text(text), TextFactory::Bytes) => Ok(bytes_object(py, text)?.into_ptr()),
-        (ColumnValue::Text(text), TextFactory::ByteArray) => {
-            Ok(PyByteArray::new(py, text).into_ptr())
-        }
-        (ColumnValue::Text(text), TextFactory::Call(factory)) => {
-            Ok(factory.call1((bytes_object(py, text)?,))?.into_ptr())
-        }
-        (value, _) => object(py, value),
+    if let ColumnValue::Text(text) = value
+        && !matches!(text_factory, TextFactory::Str)
+    {
+        return other_text(py, text_factory, text);
     }
+    let object = object_or_null(py, value);
+    match object.is_null() {
+        false => Ok(object),
+        true => Err(not_made(py, guard, statement, index, value)),
+    }
+}
+
+/// The object for TEXT that is not to become a str.
+#[inline(never)]
+fn other_text(
+    py: Python<'_>,
+    factory: &TextFactory<'_>,
+    text: &[u8],
+) -> PyResult<*mut ffi::PyObject> {
+    Ok(match factory {
+        TextFactory::Str => unreachable!("these are made by `object_or_null`"),
+        TextFactory::Bytes => bytes_object(py, text)?.into_ptr(),
+        TextFactory::ByteArray => PyByteArray::new(py, text).into_ptr(),
+        TextFactory::Call(factory) => factory.call1((bytes_object(py, text)?,))?.into_ptr(),
+    })
 }
 
 /// A tuple to be filled.
@@ -139,17 +151,7 @@ fn untrack(tuple: &Bound<'_, PyTuple>) {
     unsafe { ffi::PyObject_GC_UnTrack(tuple.as_ptr().cast()) };
 }
 
-/// A new reference to the object for a value that is not TEXT (or is known to be valid UTF-8).
-#[inline]
-pub fn object(py: Python<'_>, value: ColumnValue<'_>) -> PyResult<*mut ffi::PyObject> {
-    let object = object_or_null(py, value);
-    if object.is_null() {
-        return Err(PyErr::fetch(py));
-    }
-    Ok(object)
-}
-
-/// `object` for C: null with an exception set if it can't be made.
+/// A new reference to the object for a value, TEXT as str; null with an exception set if it can't be made.
 #[inline]
 pub fn object_or_null(_py: Python<'_>, value: ColumnValue<'_>) -> *mut ffi::PyObject {
     // SAFETY: plain constructors, with the interpreter held.
@@ -168,20 +170,19 @@ pub fn object_or_null(_py: Python<'_>, value: ColumnValue<'_>) -> *mut ffi::PyOb
     }
 }
 
-#[inline]
-fn text_object(
+/// Why there is no object for a value.
+#[cold]
+fn not_made(
     py: Python<'_>,
     guard: &LockGuard<'_>,
     statement: &Statement,
     index: c_int,
-    text: &[u8],
-) -> PyResult<*mut ffi::PyObject> {
-    // SAFETY: the token shows that the interpreter lock is held.
-    let object = unsafe { str_object(text) };
-    if object.is_null() {
-        return Err(not_utf8(py, guard, statement, index, text));
+    value: ColumnValue<'_>,
+) -> PyErr {
+    match value {
+        ColumnValue::Text(text) => not_utf8(py, guard, statement, index, text),
+        _ => PyErr::fetch(py),
     }
-    Ok(object)
 }
 
 /// The stdlib's message stops at the first NUL and after 199 bytes, and replaces what isn't ASCII.

@@ -92,17 +92,13 @@ impl ColumnValue<'_> {
     ///
     /// # Safety
     /// `value` is valid for `'a` and not changed or converted meanwhile.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn read<'a>(value: *mut ffi::sqlite3_value) -> ColumnValue<'a> {
         // SAFETY: the caller gives a valid value; text and blob are read before their length, as
         // https://sqlite.org/c3ref/value_blob.html asks for.
         unsafe {
-            let kind = ffi::sqlite3_value_type(value);
-            // The usual case first, without a jump through a table.
-            if kind == ffi::SQLITE_INTEGER {
-                return ColumnValue::Integer(ffi::sqlite3_value_int64(value));
-            }
-            match kind {
+            match ffi::sqlite3_value_type(value) {
+                ffi::SQLITE_INTEGER => ColumnValue::Integer(ffi::sqlite3_value_int64(value)),
                 ffi::SQLITE_FLOAT => ColumnValue::Real(ffi::sqlite3_value_double(value)),
                 ffi::SQLITE_TEXT => {
                     let data = ffi::sqlite3_value_text(value);
