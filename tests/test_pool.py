@@ -134,6 +134,39 @@ def test_file_that_was_removed_is_made_anew_and_empty(path: Path, journal: str) 
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("fresh",)]
 
 
+def read_all(path: Path, door: str) -> list[tuple[object]]:
+    """Read the table by ``connect()`` or in a session."""
+    if door == "connect":
+        return rows(path)
+    with DatabaseManager(f"sqlite:///{path}").session(mode="read") as session:
+        return session.execute("SELECT x FROM t").fetchall()
+
+
+@pytest.mark.parametrize("door", ["connect", "session"])
+@pytest.mark.parametrize("next_step", ["read", "close"])
+def test_journals_that_were_removed_and_begun_anew_by_others_are_theirs(
+    path: Path, door: str, next_step: str
+) -> None:
+    with closing(stdlib.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+    assert read_all(path, door) == [("old",)]
+    for journal in ("-wal", "-shm"):
+        path.with_name(path.name + journal).unlink()
+    with closing(stdlib.connect(path)) as theirs:
+        theirs.execute("INSERT INTO t VALUES ('theirs')")
+        theirs.commit()
+        if next_step == "close":
+            set_max_idle_connections(0)
+            set_max_idle_connections(256)
+        assert read_all(path, door) == [("old",), ("theirs",)]
+        change(path, "ours")
+        assert theirs.execute("SELECT x FROM t").fetchall() == [("ours",)] * 2
+    with closing(stdlib.connect(path)) as connection:
+        assert connection.execute("SELECT x FROM t").fetchall() == [("ours",)] * 2
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    DatabaseManager.reset()
+
+
 OF_ANOTHER_PROCESS = {
     "grows": "INSERT INTO t SELECT randomblob(900) FROM t; PRAGMA wal_checkpoint",
     "is restarted": "INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(RESTART)",

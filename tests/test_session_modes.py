@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -709,3 +710,67 @@ done.set()
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("interrupted 0\n", "")
+
+
+@pytest.mark.parametrize("mode", ["auto", "write"])
+def test_waiting_for_another_process_is_interrupted_by_a_signal(tmp_path: Path, mode: str) -> None:
+    code = """
+import os, signal, sys, threading
+from contextlib import closing
+from dbmanager import DatabaseManager, sqlite3
+path, mode = sys.argv[1:]
+db = DatabaseManager("sqlite:///" + path, pragmas={"busy_timeout": 3600_000})
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+main = threading.get_ident()
+def interrupt():
+    while sys._current_frames()[main].f_code.co_name != "write":
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+def write():
+    with db.session(mode=mode) as session:
+        session.execute("INSERT INTO t VALUES (1)")
+# It is not in the queue of the sessions, as little as another process.
+with closing(sqlite3.connect(path)) as holder:
+    holder.execute("BEGIN IMMEDIATE")
+    threading.Thread(target=interrupt).start()
+    try:
+        write()
+    except KeyboardInterrupt:
+        print("interrupted")
+with db.session() as session:
+    print(session.scalar("PRAGMA busy_timeout"), session.scalar("SELECT count(*) FROM t"))
+write()
+print(db.get_stats()["opened_total"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db", mode],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n3600000 0\n2\n", "")
+
+
+@pytest.mark.parametrize("timeout", ["PRAGMA busy_timeout = 40", None])
+def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
+    tmp_path: Path, timeout: str | None
+) -> None:
+    path = tmp_path / "app.db"
+    pragmas = {"busy_timeout": 3600_000 if timeout else 40}
+    db = DatabaseManager(f"sqlite:///{path}", pragmas=pragmas)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    with closing(sqlite3.connect(path)) as holder, db.session() as session:
+        if timeout:
+            session.execute(timeout)
+        holder.execute("BEGIN IMMEDIATE")
+        before = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked") as raised:
+            session.execute("INSERT INTO t VALUES (1)")
+        assert 0.04 <= time.monotonic() - before < 60
+        assert raised.value.sqlite_errorname == "SQLITE_BUSY"
+        holder.rollback()
+        session.execute("INSERT INTO t VALUES (1)")
+        assert session.scalar("PRAGMA busy_timeout") == 40
+    DatabaseManager.reset()

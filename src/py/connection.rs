@@ -13,6 +13,7 @@ use super::physical::Physical;
 use super::recent::RecentTexts;
 use super::session::State as SessionState;
 use super::settings::{Autocommit, IsolationLevel, Settings};
+use crate::core::error::Error;
 use crate::core::raw::{Database, LockGuard, Statement, Step};
 use crate::core::sqlite::cache::Place;
 use crate::core::text::Keyword;
@@ -517,13 +518,23 @@ impl Connection {
         guard: &LockGuard<'_>,
         sql: &'static CStr,
     ) -> PyResult<()> {
-        if guard.database().must_suspend() {
-            return self.run(py, guard, sql);
-        }
-        let stretch = Stretch::attached(py, guard.database());
-        let outcome = guard.run_fixed(sql);
-        drop(stretch);
-        outcome.map_err(|error| core_exception(py, error))
+        self.try_begin(py, guard, sql)
+            .map_err(|error| core_exception(py, error))
+    }
+
+    /// `run_begin` with the core's error.
+    pub(super) fn try_begin(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        sql: &'static CStr,
+    ) -> Result<(), Error> {
+        let database = guard.database();
+        let _stretch = match database.must_suspend() {
+            true => Stretch::detached(py, database),
+            false => Stretch::attached(py, database),
+        };
+        guard.run_fixed(sql)
     }
 
     /// Run a statement that ends a transaction, without the interpreter.

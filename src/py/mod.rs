@@ -3,6 +3,7 @@
 mod adapters;
 mod ahead;
 mod audit;
+mod begin;
 mod bind;
 mod blob;
 mod buffer;

@@ -155,7 +155,14 @@ impl Connection {
     pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
         self.read_ahead(py, guard)?;
         self.take_turn(py)?;
-        let outcome = self.run_begin(py, guard, c"BEGIN IMMEDIATE");
+        // SAFETY: cloning an Arc runs no Python code.
+        let pool = unsafe { self.session.peek(py) }
+            .as_ref()
+            .map(|session| Arc::clone(&session.pool));
+        let outcome = match pool {
+            Some(pool) => self.begin_immediate(py, guard, &pool),
+            None => self.run_begin(py, guard, c"BEGIN IMMEDIATE"),
+        };
         self.settle_turn(py, guard);
         outcome
     }

@@ -63,24 +63,45 @@ impl FileState {
         self.path = path;
     }
 
-    /// Whether the file was changed by others since all connections were back: it, or the WAL beside it removed.
-    fn was_changed(&self, look: &Look, now: Instant) -> bool {
+    /// Whether the file was changed by others since all connections were back.
+    fn was_changed(&self, look: &Look) -> bool {
         self.stamp.is_some_and(|stamp| stamp != look.stamp)
-            || self.has_wal
-                && now.saturating_duration_since(self.quiet_since) > BLINK
-                && !self.wal.exists()
     }
+
+    /// Whether somebody may have removed the `-wal` file since.
+    fn may_have_lost_wal(&self, now: Instant) -> bool {
+        self.has_wal && now.saturating_duration_since(self.quiet_since) > BLINK
+    }
+
+    /// Whether the `-wal` file that there was is gone. One system call.
+    pub fn has_lost_wal(&self) -> bool {
+        self.lent == 0 && self.has_wal && !self.wal.exists()
+    }
+}
+
+/// A connection is counted as lent.
+pub struct CheckedIn {
+    /// Nobody used the file for a while: the connection's `-wal` file is to be looked at.
+    pub doubts_wal: bool,
 }
 
 impl Pool {
     /// Count a connection as lent unless the file was changed by others since all were back.
-    pub(super) fn check_in_unchanged(&self, look: &Look, now: Instant) -> bool {
+    pub(super) fn check_in_unchanged(&self, look: &Look, now: Instant) -> Option<CheckedIn> {
         let mut file = self.file.lock();
-        if file.lent == 0 && (file.stamp.is_none() || file.was_changed(look, now)) {
-            return false;
+        let quiet = file.lent == 0;
+        if quiet && (file.stamp.is_none() || file.was_changed(look)) {
+            return None;
         }
         file.lent += 1;
-        true
+        Some(CheckedIn {
+            doubts_wal: quiet && file.may_have_lost_wal(now),
+        })
+    }
+
+    /// Take back that a connection is lent.
+    pub(super) fn check_out(&self) {
+        self.file.lock().lent -= 1;
     }
 
     /// Count a connection as lent. Tells whether the file was changed by others since all were back.
@@ -91,7 +112,8 @@ impl Pool {
         let Some(look) = look else {
             return false;
         };
-        let changed = quiet && file.was_changed(look, now);
+        let lost_wal = quiet && file.may_have_lost_wal(now) && !file.wal.exists();
+        let changed = quiet && file.was_changed(look) || lost_wal;
         if quiet {
             file.stamp = Some(look.stamp);
             file.has_wal &= !changed;

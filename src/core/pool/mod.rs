@@ -28,7 +28,7 @@ pub use writers::{NoTurn, Turn};
 use crate::core::error::{Error, Result};
 use crate::core::process;
 use crate::core::sqlite::open::Access;
-use file::FileState;
+use file::{CheckedIn, FileState};
 use gate::Gate;
 use leaks::Holders;
 use lease::Admission;
@@ -235,13 +235,19 @@ impl Pool {
     ) -> Option<Lease> {
         self.recently_used.store(true, Ordering::Relaxed);
         let now = Instant::now();
-        if self.has_left.load(Ordering::Relaxed) || !self.check_in_unchanged(look, now) {
+        if self.has_left.load(Ordering::Relaxed) {
             return None;
         }
+        let CheckedIn { doubts_wal } = self.check_in_unchanged(look, now)?;
         let Some(held) = shelf.take_at_once(now) else {
-            self.file.lock().lent -= 1;
+            self.check_out();
             return None;
         };
+        if doubts_wal && held.kept().wal_is_there() != Some(true) {
+            self.check_out();
+            shelf.give_back(held, self.most_idle(), now);
+            return None;
+        }
         self.counters.acquired.fetch_add(1, Ordering::Relaxed);
         Some(Lease::new(held, Arc::clone(self), now, admission))
     }
@@ -263,7 +269,15 @@ impl Pool {
         if self.check_in(look, now) {
             self.discard_idle(Reason::Stale);
         }
-        let held = match shelf.take(now) {
+        let mut held = shelf.take(now);
+        if look.is_some()
+            && let Some(stale) = held.take_if(|held| held.kept().wal_is_there() == Some(false))
+        {
+            shelf.give_back(stale, self.most_idle(), now);
+            self.discard_idle(Reason::Stale);
+            held = shelf.take(now);
+        }
+        let held = match held {
             Some(held) => Ok(held),
             None => self.grow(shelf, path),
         };
@@ -273,7 +287,7 @@ impl Pool {
                 Ok(held)
             }
             Err(error) => {
-                self.file.lock().lent -= 1;
+                self.check_out();
                 Err(error)
             }
         }

@@ -1,5 +1,6 @@
 //! Opening and configuring the connections of one database, setting them back, and closing them.
 
+use super::identity::Wal;
 use super::idle::IdleMark;
 use super::settings::Settings;
 use super::statistics::{Counters, Reason};
@@ -55,6 +56,16 @@ impl Kept {
         let guard = self.connection.database().lock();
         match guard.database().is_open() {
             true => guard.take_traces(),
+            false => None,
+        }
+    }
+
+    /// Whether its `-wal` file is still there; None if it has none open.
+    #[inline]
+    pub fn wal_is_there(&self) -> Option<bool> {
+        let guard = self.connection.database().lock();
+        match guard.database().is_open() {
+            true => guard.wal_is_there(),
             false => None,
         }
     }
@@ -238,12 +249,9 @@ impl Opener {
         if !guard.can_close() || !guard.database().is_open() {
             return;
         }
-        let replaced = guard.has_moved()
-            && guard.file_name(c"main").is_some_and(|name| {
-                let path = OsStr::from_bytes(name.to_bytes());
-                Path::new(path).exists()
-            });
-        if replaced {
+        let path = guard.file_name(c"main").unwrap_or_default();
+        let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+        if guard.has_moved() && path.exists() {
             // What is left in the WAL would be read over the new file: into the old one with it. (If others have the
             // new file open with that WAL, their locks keep it from being emptied.) And SQLite would remove the
             // `-wal` file at that path, which is the new file's by now.
@@ -255,6 +263,11 @@ impl Opener {
             }
             guard.keep_wal_file();
             guard.close();
+            return;
+        }
+        if guard.wal_is_there() == Some(false) && Wal::of(path).exists() {
+            // Others have begun another WAL since. The pages of the old one do not belong over what they write.
+            guard.close_without_checkpoint();
             return;
         }
         let optimizes = self

@@ -73,6 +73,7 @@ impl Pool {
     }
 
     /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
+    /// And those whose `-wal` file was removed: they would not see what others write.
     pub(super) fn let_go_of_what_is_gone(&self) {
         if self.is_in_memory() || self.load().idle == 0 {
             return;
@@ -80,6 +81,8 @@ impl Pool {
         let path = self.file.lock().path.clone();
         if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
             self.leave();
+        } else if self.file.lock().has_lost_wal() {
+            self.discard_idle(Reason::Stale);
         }
     }
 }

@@ -510,6 +510,49 @@ fn a_wal_that_was_removed_is_noticed() {
 }
 
 #[test]
+fn idle_connections_whose_wal_was_removed_are_closed_soon() {
+    let place = Place::new(2, 0);
+    let wal = place.folder.path().join("a.db-wal");
+    let pool = place.pool();
+    let lease = place.session(&pool).unwrap();
+    run(lease.connection(), "create table t(x)");
+    drop(lease);
+    pool.sweep(Instant::now());
+    assert_eq!(figure(&pool, "pool_idle"), 1);
+    fs::remove_file(&wal).unwrap();
+    pool.sweep(Instant::now());
+    assert_eq!(figure(&pool, "discarded_stale_total"), 1);
+    // As nobody has begun another WAL, what was in this one is in the file.
+    assert!(!wal.exists());
+    let lease = place.session(&pool).unwrap();
+    assert_eq!(number(lease.connection(), "select count(*) from t"), 0);
+}
+
+#[test]
+fn a_connection_knows_whether_its_wal_is_there() {
+    let place = Place::new(2, 0);
+    let wal = place.folder.path().join("a.db-wal");
+    let pool = place.pool();
+    let lease = place.connect(&pool);
+    let is_there = || lease.connection().database().lock().wal_is_there();
+    assert_eq!(is_there(), None);
+    run(lease.connection(), "pragma journal_mode=wal");
+    run(lease.connection(), "create table t(x)");
+    assert_eq!(is_there(), Some(true));
+    // Another file opened by the same thread is not taken for it.
+    let other = Connection::open(&place.folder.path().join("b.db"), false, false, 1).unwrap();
+    run(&other, "pragma journal_mode=wal");
+    run(&other, "create table t(x)");
+    fs::remove_file(&wal).unwrap();
+    fs::write(&wal, b"").unwrap();
+    assert_eq!(is_there(), Some(false));
+    assert_eq!(other.database().lock().wal_is_there(), Some(true));
+    fs::remove_file(&wal).unwrap();
+    run(lease.connection(), "pragma journal_mode=delete");
+    assert_eq!(is_there(), None);
+}
+
+#[test]
 fn an_idle_database_has_an_empty_wal() {
     let place = Place::new(2, 0);
     let wal = place.folder.path().join("a.db-wal");

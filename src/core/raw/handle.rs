@@ -211,21 +211,69 @@ impl LockGuard<'_> {
         self.file_control(ffi::SQLITE_FCNTL_PERSIST_WAL, 1);
     }
 
+    /// The patience of SQLite's own busy handler; None if it can't be asked.
+    pub fn busy_timeout(&self) -> Option<Duration> {
+        let sql = c"PRAGMA busy_timeout";
+        let mut raw = ptr::null_mut();
+        // SAFETY: the handle is open, the text NUL-terminated, its rest not asked for.
+        unsafe {
+            ffi::sqlite3_prepare_v2(self.handle(), sql.as_ptr(), -1, &mut raw, ptr::null_mut())
+        };
+        // SAFETY: null or the statement of just now, of this open handle; null is allowed in all of these.
+        let milliseconds = unsafe {
+            let row = ffi::sqlite3_step(raw) == ffi::SQLITE_ROW;
+            let value = row.then(|| ffi::sqlite3_column_int64(raw, 0));
+            ffi::sqlite3_finalize(raw);
+            value
+        };
+        milliseconds.map(|value| Duration::from_millis(value.max(0) as u64))
+    }
+
+    /// Whether a transaction that reads or writes is open in any of the databases.
+    pub fn has_transaction(&self) -> bool {
+        // SAFETY: the handle is open; null stands for all databases.
+        unsafe { ffi::sqlite3_txn_state(self.handle(), ptr::null()) > ffi::SQLITE_TXN_NONE }
+    }
+
+    /// Leave the database and its `-wal` file as they are when the handle is closed.
+    pub fn close_without_checkpoint(&self) {
+        // SAFETY: the handle is open; this option takes an int and a pointer that may be null.
+        unsafe {
+            let nowhere = ptr::null_mut::<c_int>();
+            let option = ffi::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            ffi::sqlite3_db_config(self.handle(), option, 1, nowhere);
+        }
+        self.close();
+    }
+
     /// What this connection did with the file of its main database since it was last asked; None if it has none.
     pub fn take_traces(&self) -> Option<Traces> {
+        // SAFETY: null or an open file; the handle is locked.
+        unsafe { vfs::take_traces(self.file()) }
+    }
+
+    /// Whether the `-wal` file that this connection has open is still there; None if it has none open.
+    #[inline]
+    pub fn wal_is_there(&self) -> Option<bool> {
+        // SAFETY: as for `take_traces`.
+        unsafe { vfs::wal_has_name(self.file()) }
+    }
+
+    /// The file of the main database; null if it has none.
+    fn file(&self) -> *mut ffi::sqlite3_file {
         let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
         // SAFETY: the handle is open and locked; the operation takes a pointer to a pointer.
-        unsafe {
-            let code = ffi::sqlite3_file_control(
+        let code = unsafe {
+            ffi::sqlite3_file_control(
                 self.handle(),
                 c"main".as_ptr(),
                 ffi::SQLITE_FCNTL_FILE_POINTER,
                 ptr::from_mut(&mut file).cast(),
-            );
-            match code {
-                ffi::SQLITE_OK => vfs::take_traces(file),
-                _ => None,
-            }
+            )
+        };
+        match code {
+            ffi::SQLITE_OK => file,
+            _ => ptr::null_mut(),
         }
     }
 

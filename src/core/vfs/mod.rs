@@ -5,11 +5,12 @@
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
 
+mod descriptor;
 mod room;
 mod temporary;
 mod watch;
 
-pub use watch::{Traces, take_traces};
+pub use watch::{Traces, take_traces, wal_has_name};
 
 use rusqlite::ffi;
 use std::ffi::{CStr, c_int};
@@ -74,6 +75,7 @@ pub fn install() {
                 sleep,
                 open,
             });
+            descriptor::watch_opens(parent);
             ffi::sqlite3_vfs_register(Box::into_raw(copy), 1);
         }
     });
@@ -114,9 +116,14 @@ unsafe extern "C" fn open_file(
             }
             return temporary::open(file, flags, open_temporary);
         }
-        let code = (parent.open)(vfs, name, file, flags, out_flags);
-        if code == ffi::SQLITE_OK && flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
-            watch::watch(file);
+        let (code, descriptor) =
+            descriptor::opened_by(|| (parent.open)(vfs, name, file, flags, out_flags));
+        if code == ffi::SQLITE_OK {
+            if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+                watch::watch(file);
+            } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
+                watch::note_wal(ffi::sqlite3_database_file_object(name), descriptor);
+            }
         }
         code
     }

@@ -6,7 +6,7 @@
 //! that keeps checkpoints away (WAL_READ_LOCK(0), sqlite.org/walformat.html), the size is what it was the last time.
 //! A main database's file gets a table of methods of ours: its own, but for the few that must be watched.
 
-use super::room;
+use super::{descriptor, room};
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
@@ -30,6 +30,8 @@ struct Watched {
     known: Option<(i64, [u8; HEADER])>,
     /// The file itself was written or cut since it was last asked.
     was_written: bool,
+    /// The descriptor of the `-wal` file beside it. It is open as long as the WAL index is mapped.
+    wal: c_int,
 }
 
 /// A table of methods of ours for each that there is in the VFS.
@@ -57,6 +59,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
                 holds_read_lock_0: false,
                 known: None,
                 was_written: false,
+                wal: descriptor::NONE,
             },
         );
         (*file).pMethods = table(own);
@@ -78,20 +81,49 @@ pub struct Traces {
 /// `file` is null or an open file of SQLite's, which nobody uses meanwhile.
 pub unsafe fn take_traces(file: *mut ffi::sqlite3_file) -> Option<Traces> {
     // SAFETY: as the caller promises.
+    let this = unsafe { watched(file)? };
+    Some(Traces {
+        wrote: std::mem::take(&mut this.was_written),
+        uses_wal: !this.index.is_null(),
+    })
+}
+
+/// Note the descriptor of a database's `-wal` file, which was just opened.
+///
+/// # Safety
+/// As for `take_traces`.
+pub unsafe fn note_wal(database: *mut ffi::sqlite3_file, wal: c_int) {
+    // SAFETY: as the caller promises.
+    if let Some(this) = unsafe { watched(database) } {
+        this.wal = wal;
+    }
+}
+
+/// Whether the `-wal` file that a database has open was not removed. None if it has none open, or if it can't be told.
+///
+/// # Safety
+/// As for `take_traces`.
+#[inline]
+pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
+    // SAFETY: as the caller promises.
+    let this = unsafe { watched(database)? };
+    match this.index.is_null() || this.wal == descriptor::NONE {
+        true => None,
+        false => descriptor::has_name(this.wal),
+    }
+}
+
+/// What is kept for a file, if it is watched.
+///
+/// # Safety
+/// As for `take_traces`.
+#[inline]
+unsafe fn watched<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a mut Watched> {
+    // SAFETY: as the caller promises; a file with a table of ours has a `Watched`.
     unsafe {
         let methods = file.as_ref()?.pMethods;
-        if !TABLES
-            .lock()
-            .iter()
-            .any(|(_, table)| ptr::eq(*table, methods))
-        {
-            return None;
-        }
-        let this: &mut Watched = room::kept(file);
-        Some(Traces {
-            wrote: std::mem::take(&mut this.was_written),
-            uses_wal: !this.index.is_null(),
-        })
+        let is_ours = |table: &(usize, &'static _)| ptr::eq(table.1, methods);
+        TABLES.lock().iter().any(is_ours).then(|| room::kept(file))
     }
 }
 
@@ -239,6 +271,7 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
     unsafe {
         let this: &mut Watched = room::kept(file);
         this.index = ptr::null();
+        this.wal = descriptor::NONE;
         this.holds_read_lock_0 = false;
         this.known = None;
         match this.own.xShmUnmap {
