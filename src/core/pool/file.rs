@@ -1,6 +1,6 @@
 //! What a pool knows of its file between leases: who changes it, and how it is left when the last connection is back.
 
-use super::identity::{Look, Stamp, Wal};
+use super::identity::{Beside, Look, Stamp};
 use super::opener::Kept;
 use super::{LOG, Pool};
 use crate::core::error::Result;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub struct FileState {
     /// The canonical path at which it was seen.
     pub path: PathBuf,
-    wal: Wal,
+    wal: Beside,
     /// Connections that are lent.
     pub lent: u32,
     /// How the file looked when no connection was lent for the last time.
@@ -44,7 +44,7 @@ impl FileState {
     /// What is known at first of the file at a path.
     pub fn of(path: PathBuf) -> Self {
         Self {
-            wal: Wal::of(&path),
+            wal: Beside::wal(&path),
             path,
             lent: 0,
             stamp: None,
@@ -59,7 +59,7 @@ impl FileState {
     }
 
     pub fn set_path(&mut self, path: PathBuf) {
-        self.wal = Wal::of(&path);
+        self.wal = Beside::wal(&path);
         self.path = path;
     }
 
@@ -73,9 +73,10 @@ impl FileState {
         self.has_wal && now.saturating_duration_since(self.quiet_since) > BLINK
     }
 
-    /// Whether the `-wal` file that there was is gone. One system call.
+    /// Whether the `-wal` file that there was is gone, or its index. Two system calls.
     pub fn has_lost_wal(&self) -> bool {
-        self.lent == 0 && self.has_wal && !self.wal.exists()
+        let is_there = || self.wal.exists() && Beside::shm(&self.path).exists();
+        self.lent == 0 && self.has_wal && !is_there()
     }
 }
 

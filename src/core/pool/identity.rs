@@ -64,15 +64,24 @@ impl Look {
     }
 }
 
-/// The `-wal` file beside a database file.
+/// A file beside a database file that is called after it.
 #[derive(Debug, Clone)]
-pub struct Wal(CString);
+pub struct Beside(CString);
 
-impl Wal {
-    /// The one of a database file.
-    pub fn of(path: &Path) -> Self {
+impl Beside {
+    /// Its `-wal` file.
+    pub fn wal(path: &Path) -> Self {
+        Self::of(path, b"-wal")
+    }
+
+    /// Its `-shm` file, the WAL's index.
+    pub fn shm(path: &Path) -> Self {
+        Self::of(path, b"-shm")
+    }
+
+    fn of(path: &Path, ending: &[u8]) -> Self {
         let mut name = path.as_os_str().as_bytes().to_vec();
-        name.extend_from_slice(b"-wal");
+        name.extend_from_slice(ending);
         // A path with a NUL names no file, and neither does an empty one.
         Self(CString::new(name).unwrap_or_default())
     }

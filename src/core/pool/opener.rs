@@ -1,6 +1,6 @@
 //! Opening and configuring the connections of one database, setting them back, and closing them.
 
-use super::identity::Wal;
+use super::identity::Beside;
 use super::idle::IdleMark;
 use super::settings::Settings;
 use super::statistics::{Counters, Reason};
@@ -265,7 +265,7 @@ impl Opener {
             guard.close();
             return;
         }
-        if guard.wal_is_there() == Some(false) && Wal::of(path).exists() {
+        if guard.wal_is_there() == Some(false) && Beside::wal(path).exists() {
             // Others have begun another WAL since. The pages of the old one do not belong over what they write.
             guard.close_without_checkpoint();
             return;

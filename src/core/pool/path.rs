@@ -73,7 +73,7 @@ impl Pool {
     }
 
     /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
-    /// And those whose `-wal` file was removed: they would not see what others write.
+    /// And those whose `-wal` or `-shm` file was removed: they would not see what others write.
     pub(super) fn let_go_of_what_is_gone(&self) {
         if self.is_in_memory() || self.load().idle == 0 {
             return;

@@ -510,22 +510,23 @@ fn a_wal_that_was_removed_is_noticed() {
 }
 
 #[test]
-fn idle_connections_whose_wal_was_removed_are_closed_soon() {
-    let place = Place::new(2, 0);
-    let wal = place.folder.path().join("a.db-wal");
-    let pool = place.pool();
-    let lease = place.session(&pool).unwrap();
-    run(lease.connection(), "create table t(x)");
-    drop(lease);
-    pool.sweep(Instant::now());
-    assert_eq!(figure(&pool, "pool_idle"), 1);
-    fs::remove_file(&wal).unwrap();
-    pool.sweep(Instant::now());
-    assert_eq!(figure(&pool, "discarded_stale_total"), 1);
-    // As nobody has begun another WAL, what was in this one is in the file.
-    assert!(!wal.exists());
-    let lease = place.session(&pool).unwrap();
-    assert_eq!(number(lease.connection(), "select count(*) from t"), 0);
+fn idle_connections_whose_wal_or_its_index_was_removed_are_closed_soon() {
+    for journal in ["a.db-wal", "a.db-shm"] {
+        let place = Place::new(2, 0);
+        let pool = place.pool();
+        let lease = place.session(&pool).unwrap();
+        run(lease.connection(), "create table t(x)");
+        drop(lease);
+        pool.sweep(Instant::now());
+        assert_eq!(figure(&pool, "pool_idle"), 1);
+        fs::remove_file(place.folder.path().join(journal)).unwrap();
+        pool.sweep(Instant::now());
+        assert_eq!(figure(&pool, "discarded_stale_total"), 1, "{journal}");
+        // As nobody has begun another WAL, what was in this one is in the file.
+        assert!(!place.folder.path().join("a.db-wal").exists());
+        let lease = place.session(&pool).unwrap();
+        assert_eq!(number(lease.connection(), "select count(*) from t"), 0);
+    }
 }
 
 #[test]
