@@ -752,6 +752,62 @@ print(db.get_stats()["opened_total"])
     assert (done.stdout, done.stderr) == ("interrupted\n3600000 0\n2\n", "")
 
 
+HANDLERS = {
+    "writes": ("session.execute('INSERT INTO t VALUES (2)')", "[1, 2] None"),
+    "commits": ("session.execute('INSERT INTO t VALUES (2)'); session.commit()", "[1, 2] None"),
+    "closes": ("session.close()", "[] this session is not open; use it within its `with` block"),
+    "raises": ("1 / 0", "[] division by zero"),
+}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_handler_of_a_signal_may_use_the_session_that_waits_for_another_process(
+    tmp_path: Path, handler: str
+) -> None:
+    statements, expected = HANDLERS[handler]
+    code = f"""
+import os, signal, sys, threading
+from contextlib import closing
+from dbmanager import DatabaseManager, sqlite3
+path = sys.argv[1]
+db = DatabaseManager("sqlite:///" + path)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+main = threading.get_ident()
+holder = sqlite3.connect(path, check_same_thread=False)
+holder.execute("BEGIN IMMEDIATE")
+def handle(*_):
+    holder.rollback()
+    {statements}
+signal.signal(signal.SIGUSR1, handle)
+def interrupt():
+    while sys._current_frames()[main].f_code.co_name != "write":
+        pass
+    os.kill(os.getpid(), signal.SIGUSR1)
+def write():
+    session.execute("INSERT INTO t VALUES (1)")
+threading.Thread(target=interrupt).start()
+raised = None
+try:
+    with db.session() as session:
+        write()
+except Exception as error:
+    raised = error
+holder.close()
+with db.session() as session:
+    print(sorted(session.execute("SELECT x FROM t").scalars()), raised)
+stats = db.get_stats()
+assert (stats["pool_in_use"], stats["writers_waiting"]) == (0, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (expected + "\n", "")
+
+
 @pytest.mark.parametrize("timeout", ["PRAGMA busy_timeout = 40", None])
 def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
     tmp_path: Path, timeout: str | None

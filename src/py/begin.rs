@@ -49,6 +49,11 @@ impl Connection {
             pause = pauses.next().map_or(pause, Duration::from_millis);
             py.detach(|| std::thread::sleep(pause.min(left)));
             py.check_signals()?;
+            // The signal's handler may have used the connection.
+            self.check(py)?;
+            if !guard.is_autocommit() {
+                return Ok(());
+            }
             match self.try_begin(py, guard, c"BEGIN IMMEDIATE") {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
