@@ -317,6 +317,20 @@ def test_window_function_without_a_method(run: Run, shown: bool, missing: str) -
     still_usable(run, connection)
 
 
+@tracebacks
+@pytest.mark.parametrize("value", [[1], "\ud800", object(), 1j, 2**70, None, 1.5], ids=repr)
+@same_on_both
+def test_window_function_that_returns_something(run: Run, shown: bool, value: object) -> None:
+    members = {name: getattr(Aggregate, name) for name in ("step", "inverse")}
+    members |= {"__init__": Aggregate.__init__, "_maybe": Aggregate._maybe, "failing": ()}
+    members |= {"value": lambda self: value, "finalize": lambda self: value}
+    connection = prepared(run, shown)
+    run(connection.create_window_function, "w", 1, type("Giving", (), members))
+    run(lambda: connection.execute(WINDOW).fetchall())
+    run(lambda: connection.execute("SELECT w(a) FROM t").fetchall())
+    still_usable(run, connection)
+
+
 @same_on_both
 def test_window_function_is_registered_and_removed(run: Run) -> None:
     connection = prepared(run, False)

@@ -575,3 +575,30 @@ def test_repetition_leaks_no_descriptor_and_no_memory(what: str, tmp_path: Path)
     assert descriptors == 0
     # An object leaked a time would be 500 KB and more; an allocator's arenas are less.
     assert growth_kb <= 1024
+
+
+def test_exception_of_a_signal_survives_the_end_of_a_connection_that_was_never_closed() -> None:
+    code = """
+import ctypes, functools, signal
+from dbmanager import sqlite3
+c = ctypes.CDLL(None)
+def connect():
+    connection = sqlite3.connect(":memory:")
+    # A function in C, so that the signal's handler must wait for Python code to run.
+    connection.set_progress_handler(functools.partial(c["raise"], signal.SIGINT), 1)
+    return connection
+try:
+    for _ in range(3):
+        try:
+            connect().execute("SELECT abs(-9223372036854775808)")
+        except sqlite3.OperationalError:
+            print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("interrupted\n")
+    assert ended.stdout.count("went on") <= 1

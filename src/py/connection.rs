@@ -13,12 +13,15 @@ use super::physical::Physical;
 use super::recent::RecentTexts;
 use super::session::State as SessionState;
 use super::settings::{Autocommit, IsolationLevel, Settings};
+use super::statement::PyStatement;
 use crate::core::error::Error;
 use crate::core::raw::{Database, LockGuard, Statement, Step};
 use crate::core::sqlite::cache::Place;
 use crate::core::text::Keyword;
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyString;
 use std::ffi::{CStr, c_int, c_ulong};
 use std::ops::Deref;
@@ -36,6 +39,8 @@ pub struct Connection {
     pub(super) session: Guarded<Option<Box<SessionState>>>,
     pub(super) recent: Guarded<RecentTexts>,
     pub(super) initialized: Guarded<bool>,
+    /// Itself, if it is of a subclass with a `__call__` of its own.
+    caller: Guarded<Option<Caller>>,
     /// Why there is no physical connection.
     pub(super) closed_message: Guarded<&'static str>,
     pub(super) thread_ident: Guarded<c_ulong>,
@@ -55,6 +60,46 @@ pub struct Connection {
 
 pub(super) const IS_BACKUP_TARGET: &str =
     "Cannot operate on a connection while a backup into it is not finished.";
+
+/// A connection as an object, borrowed.
+#[derive(Clone, Copy)]
+struct Caller(*mut ffi::PyObject);
+
+// SAFETY: the pointer is used under the interpreter lock only.
+unsafe impl Send for Caller {}
+
+impl Caller {
+    /// The connection, if calling it is not what it is for `Connection`.
+    fn of(connection: &Bound<'_, Connection>) -> Option<Self> {
+        let own = |class: *mut ffi::PyTypeObject| {
+            // SAFETY: a look at a slot of a live type.
+            unsafe { (*class).tp_call.map(|slot| slot as usize) }
+        };
+        let proper = Connection::type_object_raw(connection.py());
+        (own(connection.get_type_ptr()) != own(proper)).then_some(Self(connection.as_ptr()))
+    }
+
+    /// Call the connection, as the stdlib does for a text that it has no statement for: a subclass may refuse the
+    /// text, or write another one. Gives the text of the statement that comes back.
+    #[cold]
+    fn call<'py>(
+        self,
+        py: Python<'py>,
+        sql: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        // SAFETY: the pointer is kept in the object itself.
+        let this = unsafe { Bound::from_borrowed_ptr(py, self.0) };
+        let statement = this.call1((sql,))?;
+        let Ok(statement) = statement.cast::<PyStatement>() else {
+            return Err(PyTypeError::new_err(format!(
+                "{}.__call__ must give what sqlite3.Connection.__call__ gives, not {:.100}",
+                names::type_name(&this),
+                names::type_name(&statement)
+            )));
+        };
+        Ok(statement.get().sql(py).clone())
+    }
+}
 
 /// The connection's lock, held by this thread.
 pub struct Locked<'c> {
@@ -168,6 +213,7 @@ impl Connection {
             session: Guarded::new(None),
             recent: Guarded::new(RecentTexts::new()),
             initialized: Guarded::new(false),
+            caller: Guarded::new(None),
             closed_message: Guarded::new("Cannot operate on a closed database."),
             thread_ident: Guarded::new(0),
             check_same_thread: Guarded::new(true),
@@ -373,7 +419,11 @@ impl Connection {
         guard: &LockGuard<'_>,
         sql: &Bound<'_, PyString>,
     ) -> PyResult<Box<Statement>> {
-        let text = names::terminated(sql)?;
+        let text = match self.caller.get(py) {
+            Some(caller) => &caller.call(py, sql)?,
+            None => sql,
+        };
+        let text = names::terminated(text)?;
         // SAFETY: the cache runs no Python code; evicted statements hold only names.
         let cached = unsafe { self.physical.peek_mut(py) }
             .as_mut()
@@ -585,6 +635,7 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let path = settings.path()?;
+        this.caller.set(py, Caller::of(slf));
         audit::object(c"sqlite3.connect", &settings.object)?;
         // A second __init__ starts anew, and leaves nothing behind if it fails.
         this.initialized.set(py, false);

@@ -191,7 +191,7 @@ impl Connection {
         let prepared = Statement::prepare_locked(&database, &guard, text);
         drop(stretch);
         let statement = prepared.map_err(|error| prepare_exception(py, error))?;
-        Ok(PyStatement::new(statement))
+        Ok(PyStatement::new(statement, sql))
     }
 
     /// The stdlib's class, so that `isinstance(connection, sqlite3.Connection)` holds in code that knows

@@ -50,7 +50,7 @@ impl Cursor {
             connection.commit_open(py, &guard)?;
         }
         let mut rest = script;
-        while !text::skip_blanks_and_comments(&rest).is_empty() {
+        while !text::is_end_of_script(&rest) {
             if !database.is_open() {
                 return Err(core_exception(py, Error::Closed));
             }

@@ -76,9 +76,25 @@ fn warn_if_open(connection: &Bound<'_, Connection>) {
     }
 }
 
+/// `repr()` of an object, but that of `object` is done here: CPython runs the handlers of signals before each, and what
+/// they raise (KeyboardInterrupt) would be lost in a finalizer.
+fn repr(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    let class = object.get_type();
+    // SAFETY: looking at slots of live types.
+    let is_plain = unsafe {
+        let own = (*class.as_type_ptr()).tp_repr;
+        own.map(|slot| slot as usize) == ffi::PyBaseObject_Type.tp_repr.map(|slot| slot as usize)
+    };
+    if !is_plain {
+        return Ok(object.repr()?.to_string());
+    }
+    let (module, name) = (class.module()?, class.qualname()?);
+    Ok(format!("<{module}.{name} object at {:p}>", object.as_ptr()))
+}
+
 fn warn(object: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = object.py();
-    let message = CString::new(format!("unclosed database in {}", object.repr()?))?;
+    let message = CString::new(format!("unclosed database in {}", repr(object)?))?;
     // SAFETY: live objects and C string; the source is given for tracemalloc.
     let code = unsafe {
         let format = c"%s".as_ptr();

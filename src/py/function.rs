@@ -235,19 +235,30 @@ impl Aggregate {
         instance: &Bound<'_, PyAny>,
         method: &Bound<'_, PyString>,
     ) {
-        let outcome = instance
-            .call_method0(method)
-            .and_then(|value| set_result(context, &value));
-        if let Err(error) = outcome {
-            let py = class.py();
-            let what = if error.is_instance_of::<PyAttributeError>(py) {
-                "not defined"
-            } else {
-                "raised error"
-            };
-            let message = format!("user-defined aggregate's '{method}' method {what}");
-            fail(py, context, error, &message, class);
-        }
+        let py = class.py();
+        let (error, message) = match instance.call_method0(method) {
+            Ok(value) => match set_result(context, &value) {
+                Ok(()) => return,
+                Err(error) if method == "value" => (
+                    error,
+                    "unable to set result from user-defined aggregate's 'value' method".to_owned(),
+                ),
+                Err(error) => {
+                    let message =
+                        format!("user-defined aggregate's '{method}' method raised error");
+                    (error, message)
+                }
+            },
+            Err(error) => {
+                let what = match error.is_instance_of::<PyAttributeError>(py) {
+                    true => "not defined",
+                    false => "raised error",
+                };
+                let message = format!("user-defined aggregate's '{method}' method {what}");
+                (error, message)
+            }
+        };
+        fail(py, context, error, &message, class);
     }
 }
 

@@ -51,6 +51,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use settings::CInt;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -153,10 +154,10 @@ fn complete_statement(statement: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Enable or disable callback functions throwing errors to stderr.
 #[pyfunction]
 #[pyo3(signature = (enable, /))]
-fn enable_callback_tracebacks(py: Python<'_>, enable: c_int) {
+fn enable_callback_tracebacks(py: Python<'_>, enable: CInt) {
     state(py)
         .callback_tracebacks
-        .store(enable != 0, Ordering::Relaxed);
+        .store(enable.0 != 0, Ordering::Relaxed);
 }
 
 /// Enable or disable shared cache mode for the calling thread.

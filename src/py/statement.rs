@@ -3,20 +3,28 @@
 use crate::core::raw::Statement;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::sync::Mutex;
 
 /// A prepared statement.
 #[pyclass(frozen, name = "Statement", module = "sqlite3")]
 pub struct PyStatement {
     _statement: Mutex<Statement>,
+    sql: Py<PyString>,
 }
 
 impl PyStatement {
-    pub fn new(statement: Statement) -> Self {
+    /// The statement that was made of a text.
+    pub fn new(statement: Statement, sql: &Bound<'_, PyString>) -> Self {
         Self {
             _statement: Mutex::new(statement),
+            sql: sql.clone().unbind(),
         }
+    }
+
+    /// The text.
+    pub fn sql<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        self.sql.bind(py)
     }
 }
 

@@ -730,3 +730,48 @@ def test_every_kind_of_configuration_option(run: Run, option: object) -> None:
     connection = run.connect()
     run(connection.getconfig, option)
     run(connection.setconfig, option)
+
+
+@same_on_both
+def test_subclass_may_rewrite_or_refuse_texts_in_its_call(run: Run) -> None:
+    seen = []
+
+    class Strict(run.sqlite.Connection):  # type: ignore[misc, name-defined]
+        def __call__(self, sql: str) -> object:
+            seen.append(sql)
+            if "secret" in sql:
+                raise PermissionError(sql)
+            return super().__call__(sql.replace("%s", "?"))
+
+    connection = run.connect(":memory:", factory=Strict)
+    first = "SELECT %s"
+    run(lambda: connection.execute(first, (5,)).fetchall())
+    run(lambda: connection.execute(first, (6,)).fetchall())
+    run(lambda: connection.execute("SELECT 'secret'").fetchall())
+    run(lambda: connection.execute("CREATE TABLE t (a)"))
+    run(lambda: connection.executemany("INSERT INTO t VALUES (%s)", [(1,), (2,)]).rowcount)
+    run(lambda: connection.cursor().execute("SELECT sum(a) FROM t WHERE a < %s", (9,)).fetchone())
+    run(lambda: connection.executescript("SELECT 'secret'; DROP TABLE t"))
+    run(lambda: connection.execute("SELEC"))
+    run(lambda: list(seen))
+
+
+def test_call_of_a_subclass_must_give_a_statement() -> None:
+    class Wrong(dbmanager.sqlite3.Connection):
+        def __call__(self, sql: str) -> object:  # type: ignore[override]
+            return sql
+
+    with closing(dbmanager.sqlite3.connect(":memory:", factory=Wrong)) as connection:
+        with pytest.raises(TypeError, match=r"Wrong.__call__ must give what .* gives, not str"):
+            connection.execute("SELECT 1")
+        connection.executescript("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "script", ["/*", "SELECT 1; /*", "SELECT 1; /* a", "/* a */ /*", "--", "-"]
+)
+@same_on_both
+def test_script_that_ends_in_a_comment(run: Run, script: str) -> None:
+    connection = run.connect()
+    run(lambda: connection.executescript(script).fetchall())
+    run(lambda: connection.execute(script).fetchall())

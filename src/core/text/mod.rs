@@ -68,6 +68,11 @@ pub fn is_blank(sql: &str) -> bool {
     skip_blanks_and_comments(sql).is_empty()
 }
 
+/// Whether SQLite finds nothing in the rest of a script: a `/*` at the very end is a slash and a star to it.
+pub fn is_end_of_script(sql: &str) -> bool {
+    is_blank(sql) && !sql.ends_with("/*")
+}
+
 /// The text from its first character that is neither blank nor within a comment.
 pub fn skip_blanks_and_comments(sql: &str) -> &str {
     let mut rest = sql;
@@ -168,6 +173,8 @@ mod tests {
         assert!(is_blank(" -- no newline"));
         assert!(is_blank("/* no end"));
         assert!(is_blank("/* a */ \n"));
+        assert!(is_end_of_script("/* no end"));
+        assert!(!is_end_of_script("-- a\n/*"));
         assert!(!is_blank("; select 2"));
         assert!(!is_blank("- 1"));
     }
