@@ -679,6 +679,48 @@ def test_file_replaced_right_after_a_session_is_read_without_the_old_wal(tmp_pat
     DatabaseManager.reset()
 
 
+@pytest.mark.parametrize("uses", ["nothing", "SELECT count(*) FROM t"])
+def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_new_one(
+    tmp_path: Path, uses: str
+) -> None:
+    path = tmp_path / "app.db"
+    db = DatabaseManager(f"sqlite:///{path}")
+    for place in (path, tmp_path / "new.db"):
+        with closing(sqlite3.connect(place)) as connection:
+            connection.execute("CREATE TABLE t (x)")
+    with db.session():
+        pass
+    db.drain()
+    opened, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with db.session() as session:
+            if uses != "nothing":
+                session.execute(uses).fetchall()
+            opened.set()
+            over.wait()
+            with pytest.raises(sqlite3.OperationalError, match="file was replaced while this"):
+                session.execute("INSERT INTO t VALUES ('old')")
+
+    with ThreadPoolExecutor(1) as executor:
+        holder = executor.submit(hold)
+        opened.wait()
+        (tmp_path / "new.db").replace(path)
+        with db.session() as session:
+            session.execute("INSERT INTO t VALUES (1)")
+        code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        code += "c.execute('INSERT INTO t VALUES (2)'); c.commit()"
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+        with db.session() as session:
+            session.execute("INSERT INTO t VALUES (3)")
+        over.set()
+        holder.result()
+    with db.session() as session:
+        assert session.execute("SELECT x FROM t ORDER BY x").scalars().all() == [1, 2, 3]
+        assert session.scalar("PRAGMA integrity_check") == "ok"
+    DatabaseManager.reset()
+
+
 def test_waiting_for_a_session_is_interrupted_by_a_signal(tmp_path: Path) -> None:
     code = """
 import os, signal, sys, threading
@@ -757,6 +799,7 @@ HANDLERS = {
     "commits": ("session.execute('INSERT INTO t VALUES (2)'); session.commit()", "[1, 2] None"),
     "closes": ("session.close()", "[] this session is not open; use it within its `with` block"),
     "raises": ("1 / 0", "[] division by zero"),
+    "asks": ("assert session.scalar('PRAGMA busy_timeout') == 5000", "[1] None"),
 }
 
 

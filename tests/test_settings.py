@@ -296,6 +296,8 @@ def test_databases_are_named_in_a_file(
     [
         ("[databases", "is no valid TOML"),
         ("databases = 3", "must be a table"),
+        ('[databasses]\napp = "sqlite:///a.db"', r"dbmanager.toml: 'databasses' is not known; "),
+        ('app = "sqlite:///a.db"', r"databases are named in \[databases\]"),
         ("[databases]\napp = 3", "must be a URL, or a dict"),
         ("[databases.app]\npool_size = 3", "has no 'url'"),
         ('[databases.app]\nurl = "sqlite:///a.db"\npool_sise = 3', "'pool_sise' is no setting"),
@@ -308,6 +310,39 @@ def test_wrong_configuration_file_says_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, TypeError), match=message):
         DatabaseManager.named("app")
+
+
+def test_key_that_is_not_known_beside_the_databases_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.dbmanager]\napp = "sqlite:///a.db"\n[tool.x]')
+    monkeypatch.chdir(tmp_path)
+    message = (
+        r"pyproject.toml: 'tool.dbmanager.app' is not known; .* in \[tool.dbmanager.databases\]"
+    )
+    with pytest.raises(ValueError, match=message):
+        DatabaseManager.named("app")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool_size": 2**31}, "pool_size is at most 100000, not 2147483648"),
+        ({"pragmas": {"foreign_keys": None}}, "None is no value for PRAGMA foreign_keys"),
+        ({"pragmas": {"busy_timeout": True}}, "'ON' is no value for .*: it takes milliseconds"),
+        ({"pragmas": {"journal_mode": "WALL"}}, "'WALL' is no value .* DELETE, .* WAL, OFF"),
+    ],
+)
+def test_value_that_would_do_something_else_without_a_word_is_refused(
+    url: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        DatabaseManager(url, **settings)
+    db = DatabaseManager(url)
+    if "pool_size" in settings:
+        with pytest.raises(ValueError, match=message):
+            db.resize(**settings)
+    use(db)
 
 
 def test_resize_lets_waiting_sessions_in(url: str) -> None:

@@ -15,29 +15,30 @@ def databases() -> dict[str, Any]:
     settings. Relative paths are relative to the file's folder.
     """
     for folder in (Path.cwd(), *Path.cwd().parents):
-        for name, keys in (
-            ("dbmanager.toml", ("databases",)),
-            ("pyproject.toml", ("tool", "dbmanager", "databases")),
-        ):
+        for name, keys in (("dbmanager.toml", ()), ("pyproject.toml", ("tool", "dbmanager"))):
             path = folder / name
             if path.is_file():
-                found = _table(path, keys)
+                found = _databases(path, keys)
                 if found is not None:
                     return {key: _absolute(entry, folder) for key, entry in found.items()}
     return {}
 
 
-def _table(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+def _databases(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is no valid TOML: {error}") from error
-    for key in keys:
+    names = (*keys, "databases")
+    for depth, key in enumerate(names):
+        if depth == len(keys) and (unknown := [name for name in table if name != key]):
+            message = f"{path}: '{'.'.join((*keys, unknown[0]))}' is not known; "
+            raise ValueError(f"{message}databases are named in [{'.'.join(names)}]")
         table = table.get(key)
         if table is None:
             return None
         if not isinstance(table, dict):
-            message = f"{path}: '{'.'.join(keys)}' must be a table"
+            message = f"{path}: '{'.'.join(names[: depth + 1])}' must be a table"
             raise TypeError(message)
     return dict(table)
 

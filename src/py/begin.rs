@@ -2,7 +2,7 @@
 //! (Ctrl-C) can end the wait: its handler may run Python code, which may use the connection.
 
 use super::connection::Connection;
-use super::error::core_exception;
+use super::error::{core_exception, operational_error};
 use crate::core::error::Error;
 use crate::core::pool::Pool;
 use crate::core::raw::LockGuard;
@@ -22,27 +22,21 @@ impl Connection {
         guard: &LockGuard<'_>,
         pool: &Pool,
     ) -> PyResult<()> {
+        if pool.has_left() && guard.has_moved() {
+            let message = "the database file was replaced while this session was open, which has the old one; end the \
+                           session and open another";
+            return Err(operational_error(py, message));
+        }
         let patience = patience(guard, pool);
-        guard.set_busy_timeout(Duration::ZERO);
-        let outcome = self.begin_within(py, guard, patience);
-        guard.set_busy_timeout(patience);
-        outcome
-    }
-
-    fn begin_within(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-        patience: Duration,
-    ) -> PyResult<()> {
-        let Err(mut error) = self.try_begin(py, guard, c"BEGIN IMMEDIATE") else {
+        let Err(mut error) = self.begin_at_once(py, guard, patience) else {
             return Ok(());
         };
-        let end = Instant::now() + patience;
+        let since = Instant::now();
         let mut pauses = PAUSES.iter().copied();
         let mut pause = Duration::ZERO;
         while is_busy(&error) && !guard.has_transaction() {
-            let left = end.saturating_duration_since(Instant::now());
+            let patience = self::patience(guard, pool);
+            let left = patience.saturating_sub(since.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -54,12 +48,25 @@ impl Connection {
             if !guard.is_autocommit() {
                 return Ok(());
             }
-            match self.try_begin(py, guard, c"BEGIN IMMEDIATE") {
+            match self.begin_at_once(py, guard, self::patience(guard, pool)) {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
         }
         Err(core_exception(py, error))
+    }
+
+    /// One attempt without patience, which comes back afterwards.
+    fn begin_at_once(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        guard.set_busy_timeout(Duration::ZERO);
+        let outcome = self.try_begin(py, guard, c"BEGIN IMMEDIATE");
+        guard.set_busy_timeout(patience);
+        outcome
     }
 }
 

@@ -89,6 +89,8 @@ fn repr(object: &Bound<'_, PyAny>) -> PyResult<String> {
         return Ok(object.repr()?.to_string());
     }
     let (module, name) = (class.module()?, class.qualname()?);
+    // Not by `Display`, which is `str()`.
+    let (module, name) = (module.to_str()?, name.to_str()?);
     Ok(format!("<{module}.{name} object at {:p}>", object.as_ptr()))
 }
 

@@ -67,6 +67,11 @@ fn apply(py: Python<'_>, settings: &mut Settings, given: &Bound<'_, PyDict>) -> 
                 .cast::<PyDict>()
                 .map_err(|_| PyTypeError::new_err("pragmas must be a dict of names and values"))?;
             for (pragma, set) in pragmas.iter() {
+                if set.is_none() {
+                    return Err(PyValueError::new_err(format!(
+                        "None is no value for PRAGMA {pragma}; write a number, a word, True or False"
+                    )));
+                }
                 let text = match set.is_exact_instance_of::<PyBool>() {
                     true => if set.is_truthy()? { "ON" } else { "OFF" }.to_owned(),
                     false => set.str()?.to_str()?.to_owned(),

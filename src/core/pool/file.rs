@@ -180,6 +180,10 @@ impl Pool {
     /// patience: when others are reading, their last `close()` does it.
     /// Tells whether the WAL is empty afterwards.
     fn checkpoint(&self, kept: &Kept, connect: bool) -> Result<bool> {
+        if self.has_left() {
+            // The WAL at the path is another file's.
+            return Ok(false);
+        }
         let run = |kept: &Kept, timeout: Duration| {
             let guard = kept.connection.database().lock();
             guard.set_busy_timeout(Duration::ZERO);

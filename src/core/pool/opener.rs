@@ -19,7 +19,7 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Through which door connections are lent.
@@ -81,6 +81,8 @@ pub struct Opener {
     counters: Arc<Counters>,
     /// Connections of an earlier generation are not kept.
     generation: AtomicU64,
+    /// Another file is at the path, and its pool may have connections by now.
+    has_left: AtomicBool,
     /// Held while a connection is configured: two that switch a new file to WAL at once fail.
     configuring: Mutex<()>,
 }
@@ -95,8 +97,14 @@ impl Opener {
             door: RwLock::new(door),
             counters,
             generation: AtomicU64::new(0),
+            has_left: AtomicBool::new(false),
             configuring: Mutex::new(()),
         }
+    }
+
+    /// Say whether another file is at the path and may be in use.
+    pub fn set_left(&self, left: bool) {
+        self.has_left.store(left, Ordering::SeqCst);
     }
 
     pub fn set_door(&self, door: Door) {
@@ -252,6 +260,11 @@ impl Opener {
         let path = guard.file_name(c"main").unwrap_or_default();
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
         if guard.has_moved() && path.exists() {
+            if self.has_left.load(Ordering::SeqCst) {
+                // The WAL at that path is the new file's by now, and locks don't keep connections of one process apart.
+                guard.close_without_checkpoint();
+                return;
+            }
             // What is left in the WAL would be read over the new file: into the old one with it. (If others have the
             // new file open with that WAL, their locks keep it from being emptied.) And SQLite would remove the
             // `-wal` file at that path, which is the new file's by now.

@@ -15,12 +15,27 @@ impl Pool {
         self.has_left.store(true, Ordering::Relaxed);
         self.next_generation();
         self.discard_idle(Reason::Stale);
+        self.set_left(true);
+    }
+
+    /// Tell those who close connections whether another file is at the path, and has the WAL there.
+    fn set_left(&self, left: bool) {
+        self.plain.opener.set_left(left);
+        if let Some(managed) = self.managed.get() {
+            managed.shelf.opener.set_left(left);
+        }
+    }
+
+    /// Whether another file has taken its place, as far as is known.
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
     }
 
     /// Its file is at the path again (the same file, or another one with the number of the old inode): the pool whose
     /// file was there meanwhile lets go.
     pub(super) fn return_to_path(self: &Arc<Self>) {
         if self.has_left.swap(false, Ordering::Relaxed) {
+            self.set_left(false);
             let path = self.file.lock().path.clone();
             registry::arrive(path, self);
         }

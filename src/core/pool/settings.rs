@@ -34,6 +34,11 @@ pub struct Settings {
     pub optimize_on_close: bool,
 }
 
+/// The greatest `pool_size`: the memory for the idle connections is taken at once.
+const MOST_KEPT: u32 = 100_000;
+
+const JOURNAL_MODES: [&str; 6] = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "WAL", "OFF"];
+
 /// What a managed database is set to, unless its settings say otherwise.
 const MANAGED: [(&str, &str); 4] = [
     ("busy_timeout", "5000"),
@@ -262,6 +267,23 @@ impl Settings {
             )));
         }
         let name = name.to_ascii_lowercase();
+        let is_known = match name.as_str() {
+            "busy_timeout" => value.parse::<u32>().is_ok(),
+            "journal_mode" => JOURNAL_MODES
+                .iter()
+                .any(|mode| mode.eq_ignore_ascii_case(value)),
+            _ => true,
+        };
+        if !is_known {
+            // SQLite would do otherwise without a word.
+            return Err(Error::Setting(format!(
+                "'{value}' is no value for PRAGMA {name}: it takes {}",
+                match name.as_str() {
+                    "busy_timeout" => "milliseconds".to_owned(),
+                    _ => JOURNAL_MODES.join(", "),
+                }
+            )));
+        }
         self.pragmas.retain(|(known, _)| *known != name);
         self.pragmas.push((name, value.to_owned()));
         Ok(())
@@ -275,6 +297,12 @@ impl Settings {
 
     /// Refuse what makes no sense.
     pub fn check(&self) -> Result<()> {
+        if self.pool_size > MOST_KEPT {
+            return Err(Error::Setting(format!(
+                "pool_size is at most {MOST_KEPT}, not {}; for sessions without limit set max_overflow to None",
+                self.pool_size
+            )));
+        }
         if self.most_sessions() == Some(0) {
             return Err(Error::Setting(
                 "pool_size and max_overflow are both 0, so there could be no session".to_owned(),
