@@ -110,12 +110,20 @@ fn resolved(path: &Path) -> PathBuf {
     if let Ok(path) = path.canonicalize() {
         return path;
     }
+    let mut path = path.to_owned();
+    // Links to a file that is not there yet. The system follows as many.
+    for _ in 0..40 {
+        let (Ok(target), Some(folder)) = (path.read_link(), path.parent()) else {
+            break;
+        };
+        path = folder.join(target);
+    }
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => match parent.canonicalize() {
             Ok(parent) => parent.join(name),
-            Err(_) => path.to_owned(),
+            Err(_) => path,
         },
-        _ => path.to_owned(),
+        _ => path,
     }
 }
 
@@ -154,6 +162,16 @@ mod tests {
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         assert_eq!(url("a.db").unwrap(), url("sub/../a.db").unwrap());
         assert_eq!(url("a.db").unwrap(), url("./a.db").unwrap());
+        std::os::unix::fs::symlink("../a.db", folder.path().join("sub/link.db")).unwrap();
+        std::os::unix::fs::symlink("sub/link.db", folder.path().join("far.db")).unwrap();
+        for made in [false, true] {
+            if made {
+                std::fs::write(folder.path().join("a.db"), b"").unwrap();
+            }
+            assert_eq!(url("a.db").unwrap(), url("far.db").unwrap());
+        }
+        std::os::unix::fs::symlink("loop.db", folder.path().join("loop.db")).unwrap();
+        assert!(url("loop.db").is_ok());
     }
 
     #[test]
