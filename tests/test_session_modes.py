@@ -679,6 +679,21 @@ def test_file_replaced_right_after_a_session_is_read_without_the_old_wal(tmp_pat
     DatabaseManager.reset()
 
 
+@pytest.mark.parametrize("mode", ["read", "auto"])
+@pytest.mark.parametrize("explain", ["EXPLAIN", "EXPLAIN QUERY PLAN"])
+def test_explaining_a_write_is_none(tmp_path: Path, mode: str, explain: str) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+        session.execute("INSERT INTO t VALUES (1)")
+    with db.session(mode=mode) as session:
+        assert session.execute(f"{explain} DELETE FROM t WHERE x > 0").fetchall()
+        if mode == "auto":
+            assert not session.in_transaction
+        assert session.scalar("SELECT count(*) FROM t") == 1
+    DatabaseManager.reset()
+
+
 @pytest.mark.parametrize("uses", ["nothing", "SELECT count(*) FROM t"])
 def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_new_one(
     tmp_path: Path, uses: str

@@ -52,7 +52,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use settings::CInt;
-use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static SHARED_CACHE: AtomicBool = AtomicBool::new(false);
@@ -164,9 +163,9 @@ fn enable_callback_tracebacks(py: Python<'_>, enable: CInt) {
 #[pyfunction]
 #[pyo3(signature = (do_enable))]
 #[cfg(not(Py_3_12))]
-fn enable_shared_cache(py: Python<'_>, do_enable: c_int) -> PyResult<()> {
+fn enable_shared_cache(py: Python<'_>, do_enable: CInt) -> PyResult<()> {
     SHARED_CACHE.store(true, Ordering::Relaxed);
-    if library::enable_shared_cache(do_enable != 0) {
+    if library::enable_shared_cache(do_enable.0 != 0) {
         return Ok(());
     }
     Err(error::operational_error(

@@ -126,7 +126,7 @@ impl Connection {
         guard: &LockGuard<'_>,
         statement: &Statement,
     ) -> PyResult<()> {
-        if statement.is_readonly() {
+        if statement.is_readonly() || statement.is_explained() {
             return Ok(());
         }
         // SAFETY: copying a field runs no Python code.

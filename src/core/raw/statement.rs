@@ -284,6 +284,12 @@ impl Statement {
         self.readonly
     }
 
+    /// Whether it is an EXPLAIN: it tells what another statement would do.
+    pub fn is_explained(&self) -> bool {
+        // SAFETY: the statement is alive unless its database was closed, and null is allowed.
+        self.is_live() && unsafe { ffi::sqlite3_stmt_isexplain(self.raw) > 0 }
+    }
+
     /// Whether it may be one long operation, in the midst of which nothing ticks.
     #[inline]
     pub fn may_be_one_long_operation(&self) -> bool {
