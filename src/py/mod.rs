@@ -11,6 +11,7 @@ mod connection;
 mod connection_copy;
 mod connection_hooks;
 mod connection_methods;
+mod connection_statements;
 mod constants;
 mod cursor;
 mod cursor_fetch;
