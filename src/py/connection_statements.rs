@@ -13,6 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::type_object::PyTypeInfo;
 use pyo3::types::PyString;
+use std::ptr;
 use std::sync::Arc;
 
 /// A connection as an object, borrowed.
@@ -90,6 +91,11 @@ impl Connection {
             Some(caller) => &caller.call(py, sql)?,
             None => sql,
         };
+        let database = self.database(py)?;
+        if !ptr::eq(guard.database(), &*database) {
+            // What was called has opened the connection anew: the lock is that of the old one.
+            return Err(self.closed(py));
+        }
         let text = names::terminated(text)?;
         // SAFETY: the cache runs no Python code; evicted statements hold only names.
         let cached = unsafe { self.physical.peek_mut(py) }
@@ -103,7 +109,6 @@ impl Connection {
             self.remember(py, sql, place);
             return Ok(statement);
         }
-        let database = self.database(py)?;
         // The first statement reads the whole schema from the file, which takes its time.
         let stretch = match database.schema_read().replace(true) {
             false => Stretch::detached_for_others(py, &database),
@@ -159,7 +164,7 @@ impl Connection {
         statement.reset(guard);
         // SAFETY: no Python code runs while the cache is borrowed.
         let rejected = match unsafe { self.physical.peek_mut(py) } {
-            Some(physical) if std::ptr::eq(&**physical.database(), guard.database()) => {
+            Some(physical) if ptr::eq(&**physical.database(), guard.database()) => {
                 physical.cache().put(statement)
             }
             // The connection was closed or opened anew since.

@@ -4,6 +4,7 @@ import gc
 import os
 import pathlib
 import sqlite3
+import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -775,3 +776,27 @@ def test_script_that_ends_in_a_comment(run: Run, script: str) -> None:
     connection = run.connect()
     run(lambda: connection.executescript(script).fetchall())
     run(lambda: connection.execute(script).fetchall())
+
+
+@pytest.mark.parametrize("act", ["close()", "__init__(':memory:')"])
+def test_call_of_a_subclass_may_close_or_reopen_the_connection(act: str) -> None:
+    # Ours only: the stdlib crashes.
+    code = f"""
+from dbmanager import sqlite3
+class Changing(sqlite3.Connection):
+    def __call__(self, sql):
+        statement = super().__call__(sql)
+        self.{act}
+        return statement
+connection = sqlite3.connect(":memory:", factory=Changing)
+for _ in range(3):
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError as error:
+        print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    message = "Cannot operate on a closed database.\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, 3 * message, "")
