@@ -27,33 +27,29 @@ impl Connection {
                            session and open another";
             return Err(operational_error(py, message));
         }
-        let patience = patience(guard, pool);
-        let Err(mut error) = self.begin_at_once(py, guard, patience) else {
-            return Ok(());
-        };
         let since = Instant::now();
         let mut pauses = PAUSES.iter().copied();
         let mut pause = Duration::ZERO;
-        while is_busy(&error) && !guard.has_transaction() {
-            let patience = self::patience(guard, pool);
+        loop {
+            // A signal's handler may set another one.
+            let patience = patience(guard, pool);
+            let error = match self.begin_at_once(py, guard, patience) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
             let left = patience.saturating_sub(since.elapsed());
-            if left.is_zero() {
-                break;
+            if !is_busy(&error) || guard.has_transaction() || left.is_zero() {
+                return Err(core_exception(py, error));
             }
             pause = pauses.next().map_or(pause, Duration::from_millis);
             py.detach(|| std::thread::sleep(pause.min(left)));
             py.check_signals()?;
-            // The signal's handler may have used the connection.
             self.check(py)?;
             if !guard.is_autocommit() {
+                // The handler began a transaction.
                 return Ok(());
             }
-            match self.begin_at_once(py, guard, self::patience(guard, pool)) {
-                Ok(()) => return Ok(()),
-                Err(again) => error = again,
-            }
         }
-        Err(core_exception(py, error))
     }
 
     /// One attempt without patience, which comes back afterwards.

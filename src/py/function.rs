@@ -236,27 +236,19 @@ impl Aggregate {
         method: &Bound<'_, PyString>,
     ) {
         let py = class.py();
+        let says = |what| format!("user-defined aggregate's '{method}' method{what}");
         let (error, message) = match instance.call_method0(method) {
             Ok(value) => match set_result(context, &value) {
                 Ok(()) => return,
-                Err(error) if method == "value" => (
-                    error,
-                    "unable to set result from user-defined aggregate's 'value' method".to_owned(),
-                ),
-                Err(error) => {
-                    let message =
-                        format!("user-defined aggregate's '{method}' method raised error");
-                    (error, message)
+                Err(error) if method == "value" => {
+                    (error, format!("unable to set result from {}", says("")))
                 }
+                Err(error) => (error, says(" raised error")),
             },
-            Err(error) => {
-                let what = match error.is_instance_of::<PyAttributeError>(py) {
-                    true => "not defined",
-                    false => "raised error",
-                };
-                let message = format!("user-defined aggregate's '{method}' method {what}");
-                (error, message)
+            Err(error) if error.is_instance_of::<PyAttributeError>(py) => {
+                (error, says(" not defined"))
             }
+            Err(error) => (error, says(" raised error")),
         };
         fail(py, context, error, &message, class);
     }

@@ -69,12 +69,12 @@ impl FileState {
     }
 
     /// Whether somebody may have removed the `-wal` file since.
-    fn may_have_lost_wal(&self, now: Instant) -> bool {
+    fn may_miss_wal(&self, now: Instant) -> bool {
         self.has_wal && now.saturating_duration_since(self.quiet_since) > BLINK
     }
 
     /// Whether the `-wal` file that there was is gone, or its index. Two system calls.
-    pub fn has_lost_wal(&self) -> bool {
+    pub fn misses_wal(&self) -> bool {
         let is_there = || self.wal.exists() && Beside::shm(&self.path).exists();
         self.lent == 0 && self.has_wal && !is_there()
     }
@@ -96,7 +96,7 @@ impl Pool {
         }
         file.lent += 1;
         Some(CheckedIn {
-            doubts_wal: quiet && file.may_have_lost_wal(now),
+            doubts_wal: quiet && file.may_miss_wal(now),
         })
     }
 
@@ -113,8 +113,8 @@ impl Pool {
         let Some(look) = look else {
             return false;
         };
-        let lost_wal = quiet && file.may_have_lost_wal(now) && !file.wal.exists();
-        let changed = quiet && file.was_changed(look) || lost_wal;
+        let misses_wal = || file.may_miss_wal(now) && !file.wal.exists();
+        let changed = quiet && (file.was_changed(look) || misses_wal());
         if quiet {
             file.stamp = Some(look.stamp);
             file.has_wal &= !changed;

@@ -81,8 +81,8 @@ pub struct Opener {
     counters: Arc<Counters>,
     /// Connections of an earlier generation are not kept.
     generation: AtomicU64,
-    /// Another file is at the path, and its pool may have connections by now.
-    has_left: AtomicBool,
+    /// The `-wal` file at the path belongs to another file by now.
+    has_lost_wal: AtomicBool,
     /// Held while a connection is configured: two that switch a new file to WAL at once fail.
     configuring: Mutex<()>,
 }
@@ -97,14 +97,14 @@ impl Opener {
             door: RwLock::new(door),
             counters,
             generation: AtomicU64::new(0),
-            has_left: AtomicBool::new(false),
+            has_lost_wal: AtomicBool::new(false),
             configuring: Mutex::new(()),
         }
     }
 
-    /// Say whether another file is at the path and may be in use.
-    pub fn set_left(&self, left: bool) {
-        self.has_left.store(left, Ordering::SeqCst);
+    /// Say whether the `-wal` file at the path belongs to another file.
+    pub fn set_lost_wal(&self, lost: bool) {
+        self.has_lost_wal.store(lost, Ordering::SeqCst);
     }
 
     pub fn set_door(&self, door: Door) {
@@ -260,8 +260,8 @@ impl Opener {
         let path = guard.file_name(c"main").unwrap_or_default();
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
         if guard.has_moved() && path.exists() {
-            if self.has_left.load(Ordering::SeqCst) {
-                // The WAL at that path is the new file's by now, and locks don't keep connections of one process apart.
+            if self.has_lost_wal.load(Ordering::SeqCst) {
+                // Locks don't keep connections of one process apart: it would be emptied into the old file.
                 guard.close_without_checkpoint();
                 return;
             }

@@ -15,14 +15,15 @@ impl Pool {
         self.has_left.store(true, Ordering::Relaxed);
         self.next_generation();
         self.discard_idle(Reason::Stale);
-        self.set_left(true);
+        // From now on the new file's pool may open connections.
+        self.set_lost_wal(true);
     }
 
-    /// Tell those who close connections whether another file is at the path, and has the WAL there.
-    fn set_left(&self, left: bool) {
-        self.plain.opener.set_left(left);
+    /// Tell those who close connections whether the `-wal` file at the path belongs to another file.
+    fn set_lost_wal(&self, lost: bool) {
+        self.plain.opener.set_lost_wal(lost);
         if let Some(managed) = self.managed.get() {
-            managed.shelf.opener.set_left(left);
+            managed.shelf.opener.set_lost_wal(lost);
         }
     }
 
@@ -35,7 +36,7 @@ impl Pool {
     /// file was there meanwhile lets go.
     pub(super) fn return_to_path(self: &Arc<Self>) {
         if self.has_left.swap(false, Ordering::Relaxed) {
-            self.set_left(false);
+            self.set_lost_wal(false);
             let path = self.file.lock().path.clone();
             registry::arrive(path, self);
         }
@@ -96,7 +97,7 @@ impl Pool {
         let path = self.file.lock().path.clone();
         if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
             self.leave();
-        } else if self.file.lock().has_lost_wal() {
+        } else if self.file.lock().misses_wal() {
             self.discard_idle(Reason::Stale);
         }
     }

@@ -39,6 +39,12 @@ const MOST_KEPT: u32 = 100_000;
 
 const JOURNAL_MODES: [&str; 6] = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "WAL", "OFF"];
 
+fn is_journal_mode(word: &str) -> bool {
+    JOURNAL_MODES
+        .iter()
+        .any(|mode| mode.eq_ignore_ascii_case(word))
+}
+
 /// What a managed database is set to, unless its settings say otherwise.
 const MANAGED: [(&str, &str); 4] = [
     ("busy_timeout", "5000"),
@@ -267,21 +273,15 @@ impl Settings {
             )));
         }
         let name = name.to_ascii_lowercase();
-        let is_known = match name.as_str() {
-            "busy_timeout" => value.parse::<u32>().is_ok(),
-            "journal_mode" => JOURNAL_MODES
-                .iter()
-                .any(|mode| mode.eq_ignore_ascii_case(value)),
-            _ => true,
+        let takes = match name.as_str() {
+            "busy_timeout" if value.parse::<u32>().is_err() => Some("milliseconds".to_owned()),
+            "journal_mode" if !is_journal_mode(value) => Some(JOURNAL_MODES.join(", ")),
+            _ => None,
         };
-        if !is_known {
+        if let Some(takes) = takes {
             // SQLite would do otherwise without a word.
             return Err(Error::Setting(format!(
-                "'{value}' is no value for PRAGMA {name}: it takes {}",
-                match name.as_str() {
-                    "busy_timeout" => "milliseconds".to_owned(),
-                    _ => JOURNAL_MODES.join(", "),
-                }
+                "'{value}' is no value for PRAGMA {name}: it takes {takes}"
             )));
         }
         self.pragmas.retain(|(known, _)| *known != name);
