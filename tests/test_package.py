@@ -255,6 +255,20 @@ def test_a_million_rows_are_read_in_flat_memory():
     assert int(run.stdout) < 4_000  # the rows themselves would take 100 times as much
 
 
+PYTHON_3_14 = """
+import sys
+sys.version_info = (3, 14, 0, "final", 0)
+from dbmanager import sqlite3
+print(*(hasattr(module, name) for module in (sqlite3, sqlite3.dbapi2) for name in sys.argv[1:]))
+"""
+
+
+def test_version_attributes_are_gone_where_python_3_14_runs():
+    names = ("version", "version_info", "_deprecated_names", "sqlite_version")
+    run = run_python("-W", "error", "-c", PYTHON_3_14, *names)
+    assert (run.stdout.split(), run.stderr) == (["False", "False", "False", "True"] * 2, "")
+
+
 SUBINTERPRETER = '''
 import dbmanager, sys
 code = """

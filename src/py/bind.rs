@@ -391,16 +391,16 @@ fn by_position(
     }
     for index in 0..supplied {
         #[cfg(Py_3_12)]
-        warn_about_name(py, statement, index as c_int + 1)?;
+        complain_about_name(py, statement, index as c_int + 1)?;
         adapted(py, statement, index as c_int + 1, sequence.get_item(index)?)?;
     }
     Ok(())
 }
 
-/// Python 3.12 began to warn about named placeholders that are bound by position. Its first releases took a
-/// number (`?1`) for a name; we don't.
+/// Python 3.12 began to warn about named placeholders that are bound by position, and Python 3.14 refuses them. The first
+/// releases of 3.12 took a number (`?1`) for a name; we don't.
 #[cfg(Py_3_12)]
-fn warn_about_name(py: Python<'_>, statement: &Statement, position: c_int) -> PyResult<()> {
+fn complain_about_name(py: Python<'_>, statement: &Statement, position: c_int) -> PyResult<()> {
     if !statement.has_names() {
         return Ok(());
     }
@@ -415,10 +415,14 @@ fn warn_about_name(py: Python<'_>, statement: &Statement, position: c_int) -> Py
     };
     let message = format!(
         "Binding {position} ('{name}') is a named parameter, but you supplied a sequence which requires \
-         nameless (qmark) placeholders. Starting with Python 3.14 an sqlite3.ProgrammingError will be \
-         raised."
+         nameless (qmark) placeholders."
     );
-    let message = std::ffi::CString::new(message)?;
+    if cfg!(Py_3_14) {
+        return Err(programming_error(py, message));
+    }
+    let message = std::ffi::CString::new(format!(
+        "{message} Starting with Python 3.14 an sqlite3.ProgrammingError will be raised."
+    ))?;
     let class = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();
     PyErr::warn(py, &class, &message, 1)
 }

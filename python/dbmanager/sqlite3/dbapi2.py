@@ -75,17 +75,16 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
     return Timestamp(*time.localtime(ticks)[:6])
 
 
-if _sys.version_info >= (3, 12):
+if _sys.version_info < (3, 12):
+    version = _VERSION
+    version_info = _VERSION_INFO
+elif _sys.version_info < (3, 14):
     _deprecated_names = frozenset({"version", "version_info"})
     _deprecated_version = _VERSION
     _deprecated_version_info = _VERSION_INFO
 
     def __getattr__(name: str) -> object:
         return _deprecated_attribute(__name__, name)
-
-else:
-    version = _VERSION
-    version_info = _VERSION_INFO
 
 
 def _deprecated_attribute(module: str, name: str) -> object:
