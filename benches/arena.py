@@ -48,7 +48,7 @@ class Scale:
     """How much work: rows of each workload, operations of a round, rounds."""
 
     rounds: int = 7
-    leases: int = 200
+    leases: int = 1_000
     lookups: int = 20_000
     bulk_rows: int = 100_000
     loop_rows: int = 20_000

@@ -13,6 +13,7 @@ from dbmanager._core import (
     close_all_pools,
     connect,
     dict_row,
+    set_lingering_locks,
     set_max_idle_connections,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "Session",
     "connect",
     "dict_row",
+    "set_lingering_locks",
     "set_max_idle_connections",
     "sqlite3",
 ]

@@ -1748,6 +1748,20 @@ def set_max_idle_connections(count: int, /) -> None:
         >>> set_max_idle_connections(256)
     """
 
+def set_lingering_locks(enabled: bool, /) -> None:
+    """Let connections keep the lock of their last read for up to 10 milliseconds, or not.
+
+    It is on at first: a connection to a database in WAL mode that reads again and again then asks the
+    system for nothing at most of its reads. Reads see what was committed before they began, as without.
+    Another process that wants to restart or truncate the WAL (``PRAGMA wal_checkpoint(TRUNCATE)``)
+    waits that much longer for it, or is told busy if it does not wait. Counts for the whole process,
+    at once.
+
+    Example:
+        >>> from dbmanager import set_lingering_locks
+        >>> set_lingering_locks(True)
+    """
+
 def close_all_pools() -> None:
     """Close all idle connections of the process. Runs by itself at its end (`atexit`); not for other use."""
 

@@ -1,6 +1,6 @@
 //! The engine, the pool and the sessions in pure Rust: no pyo3 below this line.
 //!
-//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `text`, `vfs` → `process`, `error`.
+//! Imports go down only: `session` → `pool` → `sqlite` → `raw` → `text`, `vfs` → `process`, `thread`, `error`.
 
 pub mod error;
 pub mod pool;
@@ -9,4 +9,5 @@ pub mod raw;
 pub mod session;
 pub mod sqlite;
 pub mod text;
+pub mod thread;
 pub mod vfs;

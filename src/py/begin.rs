@@ -60,6 +60,7 @@ impl Connection {
         patience: Duration,
     ) -> Result<(), Error> {
         guard.set_busy_timeout(Duration::ZERO);
+        guard.expect_write();
         let outcome = self.try_begin(py, guard, c"BEGIN IMMEDIATE");
         guard.set_busy_timeout(patience);
         outcome

@@ -426,6 +426,13 @@ pub fn set_max_idle_connections(py: Python<'_>, count: &Bound<'_, PyInt>) -> PyR
     Ok(())
 }
 
+/// Let a connection keep its last read lock for some milliseconds, or not.
+#[pyfunction]
+#[pyo3(signature = (enabled, /))]
+pub fn set_lingering_locks(py: Python<'_>, enabled: bool) {
+    py.detach(|| crate::core::vfs::let_locks_linger(enabled));
+}
+
 /// Close all idle connections of the process; registered with `atexit`.
 #[pyfunction]
 pub fn close_all_pools(py: Python<'_>) {

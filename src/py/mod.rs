@@ -243,6 +243,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         state.multiple_results_found.bind(py),
     )?;
     module.add_function(wrap_pyfunction!(manager::close_all_pools, module)?)?;
+    module.add_function(wrap_pyfunction!(manager::set_lingering_locks, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;

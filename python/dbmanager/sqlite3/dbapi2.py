@@ -39,6 +39,7 @@ for _name in (
     "close_all_pools",
     "compile_options",
     "dict_row",
+    "set_lingering_locks",
     "set_max_idle_connections",
 ):
     del globals()[_name]

@@ -11,6 +11,7 @@ use crate::core::error::{Error, Result};
 use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
+use crate::core::vfs;
 use foldhash::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -246,6 +247,7 @@ pub fn before_fork() {
         pool.prepare_for_fork();
     }
     workers::stop();
+    vfs::stop_lingering(Instant::now() + Duration::from_millis(100));
 }
 
 /// The fork is over, in the parent.

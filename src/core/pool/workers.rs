@@ -3,9 +3,9 @@
 
 use super::LOG;
 use crate::core::process::PerProcess;
+use crate::core::thread;
 use parking_lot::Mutex;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -42,38 +42,13 @@ impl Worker {
         let number = Arc::new(AtomicI32::new(0));
         let told = Arc::clone(&number);
         self.0
-            .execute(move || told.store(this_thread(), Ordering::Release));
+            .execute(move || told.store(thread::this(), Ordering::Release));
         let number = || number.load(Ordering::Acquire);
-        wait(until, || number() != 0);
+        thread::wait(until, || number() != 0);
         if Arc::into_inner(self.0).is_some() {
-            wait(until, || !is_running(number()));
+            thread::wait(until, || !thread::is_running(number()));
         }
     }
-}
-
-/// Look again and again whether something is so, until a time.
-fn wait(until: Instant, is_so: impl Fn() -> bool) {
-    while !is_so() && Instant::now() < until {
-        std::thread::sleep(Duration::from_micros(100));
-    }
-}
-
-/// The system's number of this thread.
-#[cfg(target_os = "linux")]
-fn this_thread() -> i32 {
-    // SAFETY: no arguments, no failures.
-    unsafe { libc::gettid() }
-}
-
-/// The system's number of this thread: of no use where the system does not show the threads.
-#[cfg(not(target_os = "linux"))]
-fn this_thread() -> i32 {
-    1
-}
-
-/// Whether the process has such a thread, as far as the system tells it.
-fn is_running(thread: i32) -> bool {
-    thread != 0 && Path::new(&format!("/proc/self/task/{thread}")).exists()
 }
 
 fn with_housekeeper(work: impl FnOnce(&mut Housekeeper)) {

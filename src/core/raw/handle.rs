@@ -259,6 +259,13 @@ impl LockGuard<'_> {
         unsafe { vfs::wal_has_name(self.file()) }
     }
 
+    /// Say that the next transaction of the main database will write.
+    #[inline]
+    pub fn expect_write(&self) {
+        // SAFETY: as for `take_traces`.
+        unsafe { vfs::expect_write(self.file()) };
+    }
+
     /// The file of the main database; null if it has none.
     fn file(&self) -> *mut ffi::sqlite3_file {
         let mut file: *mut ffi::sqlite3_file = ptr::null_mut();

@@ -1,16 +1,19 @@
 //! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, databases that know
-//! what happens to them (`watch`), and temporary files that stay in memory while they are small (`temporary`).
+//! what happens to them (`watch`), read locks that linger (`linger`), and temporary files that stay in memory while they are small (`temporary`).
 //!
 //! SQLite's busy handler sleeps through the VFS. A statement that runs with the interpreter held must not
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
 
 mod descriptor;
+mod linger;
 mod room;
+mod rounds;
 mod temporary;
 mod watch;
 
-pub use watch::{Traces, take_traces, wal_has_name};
+pub use linger::{allow as let_locks_linger, stop as stop_lingering};
+pub use watch::{Traces, expect_write, take_traces, wal_has_name};
 
 use rusqlite::ffi;
 use std::ffi::{CStr, c_int};
@@ -76,6 +79,7 @@ pub fn install() {
                 open,
             });
             descriptor::watch_opens(parent);
+            linger::watch_forks();
             ffi::sqlite3_vfs_register(Box::into_raw(copy), 1);
         }
     });

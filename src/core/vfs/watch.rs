@@ -6,11 +6,13 @@
 //! that keeps checkpoints away (WAL_READ_LOCK(0), sqlite.org/walformat.html), the size is what it was the last time.
 //! A main database's file gets a table of methods of ours: its own, but for the few that must be watched.
 
+use super::linger::Locks;
 use super::{descriptor, room};
 use parking_lot::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 /// Bytes of the WAL index's header: format, counters, the WAL's last frame, the database's pages, checksums.
 const HEADER: usize = 48;
@@ -25,6 +27,8 @@ struct Watched {
     own: &'static ffi::sqlite3_io_methods,
     /// The first region of the WAL index; null if it is not mapped.
     index: *const [u8; HEADER],
+    /// Its locks, as long as it is mapped.
+    locks: Option<Arc<Locks>>,
     holds_read_lock_0: bool,
     /// The size, and the header that it goes with.
     known: Option<(i64, [u8; HEADER])>,
@@ -56,6 +60,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
             Watched {
                 own,
                 index: ptr::null(),
+                locks: None,
                 holds_read_lock_0: false,
                 known: None,
                 was_written: false,
@@ -110,6 +115,18 @@ pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
     match this.index.is_null() || this.wal == descriptor::NONE {
         true => None,
         false => descriptor::has_name(this.wal),
+    }
+}
+
+/// Have the next transaction, which will write, take what locks linger.
+///
+/// # Safety
+/// As for `take_traces`.
+#[inline]
+pub unsafe fn expect_write(database: *mut ffi::sqlite3_file) {
+    // SAFETY: as the caller promises.
+    if let Some(locks) = unsafe { watched(database) }.and_then(|this| this.locks.as_ref()) {
+        locks.expect_write();
     }
 }
 
@@ -237,6 +254,10 @@ unsafe extern "C" fn shm_map(
                 ffi::SQLITE_OK => (*address).cast_const().cast(),
                 _ => ptr::null(),
             };
+            if let (None, Some(own), false) = (&this.locks, this.own.xShmLock, this.index.is_null())
+            {
+                this.locks = Some(Locks::new(file, own, this.index as usize));
+            }
         }
         code
     }
@@ -251,10 +272,11 @@ unsafe extern "C" fn shm_lock(
     // SAFETY: as for `write`.
     unsafe {
         let this: &mut Watched = room::kept(file);
-        let Some(method) = this.own.xShmLock else {
-            return ffi::SQLITE_IOERR_SHMLOCK;
+        let code = match (&this.locks, this.own.xShmLock) {
+            (Some(locks), _) => locks.lock(offset, count, flags),
+            (None, Some(own)) => own(file, offset, count, flags),
+            (None, None) => ffi::SQLITE_IOERR_SHMLOCK,
         };
-        let code = method(file, offset, count, flags);
         if offset <= READ_LOCK_0 && READ_LOCK_0 < offset + count {
             let takes = flags & ffi::SQLITE_SHM_LOCK != 0;
             let shared = flags & ffi::SQLITE_SHM_SHARED != 0;
@@ -271,6 +293,9 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
     unsafe {
         let this: &mut Watched = room::kept(file);
         this.index = ptr::null();
+        if let Some(locks) = this.locks.take() {
+            locks.settle();
+        }
         this.wal = descriptor::NONE;
         this.holds_read_lock_0 = false;
         this.known = None;

@@ -1,0 +1,253 @@
+"""Read locks that linger: what others see of them.
+
+A connection that reads again and again keeps its read lock for some milliseconds. That must
+never show in what is read, nor keep others from what they could do beside any reader.
+"""
+
+import ctypes
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbmanager import DatabaseManager, set_lingering_locks, sqlite3
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/locks").exists(), reason="this system does not show who holds which lock"
+)
+
+# The locks of readers in the WAL index (sqlite.org/walformat.html).
+READ_LOCKS = range(123, 128)
+
+
+def read_locks(path: Path) -> int:
+    """Count the read locks that processes hold on a database, as the system tells it."""
+    inode = Path(f"{path}-shm").stat().st_ino
+    ranges = re.findall(rf":{inode} (\d+) (\d+)\n", Path("/proc/locks").read_text())
+    return sum(1 for first, last in ranges if int(first) in READ_LOCKS and int(last) in READ_LOCKS)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look again and again; fail after a time that is far too long."""
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until, "it never was so"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Make a database in WAL mode with one row, which a connection keeps open."""
+    file = tmp_path / "app.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (a INTEGER, b BLOB)")
+        connection.execute("INSERT INTO t VALUES (0, NULL)")
+        connection.commit()
+        yield file
+
+
+def read(connection: Any, times: int = 1) -> int:
+    """Read the row again and again."""
+    for _ in range(times):
+        (value,) = connection.execute("SELECT a FROM t").fetchone()
+    return int(value)
+
+
+def read_until_a_lock_lingers(connection: Any, path: Path) -> None:
+    """Read until a lock is there between reads. It may go at any time after."""
+
+    def lingers() -> bool:
+        read(connection, 50)
+        return read_locks(path) > 0
+
+    wait_until(lingers)
+
+
+CHECKPOINT = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=30)
+for line in sys.stdin:
+    connection.execute("UPDATE t SET a = a + 1")
+    connection.commit()
+    if line == "truncate\\n":
+        print(*connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone(), flush=True)
+    else:
+        print(*connection.execute("SELECT a FROM t").fetchone(), flush=True)
+"""
+
+
+class Other:
+    """Another process, with the stdlib, that does what it is told."""
+
+    def __init__(self, path: Path) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", CHECKPOINT, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self, what: str) -> None:
+        """Have it do something, and don't wait for that."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> str:
+        """Wait for its answer."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def has_answered(self) -> bool:
+        """Tell whether there is an answer to be had at once."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def ask(self, what: str) -> str:
+        """Have it do something and wait for its answer."""
+        self.tell(what)
+        return self.answer()
+
+    def end(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+
+
+@contextmanager
+def another_process(path: Path) -> Iterator[Other]:
+    """Have another process at the database."""
+    other = Other(path)
+    try:
+        yield other
+    finally:
+        other.end()
+
+
+@contextmanager
+def without_lingering() -> Iterator[None]:
+    """Switch it off meanwhile."""
+    set_lingering_locks(False)
+    try:
+        yield
+    finally:
+        set_lingering_locks(True)
+
+
+def test_a_lock_lingers_while_one_reads_and_goes_when_nobody_does(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for _ in range(3):
+            read_until_a_lock_lingers(connection, path)
+            wait_until(lambda: read_locks(path) == 0)
+
+
+def test_no_lock_lingers_once_it_is_switched_off(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        read_until_a_lock_lingers(connection, path)
+        with without_lingering():
+            assert read_locks(path) == 0
+            for _ in range(200):
+                read(connection, 20)
+                assert read_locks(path) == 0
+        read_until_a_lock_lingers(connection, path)
+
+
+def test_the_switch_takes_true_and_false_only() -> None:
+    with pytest.raises(TypeError):
+        set_lingering_locks("no")  # type: ignore[arg-type]
+
+
+def test_each_read_sees_what_another_process_committed_before(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, another_process(path) as other:
+        for count in range(1, 500):
+            read(connection, 30)
+            assert other.ask("count") == str(count)
+            assert read(connection) == count
+
+
+def test_a_connection_of_this_process_never_waits_for_a_lock_that_lingers(path: Path) -> None:
+    with (
+        closing(sqlite3.connect(path)) as reader,
+        closing(sqlite3.connect(path, timeout=0)) as writer,
+    ):
+        for count in range(1, 100):
+            writer.execute("UPDATE t SET a = ?", (count,))
+            writer.commit()
+            read_until_a_lock_lingers(reader, path)
+            checkpoint = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert checkpoint == (0, 0, 0)
+            assert read(reader) == count
+
+
+def test_another_process_can_truncate_the_wal_beside_one_that_never_stops_to_read(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path)) as connection, another_process(path) as other:
+        read_until_a_lock_lingers(connection, path)
+        for _ in range(10):
+            other.tell("truncate")
+            while not other.has_answered():
+                read(connection, 100)
+            assert other.answer() == "0 0 0"
+
+
+@pytest.mark.parametrize("kind", ["connect", "session"])
+def test_the_wal_does_not_grow_while_one_reads_and_writes(path: Path, kind: str) -> None:
+    # A checkpoint comes with each 1,000 pages; a commit here writes three.
+    db = DatabaseManager(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as reader, closing(sqlite3.connect(path)) as writer:
+        for _ in range(3_000):
+            if kind == "session":
+                with db.session(mode="write") as session:
+                    session.execute("UPDATE t SET a = a + 1, b = zeroblob(9000)")
+            else:
+                writer.execute("UPDATE t SET a = a + 1, b = zeroblob(9000)")
+                writer.commit()
+            read(reader, 3)
+        assert read(reader) == 3_000
+    assert os.path.getsize(f"{path}-wal") < 3 * 1_000 * 4_120
+    db.close()
+
+
+def test_writers_in_sessions_and_another_process_never_lose_an_update(path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{path}")
+    with another_process(path) as other:
+        for _ in range(300):
+            other.tell("count")
+            for _ in range(5):
+                with db.session(mode="write") as session:
+                    session.execute("UPDATE t SET a = ?", (read(session, 2) + 1,))
+            other.answer()
+    with db.session() as session:
+        assert read(session) == 300 * 6
+        assert session.execute("PRAGMA integrity_check").scalar() == "ok"
+    db.close()
+
+
+@pytest.mark.parametrize("fork", ["os.fork", "fork of the C library"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_of_a_process_that_reads_has_no_lock_that_lingers(path: Path, fork: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for count in range(1, 20):
+            read_until_a_lock_lingers(connection, path)
+            child = os.fork() if fork == "os.fork" else ctypes.PyDLL(None).fork()
+            if child == 0:
+                signal.alarm(20)  # ends it, whatever it hangs in
+                # The parent's lock would be one for the child's SQLite, and for nobody else.
+                with closing(sqlite3.connect(path, timeout=0)) as own:
+                    own.execute("UPDATE t SET a = a + 1")
+                    own.commit()
+                    busy, _, _ = own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                os._exit(busy)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0
+            assert read(connection) == count
