@@ -1,5 +1,6 @@
 //! The default VFS of the bundled library: SQLite's own, with a `xSleep` that gives blocking away, databases that know
-//! what happens to them (`watch`), read locks that linger (`linger`), and temporary files that stay in memory while they are small (`temporary`).
+//! what happens to them (`watch`), read locks that linger (`linger`), and temporary files that stay in memory while they
+//! are small (`temporary`).
 //!
 //! SQLite's busy handler sleeps through the VFS. A statement that runs with the interpreter held must not
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
