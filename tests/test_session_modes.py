@@ -248,7 +248,13 @@ def test_read_session_sees_one_snapshot_whoever_commits(
 
 @pytest.mark.parametrize(
     "sql",
-    ["DELETE FROM t", "CREATE TABLE u (x)", "WITH a AS (SELECT 1) DELETE FROM t", "VACUUM"],
+    [
+        "DELETE FROM t",
+        "CREATE TABLE u (x)",
+        "WITH a AS (SELECT 1) DELETE FROM t",
+        "VACUUM",
+        "PRAGMA journal_mode = DELETE",
+    ],
 )
 def test_read_session_refuses_to_write(db: DatabaseManager, sql: str) -> None:
     with db.session("read") as session:
@@ -256,6 +262,12 @@ def test_read_session_refuses_to_write(db: DatabaseManager, sql: str) -> None:
             with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
                 run(sql)
         assert session.scalar("SELECT count(*) FROM t") == ROWS
+
+
+@pytest.mark.parametrize("sql", ["PRAGMA journal_mode", "pragma main.journal_mode;"])
+def test_read_session_may_ask_for_the_journal_mode(db: DatabaseManager, sql: str) -> None:
+    with db.session("read") as session:
+        assert session.execute(sql).fetchall() == [("wal",)]
 
 
 def test_write_session_holds_the_lock_from_its_start(db: DatabaseManager, tmp_path: Path) -> None:
@@ -549,6 +561,12 @@ def test_run_repeats_a_function_while_the_database_is_busy(tmp_path: Path) -> No
         db.run(work, retries=1)
     other.close()
     DatabaseManager.reset()
+
+
+@pytest.mark.parametrize("retries", [-1, 10**30])
+def test_run_says_which_retries_there_are(db: DatabaseManager, retries: int) -> None:
+    with pytest.raises(ValueError, match=f"retries must be a number from 0 to .*, not {retries}"):
+        db.run(lambda session: None, retries=retries)
 
 
 def test_run_does_not_repeat_other_errors(db: DatabaseManager) -> None:

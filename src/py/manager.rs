@@ -339,10 +339,16 @@ impl DatabaseManager {
     fn run<'py>(
         slf: &Bound<'py, Self>,
         function: &Bound<'py, PyAny>,
-        retries: u32,
+        retries: i128,
         mode: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         Mode::parse(mode)?;
+        let retries = u32::try_from(retries).map_err(|_| {
+            let most = u32::MAX;
+            PyValueError::new_err(format!(
+                "retries must be a number from 0 to {most}, not {retries}"
+            ))
+        })?;
         slf.py()
             .import("dbmanager._session")?
             .call_method1("run", (slf, function, retries, mode))

@@ -6,6 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
+use crate::core::text::effect::asks_journal_mode;
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
 use std::any::{Any, TypeId};
@@ -224,7 +225,8 @@ impl Statement {
         // Now, and again when it runs: many pragmas take effect while they are compiled.
         database.note(effect);
         // SAFETY: NULL is allowed and counts as read-only.
-        let readonly = unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 };
+        let readonly = unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 }
+            || keyword == Keyword::Other && asks_journal_mode(sql);
         if !readonly {
             effect = effect.and(Effect::WROTE);
         }
@@ -278,7 +280,7 @@ impl Statement {
         self.keyword == Keyword::Dml
     }
 
-    /// `sqlite3_stmt_readonly`; note that it is true for COMMIT.
+    /// `sqlite3_stmt_readonly`, and the question for the journal mode; note that it is true for COMMIT.
     #[inline]
     pub fn is_readonly(&self) -> bool {
         self.readonly

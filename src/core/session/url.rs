@@ -72,15 +72,20 @@ impl DatabaseUrl {
 }
 
 fn options(url: &str, query: &str) -> Result<Vec<(String, String)>> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (name, value) = part.split_once('=').ok_or_else(|| {
-                Error::Url(format!("the option '{part}' of '{url}' has no value"))
-            })?;
-            Ok((decoded(url, name)?, decoded(url, value)?))
-        })
-        .collect()
+    let mut options: Vec<(String, String)> = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part
+            .split_once('=')
+            .ok_or_else(|| Error::Url(format!("the option '{part}' of '{url}' has no value")))?;
+        let (name, value) = (decoded(url, name)?, decoded(url, value)?);
+        if options.iter().any(|(known, _)| *known == name) {
+            return Err(Error::Url(format!(
+                "the option '{name}' is there twice in '{url}'; leave one"
+            )));
+        }
+        options.push((name, value));
+    }
+    Ok(options)
 }
 
 /// A part of a query with its escapes undone.
@@ -195,6 +200,7 @@ mod tests {
             "sqlite://app.db",
             "sqlite:///a?x",
             "sqlite:///a?x=%zz",
+            "sqlite:///a?pool_size=3&pool_size=4",
         ] {
             assert!(matches!(parse(url), Err(Error::Url(_))), "{url}");
         }

@@ -137,28 +137,61 @@ fn other(sql: &str) -> Effect {
     Effect::LASTING
 }
 
-fn pragma(rest: &str) -> Effect {
-    let (mut name, mut rest) = identifier(rest);
-    if let Some(after) = skip_blanks_and_comments(rest).strip_prefix('.') {
-        if !name.eq_ignore_ascii_case("main") {
-            return Effect::LASTING;
+/// Whether a PRAGMA asks for the journal mode and does not set it. SQLite takes both for writing.
+pub fn asks_journal_mode(sql: &str) -> bool {
+    let (word, rest) = identifier(sql);
+    let Pragma { name, value, .. } = Pragma::of(rest);
+    word.eq_ignore_ascii_case("pragma")
+        && name.eq_ignore_ascii_case("journal_mode")
+        && value.is_empty()
+}
+
+/// The parts of a PRAGMA.
+struct Pragma<'a> {
+    /// Empty if none is named.
+    schema: &'a str,
+    name: &'a str,
+    /// What follows the name, with its sign or bracket; empty if the PRAGMA only asks.
+    value: &'a str,
+}
+
+impl<'a> Pragma<'a> {
+    /// Those of a text behind the word.
+    fn of(text: &'a str) -> Self {
+        let (mut name, mut rest) = identifier(text);
+        let mut schema = "";
+        if let Some(after) = skip_blanks_and_comments(rest).strip_prefix('.') {
+            schema = name;
+            (name, rest) = identifier(after);
         }
-        (name, rest) = identifier(after);
+        let value = skip_blanks_and_comments(rest).trim_start_matches([';', ' ', '\t', '\n', '\r']);
+        Self {
+            schema,
+            name,
+            value,
+        }
     }
-    let rest = skip_blanks_and_comments(rest);
-    let reads = rest
-        .trim_start_matches([';', ' ', '\t', '\n', '\r'])
-        .is_empty();
+}
+
+fn pragma(rest: &str) -> Effect {
+    let Pragma {
+        schema,
+        name,
+        value,
+    } = Pragma::of(rest);
+    if !schema.is_empty() && !schema.eq_ignore_ascii_case("main") {
+        return Effect::LASTING;
+    }
     if name.is_empty() {
         return Effect::LASTING;
     }
     let is = |what: &&str| name.eq_ignore_ascii_case(what);
-    if reads || HARMLESS.iter().any(is) {
+    if value.is_empty() || HARMLESS.iter().any(is) {
         return Effect::NONE;
     }
     if is(&"journal_mode") {
         // WAL is a property of the file; all other modes are the connection's.
-        let (mode, _) = identifier(rest.trim_start_matches(['=', '(', ' ', '\'', '"']));
+        let (mode, _) = identifier(value.trim_start_matches(['=', '(', ' ', '\'', '"']));
         return match mode.eq_ignore_ascii_case("wal") {
             true => Effect::NONE,
             false => Effect::LASTING,
@@ -202,6 +235,28 @@ mod tests {
             "",
         ] {
             assert_eq!(effect(sql), Effect::NONE, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_journal_mode_is_asked_for_without_a_value() {
+        for sql in [
+            "PRAGMA journal_mode",
+            "pragma main.journal_mode;",
+            "-- so\n Pragma /* ? */ Journal_Mode -- or so",
+        ] {
+            assert!(asks_journal_mode(sql), "{sql}");
+        }
+        for sql in [
+            "PRAGMA journal_mode=WAL",
+            "pragma main.journal_mode (delete);",
+            "PRAGMA journal_mode /* */ = off",
+            "PRAGMA user_version",
+            "PRAGMA journal_size_limit",
+            "select journal_mode",
+            "",
+        ] {
+            assert!(!asks_journal_mode(sql), "{sql}");
         }
     }
 
