@@ -33,7 +33,7 @@ def variants(scale: Scale) -> list[Variant]:
             "stdlib, dbmanager, apsw: connect and close; SQLAlchemy: raw_connection() of its "
             "pool; peewee: connect() and close() of its pool. Nobody else has the file open, "
             "so the stdlib and apsw also create and remove the WAL each time.",
-            None,
+            75,
             build_application,
             {
                 **stdlib,
@@ -49,7 +49,7 @@ def variants(scale: Scale) -> list[Variant]:
             f"{count} times a pooled session around one primary-key select. dbmanager: "
             "DatabaseManager.session(); SA Core: engine.connect(); peewee: "
             "connection_context(); stdlib as above, since it has no pool.",
-            None,
+            60,
             build_application,
             {
                 **stdlib,
