@@ -251,3 +251,92 @@ def test_a_child_of_a_process_that_reads_has_no_lock_that_lingers(path: Path, fo
             _, status = os.waitpid(child, 0)
             assert os.waitstatus_to_exitcode(status) == 0
             assert read(connection) == count
+
+
+# Moves money between accounts, and reads that none is lost, until it is told to end.
+WORKER = """
+import random, sys, threading
+from contextlib import closing
+
+path, kind, seed = sys.argv[1:]
+total, ended, commits = 100_000, threading.Event(), []
+
+def work(number):
+    chance, done, last = random.Random(f"{seed} {number}"), 0, 0
+    with closing(sqlite.connect(path, timeout=60, isolation_level=None)) as connection:
+        def look(read):
+            # Twice, so that a lock lingers for the second time.
+            nonlocal last
+            for _ in range(2):
+                balance, = read("SELECT sum(balance) FROM account").fetchone()
+                count, = read("SELECT a FROM t").fetchone()
+                assert (balance, count >= last) == (total, True), (balance, count, last)
+                last = count
+
+        def move(run):
+            one, other = chance.sample(range(100), 2)
+            run("UPDATE account SET balance = balance - 7 WHERE id = ?", (one,))
+            run("UPDATE account SET balance = balance + 7 WHERE id = ?", (other,))
+            run("UPDATE t SET a = a + 1")
+
+        while not ended.is_set():
+            for _ in range(chance.choice([1, 20, 60])):
+                look(connection.execute)
+            if kind == "session":
+                with db.session(mode="write") as session:
+                    move(session.execute)
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                move(connection.execute)
+                connection.execute("COMMIT")
+            done += 1
+            if chance.random() < 0.05:
+                mode = chance.choice(["PASSIVE", "FULL", "RESTART", "TRUNCATE"])
+                connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    commits.append(done)
+
+if kind == "stdlib":
+    import sqlite3 as sqlite
+else:
+    from dbmanager import DatabaseManager, sqlite3 as sqlite
+    db = DatabaseManager("sqlite:///" + path)
+threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+for thread in threads:
+    thread.start()
+sys.stdin.read()
+ended.set()
+for thread in threads:
+    thread.join()
+assert len(commits) == len(threads)
+print(sum(commits))
+"""
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.soak, id="soak")])
+def test_processes_that_read_write_and_checkpoint_see_and_keep_all(
+    path: Path, seconds: int
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER)")
+        connection.executemany("INSERT INTO account VALUES (?, 1000)", ((n,) for n in range(100)))
+        connection.commit()
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, path, kind, str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed, kind in enumerate(["session", "connect", "stdlib"])
+    ]
+    # The time that they have to get in each other's way: nothing is awaited.
+    time.sleep(seconds)
+    commits = 0
+    for worker in workers:
+        printed, complaints = worker.communicate(timeout=120)
+        assert (worker.returncode, complaints) == (0, "")
+        commits += int(printed)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert read(connection) == commits > 0
