@@ -7,8 +7,46 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from dbmanager import DatabaseManager, sqlite3
+
+# ---- SQLAlchemy: what belongs to its own sessions says where to go -------------------------------
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda session, statement: session.execute(statement),
+        lambda session, statement: session.scalar(statement),
+        lambda session, statement: session.executemany(statement, []),
+        lambda session, statement: session.cursor().execute(statement),
+    ],
+)
+@pytest.mark.parametrize(
+    "statement", [sqlalchemy.text("SELECT 1"), sqlalchemy.select(sqlalchemy.literal(1))]
+)
+def test_statement_of_sqlalchemy_says_where_it_belongs(tmp_path, run, statement):
+    with (
+        DatabaseManager(f"sqlite:///{tmp_path}/a.db").session() as session,
+        pytest.raises(TypeError, match=r"must be str, not .*orm_session\(\), or give their text"),
+    ):
+        run(session, statement)
+    with DatabaseManager(f"sqlite:///{tmp_path}/a.db").session() as session:
+        assert session.scalar(str(sqlalchemy.text("SELECT 1"))) == 1
+    DatabaseManager.reset()
+
+
+@pytest.mark.parametrize(
+    "name", ["add", "add_all", "delete", "flush", "get", "merge", "query", "refresh", "scalars"]
+)
+def test_orm_method_says_where_it_belongs(tmp_path, name):
+    with DatabaseManager(f"sqlite:///{tmp_path}/a.db").session() as session:
+        with pytest.raises(AttributeError, match=rf"'{name}' is a method .*orm_session\(\)"):
+            getattr(session, name)
+        assert not hasattr(session, "anything_else")
+    DatabaseManager.reset()
+
 
 # ---- pandas: warnings are errors, so an unwelcome connection fails here --------------------------
 

@@ -94,6 +94,23 @@ def test_without_pool_pre_ping_the_file_is_taken_on_trust(url: str, tmp_path: Pa
         assert session.scalar("SELECT name FROM sqlite_schema") == "old"
 
 
+def test_pool_pre_ping_after_ms_trusts_the_file_for_that_long(url: str, tmp_path: Path) -> None:
+    db = DatabaseManager(url, pool_pre_ping_after_ms=600_000)
+    with db.session() as session:
+        session.execute("CREATE TABLE old (x)")
+    (tmp_path / "app.db").rename(tmp_path / "old.db")
+    with db.session() as session:
+        assert session.scalar("SELECT name FROM sqlite_schema") == "old"
+    db.close()
+    (tmp_path / "old.db").rename(tmp_path / "app.db")
+    db = DatabaseManager(url, pool_pre_ping_after_ms=0.001)
+    with db.session() as session:
+        assert session.scalar("SELECT name FROM sqlite_schema") == "old"
+    (tmp_path / "app.db").rename(tmp_path / "old.db")
+    with db.session() as session:
+        assert session.execute("SELECT name FROM sqlite_schema").all() == []
+
+
 @pytest.mark.parametrize(("cached_statements", "kept"), [(0, 0), (2, 2), (128, 5)])
 def test_cached_statements_is_how_many_are_kept(
     url: str, cached_statements: int, kept: int

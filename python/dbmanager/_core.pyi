@@ -1274,7 +1274,7 @@ class DatabaseManager:
         pool_recycle: Seconds after which a connection is replaced; None or -1 for never.
         pool_recycle_jitter: By which part of `pool_recycle` (0 to 1), at most, a life is shortened at random.
         pool_pre_ping: Look, before a connection is lent, whether its file is still the one at that path.
-        pool_pre_ping_after_ms: Skip that look for this many milliseconds after the last session began.
+        pool_pre_ping_after_ms: Skip that look for this many milliseconds after the last one.
         pool_idle_timeout: Seconds after which a connection that nobody uses is closed; None for never.
         cached_statements: Compiled statements that each connection keeps.
         leak_detection_threshold: Seconds after which an open session is reported in the log; None for never.

@@ -333,3 +333,34 @@ fn expiry(settings: &Settings, now: Instant) -> Option<Instant> {
     let fraction = random as f64 / u64::MAX as f64;
     now.checked_add(life.mul_f64(1.0 - settings.pool_recycle_jitter * fraction))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_end_at_different_times_within_the_jitter() {
+        let now = Instant::now();
+        let lives = |pool_recycle_jitter| {
+            let settings = Settings {
+                pool_recycle: Some(Duration::from_secs(100)),
+                pool_recycle_jitter,
+                ..Settings::default()
+            };
+            let mut lives: Vec<_> = (0..200)
+                .map(|_| (expiry(&settings, now).unwrap() - now).as_secs_f64())
+                .collect();
+            lives.sort_by(f64::total_cmp);
+            (lives[0], lives[199])
+        };
+        assert_eq!(lives(0.0), (100.0, 100.0));
+        let (shortest, longest) = lives(0.5);
+        assert!((50.0..65.0).contains(&shortest), "{shortest}");
+        assert!((85.0..=100.0).contains(&longest), "{longest}");
+        let endless = Settings {
+            pool_recycle: None,
+            ..Settings::default()
+        };
+        assert_eq!(expiry(&endless, now), None);
+    }
+}

@@ -277,6 +277,29 @@ fn connections_are_closed_when_they_are_idle_for_too_long() {
 }
 
 #[test]
+fn how_long_connections_may_be_idle_is_a_setting() {
+    let mut place = Place::new(3, 0);
+    let with = |place: &Place, limit| {
+        Arc::new(Settings {
+            pool_idle_timeout: limit,
+            ..(*place.settings).clone()
+        })
+    };
+    place.settings = with(&place, Some(Duration::from_secs(5)));
+    let pool = place.pool();
+    drop(place.session(&pool).unwrap());
+    pool.sweep(Instant::now() + Duration::from_secs(4));
+    assert_eq!(figure(&pool, "pool_idle"), 1);
+    pool.sweep(Instant::now() + Duration::from_secs(6));
+    assert_eq!(figure(&pool, "pool_idle"), 0);
+    place.settings = with(&place, None);
+    let pool = place.pool();
+    drop(place.session(&pool).unwrap());
+    pool.sweep(Instant::now() + Duration::from_secs(1_000_000));
+    assert_eq!(figure(&pool, "pool_idle"), 1);
+}
+
+#[test]
 fn a_connection_that_is_too_old_is_replaced() {
     let mut place = Place::new(1, 0);
     place.settings = Arc::new(Settings {

@@ -123,6 +123,7 @@ impl Manager {
         if self.closed.load(Ordering::Relaxed)
             || settings.leak_detection_threshold.is_some()
             || !settings.pool_pre_ping
+            || !settings.pool_pre_ping_after.is_zero()
         {
             return None;
         }
