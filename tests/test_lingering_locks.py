@@ -4,11 +4,9 @@ A connection that reads again and again keeps its read lock for some millisecond
 never show in what is read, nor keep others from what they could do beside any reader.
 """
 
-import ctypes
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -233,24 +231,102 @@ def test_writers_in_sessions_and_another_process_never_lose_an_update(path: Path
     db.close()
 
 
-@pytest.mark.parametrize("fork", ["os.fork", "fork of the C library"])
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_child_of_a_process_that_reads_has_no_lock_that_lingers(path: Path, fork: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for count in range(1, 20):
-            read_until_a_lock_lingers(connection, path)
-            child = os.fork() if fork == "os.fork" else ctypes.PyDLL(None).fork()
-            if child == 0:
-                signal.alarm(20)  # ends it, whatever it hangs in
-                # The parent's lock would be one for the child's SQLite, and for nobody else.
-                with closing(sqlite3.connect(path, timeout=0)) as own:
-                    own.execute("UPDATE t SET a = a + 1")
-                    own.commit()
-                    busy, _, _ = own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                os._exit(busy)
-            _, status = os.waitpid(child, 0)
-            assert os.waitstatus_to_exitcode(status) == 0
-            assert read(connection) == count
+FORKS = """
+import ctypes, os, signal, sys
+from contextlib import closing
+from dbmanager import sqlite3
+
+name, fork = sys.argv[1:]
+
+def connect(**options):
+    return closing(sqlite3.connect(name, uri=True, isolation_level=None, **options))
+
+def read(connection):
+    for _ in range(3_000):
+        found = connection.execute("SELECT a FROM t").fetchone()
+    return found
+
+def in_child(work):
+    child = os.fork() if fork == "Python's" else ctypes.PyDLL(None).fork()
+    if child == 0:
+        signal.alarm(30)  # ends it, whatever it hangs in
+        os._exit(work())
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+
+def write():
+    # The parent's lock would be one for the child's SQLite, and for nobody else.
+    with connect(timeout=0) as own:
+        own.execute("UPDATE t SET a = a + 1")
+        busy, _, _ = own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        read(own)
+        return busy
+
+def have_a_child():
+    write()
+    in_child(write)
+    return 0
+
+with connect() as connection:
+    for count in range(1, 10):
+        read(connection)
+        in_child(write)
+        assert read(connection) == (3 * count - 2,)
+        in_child(have_a_child)
+    print(*read(connection))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "fork"),
+    [("", "Python's"), ("?cache=private", "Python's"), ("?cache=private", "the C library's")],
+)
+def test_a_child_of_a_process_that_reads_has_no_lock_that_lingers(
+    path: Path, options: str, fork: str
+) -> None:
+    # Without `cache=private` there is a pool, whose threads only Python's fork ends.
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS),
+            *(f"file:{path}{options}", fork),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("27\n", "")
+
+
+SIGNALS = """
+import os, signal, sys, threading
+from dbmanager import sqlite3, set_lingering_locks
+
+set_lingering_locks(sys.argv[2] == "lingering")
+connection = sqlite3.connect(sys.argv[1], uri=True)
+for _ in range(20_000):
+    connection.execute("SELECT a FROM t").fetchone()
+assert len(os.listdir("/proc/self/task")) > 1
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+for _ in range(100):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1
+print("waited for")
+"""
+
+
+@pytest.mark.parametrize(("options", "how"), [("?cache=private", "lingering"), ("", "pooled")])
+def test_signal_that_a_program_blocks_comes_to_no_thread_of_ours(
+    path: Path, options: str, how: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALS, f"file:{path}{options}", how],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "waited for\n", "")
 
 
 # Moves money between accounts, and reads that none is lost, until it is told to end.

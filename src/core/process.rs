@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::ptr;
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 /// How many forks lead to this process, as far as they came after `watch_forks`.
@@ -18,10 +18,10 @@ pub fn number() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Have children of this process get numbers of their own. Idempotent.
-pub fn watch_forks() {
-    static WATCH: Once = Once::new();
-    WATCH.call_once(|| {
+/// Have children of this process get numbers of their own, and tell whether they do. Idempotent.
+pub fn watch_forks() -> bool {
+    static ARE_WATCHED: OnceLock<bool> = OnceLock::new();
+    *ARE_WATCHED.get_or_init(|| {
         // SAFETY: the function does no more than what may be done in the child of a process with threads.
         let code = unsafe { libc::pthread_atfork(None, None, Some(on_child)) };
         if code != 0 {
@@ -30,7 +30,8 @@ pub fn watch_forks() {
                 std::io::Error::from_raw_os_error(code)
             );
         }
-    });
+        code == 0
+    })
 }
 
 unsafe extern "C" fn on_child() {

@@ -1,7 +1,26 @@
-//! Threads as the system counts them: one that has ended for its process may be there a little longer.
+//! Threads as the system sees them: signals come to any that does not block them, and one that has ended for its process
+//! may be there a little longer.
 
+use std::mem::MaybeUninit;
 use std::path::Path;
+use std::ptr;
 use std::time::{Duration, Instant};
+
+/// Start threads that no signal comes to: a program that has blocked one in all of its threads waits for it elsewhere, and
+/// one of ours would let it end the process.
+pub fn without_signals<R>(start: impl FnOnce() -> R) -> R {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the sets are written before they are read, and the calls can't fail with these arguments.
+    unsafe {
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let started = start();
+    // SAFETY: `before` was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    started
+}
 
 /// Look again and again whether something is so, until a time.
 pub fn wait(until: Instant, is_so: impl Fn() -> bool) {

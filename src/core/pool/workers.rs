@@ -27,12 +27,12 @@ struct Worker(Arc<ScheduledThreadPool>);
 
 impl Worker {
     fn start(name: &str) -> Self {
-        let pool = ScheduledThreadPool::builder()
+        let builder = ScheduledThreadPool::builder()
             .num_threads(1)
             .thread_name_pattern(name)
             // Else the next sweep is waited for.
-            .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
-            .build();
+            .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled);
+        let pool = thread::without_signals(|| builder.build());
         Self(Arc::new(pool))
     }
 

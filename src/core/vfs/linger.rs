@@ -9,7 +9,7 @@
 //! again and again lingers at all.
 
 use super::rounds::{self, Rounds};
-use crate::core::process::PerProcess;
+use crate::core::process::{self, PerProcess};
 use rusqlite::ffi;
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -22,8 +22,9 @@ const READ_LOCKS: std::ops::Range<c_int> = 3..8;
 /// Those that go with a read mark. The first one stands for the database without the WAL.
 const READ_MARKS: std::ops::Range<c_int> = 4..8;
 
-/// A lock may linger when the one before was given back not longer ago than this, in milliseconds.
-const REPEATED_WITHIN: u64 = 8;
+/// A lock may linger when the one before was given back not longer ago than this, in milliseconds of a clock that may
+/// move in larger steps: who reads now and then gains nothing.
+const REPEATED_WITHIN: u64 = 1;
 
 /// So many locks in a row must have been given back to begin rounds: waking their thread takes as long as some ten reads.
 const IN_A_ROW: u32 = 16;
@@ -69,10 +70,11 @@ pub fn stop(until: Instant) {
 
 /// Have no lock linger when the process forks: the child's SQLite would think that it holds them. Called once.
 pub fn watch_forks() {
+    // First: the child begins with rounds of its own, as its parent's are paused for ever.
+    let watched = process::watch_forks();
     // SAFETY: the functions run in the thread that forks, before and after; they need nothing that another thread may hold
     // for long.
-    let code = unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) };
-    if code != 0 {
+    if !watched || unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) } != 0 {
         allow(false);
     }
 }
@@ -82,8 +84,7 @@ unsafe extern "C" fn before_fork() {
 }
 
 unsafe extern "C" fn after_fork() {
-    // SAFETY: called after `before_fork`.
-    unsafe { ROUNDS.go_on() };
+    ROUNDS.go_on();
 }
 
 /// The locks of one connection on its WAL index.
@@ -221,21 +222,23 @@ impl Locks {
         }
         self.settle();
         match self.really(first, count, TAKE_EXCLUSIVE) {
-            ffi::SQLITE_BUSY if first + count > READ_LOCKS.start && self.others_give_back() => {
+            ffi::SQLITE_BUSY if first + count > READ_LOCKS.start => {
+                self.others_give_back();
+                // Even if none did: somebody else may just have made them.
                 self.really(first, count, TAKE_EXCLUSIVE)
             }
             code => code,
         }
     }
 
-    /// Have the other connections to this database give back what lingers; tell whether anything did.
+    /// Have the other connections to this database give back what lingers.
     #[cold]
-    fn others_give_back(&self) -> bool {
-        let mut any = false;
+    fn others_give_back(&self) {
         ROUNDS.each(|other| {
-            any |= other.index == self.index && other.give_back();
+            if other.index == self.index {
+                other.give_back();
+            }
         });
-        any
     }
 
     /// Have nothing linger, for the connection.
@@ -247,18 +250,16 @@ impl Locks {
         }
     }
 
-    /// Give the lock back that lingers, if one does; tell whether one did. Any thread may do this.
-    fn give_back(&self) -> bool {
+    /// Give the lock back that lingers, if one does. Any thread may do this.
+    fn give_back(&self) {
         let is_mine =
             self.state
                 .compare_exchange(LINGERS, BEING_GIVEN, Ordering::SeqCst, Ordering::SeqCst);
-        if is_mine.is_err() {
-            return false;
+        if is_mine.is_ok() {
+            let lock = self.lingering.load(Ordering::Relaxed);
+            self.really(lock, 1, GIVE_SHARED);
+            self.state.store(OWNED, Ordering::SeqCst);
         }
-        let lock = self.lingering.load(Ordering::Relaxed);
-        self.really(lock, 1, GIVE_SHARED);
-        self.state.store(OWNED, Ordering::SeqCst);
-        true
     }
 
     /// Take over what lingers, for the connection.
@@ -471,8 +472,7 @@ mod tests {
                 read(&locks, 4);
                 assert_eq!(held(7, 4), 0);
             }
-            // SAFETY: it was paused just now.
-            unsafe { ROUNDS.go_on() };
+            ROUNDS.go_on();
         }
         read_until_it_lingers(&locks, 4);
     }

@@ -2,10 +2,13 @@
 //!
 //! All processes count rounds by the same clock, so that in the last part nothing lingers in any of them. Rounds go on as
 //! long as something lingers; else the thread sleeps.
+//!
+//! The locks are the standard library's. parking_lot has one table of all who wait, and the child of a fork that does not
+//! come from Python (`py::fork` ends the threads first) would inherit this thread in it.
 
 use crate::core::{process, thread};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,13 @@ struct Clockwork {
     thread: Option<JoinHandle<()>>,
     is_wanted: bool,
     stops: bool,
+    /// How many threads have paused it.
+    pauses: u32,
+}
+
+/// Nothing that is done under these locks leaves it half done.
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Send> Rounds<T> {
@@ -49,7 +59,7 @@ impl<T: Send> Rounds<T> {
 
     /// Let a thing linger until the end of the round's first part, and tell whether it may.
     pub fn list(&self, thing: T) -> bool {
-        match &mut *self.listed.lock() {
+        match &mut *lock(&self.listed) {
             Some(listed) => {
                 listed.push(thing);
                 true
@@ -60,12 +70,12 @@ impl<T: Send> Rounds<T> {
 
     /// Call a function for all that may linger.
     pub fn each(&self, visit: impl FnMut(&T)) {
-        self.listed.lock().iter().flatten().for_each(visit);
+        lock(&self.listed).iter().flatten().for_each(visit);
     }
 
     /// End the round's first part, and tell whether anything was listed.
     pub fn shut(&self) -> bool {
-        let mut listed = self.listed.lock();
+        let mut listed = lock(&self.listed);
         listed.iter().flatten().for_each(self.end);
         listed.take().is_some_and(|listed| !listed.is_empty())
     }
@@ -75,14 +85,15 @@ impl<T: Send> Rounds<T> {
         if !self.sleeps.load(Ordering::Relaxed) {
             return;
         }
-        let mut clockwork = self.clockwork.lock();
-        if process::is_forking() || clockwork.stops || clockwork.is_wanted {
+        let mut clockwork = lock(&self.clockwork);
+        let is_paused = process::is_forking() || clockwork.stops || clockwork.pauses > 0;
+        if is_paused || clockwork.is_wanted {
             return;
         }
         if clockwork.thread.is_none() {
             let builder = Builder::new().name("dbmanager-locks".into());
             // Without a thread nothing lingers.
-            clockwork.thread = builder.spawn(|| self.run()).ok();
+            clockwork.thread = thread::without_signals(|| builder.spawn(|| self.run())).ok();
         }
         clockwork.is_wanted = clockwork.thread.is_some();
         self.change.notify_one();
@@ -90,49 +101,54 @@ impl<T: Send> Rounds<T> {
 
     fn run(&self) {
         self.number.store(thread::this(), Ordering::Release);
-        let mut clockwork = self.clockwork.lock();
+        let mut clockwork = lock(&self.clockwork);
         while !clockwork.stops {
-            if !clockwork.is_wanted {
+            if !clockwork.is_wanted || clockwork.pauses > 0 {
+                clockwork.is_wanted = false;
                 self.sleeps.store(true, Ordering::Relaxed);
-                self.change.wait(&mut clockwork);
+                clockwork = self
+                    .change
+                    .wait(clockwork)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             self.sleeps.store(false, Ordering::Relaxed);
             if let Some(rest) = FIRST_PART.checked_sub(passed()) {
-                *self.listed.lock() = Some(Vec::new());
-                self.wait(&mut clockwork, rest);
+                *lock(&self.listed) = Some(Vec::new());
+                clockwork = self.wait(clockwork, rest);
                 clockwork.is_wanted = self.shut();
             }
-            self.wait(&mut clockwork, ROUND.saturating_sub(passed()));
+            clockwork = self.wait(clockwork, ROUND.saturating_sub(passed()));
         }
     }
 
     /// Wait for a time, or until the thread is to end.
-    fn wait(&self, clockwork: &mut MutexGuard<'_, Clockwork>, time: Duration) {
-        let until = Instant::now() + time;
-        let goes_on = |clockwork: &mut Clockwork| !clockwork.stops;
-        self.change.wait_while_until(clockwork, goes_on, until);
+    fn wait<'a>(
+        &self,
+        clockwork: MutexGuard<'a, Clockwork>,
+        time: Duration,
+    ) -> MutexGuard<'a, Clockwork> {
+        self.change
+            .wait_timeout_while(clockwork, time, |clockwork| !clockwork.stops)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
-    /// Have nothing linger until `go_on` is called, by the same thread.
+    /// Have nothing linger until `go_on` is called.
     pub fn pause(&self) {
-        std::mem::forget(self.clockwork.lock());
+        lock(&self.clockwork).pauses += 1;
         self.shut();
     }
 
-    /// Let things linger again.
-    ///
-    /// # Safety
-    /// `pause` was called before.
-    pub unsafe fn go_on(&self) {
-        // SAFETY: `pause` locked it.
-        unsafe { self.clockwork.force_unlock() };
+    /// Let things linger again after a `pause`.
+    pub fn go_on(&self) {
+        lock(&self.clockwork).pauses -= 1;
     }
 
     /// Let the thread end, and wait for that, but not beyond a time. It is started again when it is needed.
     pub fn stop(&self, until: Instant) {
         let thread = {
-            let mut clockwork = self.clockwork.lock();
+            let mut clockwork = lock(&self.clockwork);
             clockwork.stops = true;
             self.change.notify_one();
             clockwork.thread.take()
@@ -141,7 +157,9 @@ impl<T: Send> Rounds<T> {
             let number = self.number.load(Ordering::Acquire);
             thread::wait(until, || !thread::is_running(number));
         }
-        *self.clockwork.lock() = Clockwork::default();
+        let mut clockwork = lock(&self.clockwork);
+        clockwork.stops = false;
+        clockwork.is_wanted = false;
         self.sleeps.store(true, Ordering::Relaxed);
     }
 }
