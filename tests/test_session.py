@@ -4,6 +4,7 @@ import gc
 import sqlite3 as stdlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -448,3 +449,98 @@ def test_reader_sees_a_snapshot_while_another_session_writes(db):
 def delete_all(db):
     with db.session() as session:
         session.execute("DELETE FROM t")
+
+
+WAYS = {
+    "execute": lambda session, sql: session.execute(sql),
+    "cursor": lambda session, sql: session.cursor().execute(sql),
+    "script": lambda session, sql: session.executescript(sql),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "; INSERT INTO t VALUES (2)",
+        " ;; /* a */ ; -- b\n INSERT INTO t VALUES (2)",
+        "\ufeffINSERT INTO t VALUES (2)",
+        "PRAGMA user_version = 2",
+        "pragma main.application_id = 2",
+        ";PRAGMA user_version(2)",
+    ],
+)
+def test_write_is_undone_whatever_stands_before_it(tmp_path, way, sql):
+    db = DatabaseManager(f"sqlite:///{tmp_path}/a.db")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (a)")
+
+    def state():
+        with db.session("read") as session:
+            return [
+                session.execute(question).fetchall()
+                for question in ("SELECT a FROM t", "PRAGMA user_version", "PRAGMA application_id")
+            ]
+
+    before = state()
+    with pytest.raises(KeyError), db.session() as session:
+        WAYS[way](session, sql)
+        assert session.in_transaction
+        raise KeyError
+    assert state() == before
+    with db.session() as session:
+        WAYS[way](session, sql)
+    assert state() != before
+    DatabaseManager.reset()
+
+
+def test_blob_that_is_opened_to_write_belongs_to_the_transaction(tmp_path):
+    db = DatabaseManager(f"sqlite:///{tmp_path}/a.db")
+    with db.session() as session:
+        session.execute("CREATE TABLE b (x)")
+        session.execute("INSERT INTO b VALUES (zeroblob(4))")
+    with pytest.raises(KeyError), db.session() as session:
+        session.blobopen("b", "x", 1).write(b"lost")
+        assert session.in_transaction
+        raise KeyError
+    with db.session("read") as session:
+        with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+            session.blobopen("b", "x", 1)
+        with session.blobopen("b", "x", 1, readonly=True) as blob:
+            assert blob.read() == bytes(4)
+    with db.session() as session:
+        session.blobopen("b", "x", 1).write(b"kept")
+        with pytest.raises(sqlite3.OperationalError, match="is writing"), db.session("write"):
+            pass
+    with db.session() as session:
+        assert session.scalar("SELECT x FROM b") == b"kept"
+    DatabaseManager.reset()
+
+
+@pytest.mark.parametrize("mode", ["read", "write", "auto"])
+def test_session_is_no_target_of_a_backup(tmp_path, mode):
+    db = DatabaseManager(f"sqlite:///{tmp_path}/a.db")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (a)")
+    with closing(sqlite3.connect(":memory:")) as other, db.session(mode) as session:
+        with pytest.raises(sqlite3.ProgrammingError, match="can't be the target of a backup"):
+            other.backup(session)
+    with db.session() as session:
+        assert session.scalar("SELECT name FROM sqlite_schema") == "t"
+    memory = DatabaseManager("sqlite://")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as other, memory.session() as session:
+        other.backup(session)
+    with memory.session() as session:
+        assert session.scalar("SELECT name FROM sqlite_schema") == "t"
+    DatabaseManager.reset()
+
+
+def test_database_in_memory_survives_a_resize():
+    db = DatabaseManager("sqlite://")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (a)")
+    for size in (20, 0, 1):
+        db.resize(pool_size=size)
+        with db.session() as session:
+            assert session.scalar("SELECT count(*) FROM t") == 0
+    DatabaseManager.reset()

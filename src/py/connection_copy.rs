@@ -159,6 +159,7 @@ impl Connection {
         slf.get().check(py)?;
         if let Some(ours) = ours {
             ours.get().check_open(py)?;
+            ours.get().refuse_backup(py)?;
         }
         if slf.is(target) {
             return Err(PyValueError::new_err(
@@ -258,6 +259,9 @@ impl Connection {
         this.check(py)?;
         let database = this.database(py)?;
         let guard = this.lock(py)?;
+        if !readonly && this.is_session(py) {
+            this.before_writing(py, &guard, true)?;
+        }
         let stretch = Stretch::attached(py, &database);
         let blob = blob::Blob::open(&database, &guard, &name, &table, &column, row, !readonly);
         drop(stretch);

@@ -11,7 +11,6 @@ use super::state::state;
 use crate::core::pool::{Lease, NoTurn, Pool, Turn};
 use crate::core::raw::{LockGuard, Statement};
 use crate::core::session::Manager;
-use crate::core::text::Keyword;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -107,6 +106,23 @@ impl Connection {
         unsafe { self.session.peek(py) }.is_some()
     }
 
+    /// Refuse to write a backup over the file of a session, which no transaction can undo. A database in memory may be
+    /// filled so.
+    pub(super) fn refuse_backup(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: looking at a field runs no Python code.
+        let is_of_file = unsafe { self.session.peek(py) }
+            .as_ref()
+            .is_some_and(|session| !session.pool.is_in_memory());
+        match is_of_file {
+            true => Err(programming_error(
+                py,
+                "a session can't be the target of a backup, which no transaction could undo; use a connection of \
+                 connect()",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a statement may run as it is: on a plain connection, or reading, or with the turn to write.
     #[inline]
     pub(super) fn needs_no_turn(&self, py: Python<'_>, statement: &Statement) -> bool {
@@ -129,6 +145,16 @@ impl Connection {
         if statement.is_readonly() || statement.is_explained() {
             return Ok(());
         }
+        self.before_writing(py, guard, statement.can_be_undone())
+    }
+
+    /// Before a session writes: begin its transaction if there is none and it can undo that, else take the turn only.
+    pub(super) fn before_writing(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        can_be_undone: bool,
+    ) -> PyResult<()> {
         // SAFETY: copying a field runs no Python code.
         let mode = unsafe { self.session.peek(py) }
             .as_ref()
@@ -139,12 +165,9 @@ impl Connection {
                 "this session was opened with mode='read', and the statement writes; use mode='auto' or 'write'",
             ));
         }
-        let begins = match statement.keyword() {
-            Keyword::Dml | Keyword::Schema | Keyword::Query => {
-                guard.is_autocommit() && self.isolation_level.get(py) != IsolationLevel::None
-            }
-            _ => false,
-        };
+        let begins = can_be_undone
+            && guard.is_autocommit()
+            && self.isolation_level.get(py) != IsolationLevel::None;
         match begins {
             true => self.begin_writing(py, guard),
             false => self.take_turn(py),

@@ -1,6 +1,8 @@
 """Blobs: opening, reading, writing, slicing, seeking, expiring."""
 
+import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -307,3 +309,26 @@ def test_blob_is_sliced_backwards() -> None:
         assert blob[7:1:-3] == b"74"
         blob[8:2:-2] = b"abc"
         assert blob[:] == b"0123c5b7a9"
+
+
+@pytest.mark.parametrize("module", [sqlite3, dbmanager.sqlite3], ids=["stdlib", "dbmanager"])
+def test_blob_of_a_table_that_another_connection_changed_meanwhile(
+    module: Any, tmp_path: Path
+) -> None:
+    # The second connection's successor is a new one with the stdlib, and the same one with a pool.
+    path = tmp_path / "a.db"
+    with closing(module.connect(path)) as one:
+        one.execute("CREATE TABLE t (x)")
+        one.execute("INSERT INTO t VALUES (zeroblob(3))")
+        one.commit()
+        with closing(module.connect(path)) as two:
+            two.execute("SELECT * FROM t").fetchall()
+        one.execute("ALTER TABLE t ADD COLUMN y")
+        one.execute("UPDATE t SET y = zeroblob(2)")
+        one.execute("CREATE TABLE u (z)")
+        one.execute("INSERT INTO u VALUES (zeroblob(1))")
+        one.commit()
+        with closing(module.connect(path)) as two:
+            assert len(two.blobopen("t", "y", 1)) == 2
+        with closing(module.connect(path)) as two:
+            assert len(two.blobopen("u", "z", 1)) == 1

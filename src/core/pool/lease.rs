@@ -36,6 +36,9 @@ impl Lease {
         let kept = held.kept();
         let guard = kept.connection.database().lock();
         guard.start_counting();
+        if matches!(held, Held::Kept(_)) {
+            guard.doubt_schema();
+        }
         drop(guard);
         Self {
             held: Some(held),

@@ -116,13 +116,7 @@ impl Pool {
             PathBuf::from(":memory:"),
             Writers::new(),
         );
-        pool.manage(&Arc::new(Settings {
-            pool_size: 1,
-            max_overflow: Some(0),
-            pool_recycle: None,
-            pool_idle_timeout: None,
-            ..settings.clone()
-        }));
+        pool.manage(&Arc::new(settings.of_memory()));
         pool
     }
 
@@ -304,7 +298,7 @@ impl Pool {
         Ok(held)
     }
 
-    fn is_in_memory(&self) -> bool {
+    pub fn is_in_memory(&self) -> bool {
         self.identity.access == Access::Memory
     }
 
@@ -355,6 +349,10 @@ impl Pool {
 
     /// Keep another number of connections, and let another number of sessions in.
     pub fn resize(&self, settings: &Arc<Settings>) {
+        if self.is_in_memory() {
+            // Its one connection is the database.
+            return;
+        }
         let managed = self.managed();
         *managed.settings.write() = Arc::clone(settings);
         managed

@@ -177,6 +177,17 @@ pub const NAMES: [&str; 12] = [
 ];
 
 impl Settings {
+    /// Those of a database in memory, whose one connection is the database.
+    pub fn of_memory(&self) -> Self {
+        Self {
+            pool_size: 1,
+            max_overflow: Some(0),
+            pool_recycle: None,
+            pool_idle_timeout: None,
+            ..self.clone()
+        }
+    }
+
     /// Set one by its name (those of `NAMES`, `pragmas` apart). Times are in seconds unless the name says more.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
         match name {

@@ -31,18 +31,25 @@ impl Blob {
         writable: bool,
     ) -> Result<Self> {
         let mut raw = ptr::null_mut();
-        // SAFETY: the handle is open and the names NUL-terminated.
-        let code = unsafe {
-            ffi::sqlite3_blob_open(
-                guard.handle(),
-                schema.as_ptr(),
-                table.as_ptr(),
-                column.as_ptr(),
-                row,
-                c_int::from(writable),
-                &mut raw,
-            )
+        let mut open = || {
+            // SAFETY: the handle is open and the names NUL-terminated.
+            unsafe {
+                ffi::sqlite3_blob_open(
+                    guard.handle(),
+                    schema.as_ptr(),
+                    table.as_ptr(),
+                    column.as_ptr(),
+                    row,
+                    c_int::from(writable),
+                    &mut raw,
+                )
+            }
         };
+        let mut code = open();
+        if code & 0xff == ffi::SQLITE_ERROR && guard.read_schema_anew() {
+            // Opening a BLOB does not see that others changed the schema, and a new connection would have read it.
+            code = open();
+        }
         if code == ffi::SQLITE_MISUSE {
             return Err(Error::Sqlite(SqliteFailure::from_code(code)));
         }

@@ -80,6 +80,8 @@ pub struct Database {
     effects: Cell<Effect>,
     /// `sqlite3_total_changes64` when the present user came.
     changes_before: Cell<i64>,
+    /// SQLite may know the schema from the time of an earlier user.
+    schema_is_of_before: Cell<bool>,
 }
 
 // SAFETY: every call into the handle and every access to the `Cell`s happens under `mutex` (the public
@@ -121,6 +123,7 @@ impl Database {
             backups: Cell::new(0),
             effects: Cell::new(Effect::NONE),
             changes_before: Cell::new(0),
+            schema_is_of_before: Cell::new(false),
         })
     }
 
@@ -211,6 +214,10 @@ impl Database {
         }
         let _gate = self.interrupt_gate.lock();
         self.is_open().then(look)
+    }
+
+    pub(super) fn schema_is_of_before(&self) -> &Cell<bool> {
+        &self.schema_is_of_before
     }
 
     pub(super) fn changes_before(&self) -> &Cell<i64> {

@@ -229,6 +229,27 @@ impl LockGuard<'_> {
         milliseconds.map(|value| Duration::from_millis(value.max(0) as u64))
     }
 
+    /// Note that SQLite may know the schema from the time of an earlier user.
+    pub fn doubt_schema(&self) {
+        self.database().schema_is_of_before().set(true);
+    }
+
+    /// Have SQLite see that others changed the schema, once for each user; tell whether it looked.
+    pub fn read_schema_anew(&self) -> bool {
+        if !self.database().schema_is_of_before().replace(false) {
+            return false;
+        }
+        let sql = c"SELECT 1 FROM main.sqlite_schema LIMIT 0";
+        let mut raw = ptr::null_mut();
+        // SAFETY: the handle is open, the text NUL-terminated, its rest not asked for; null is allowed in the others.
+        unsafe {
+            ffi::sqlite3_prepare_v2(self.handle(), sql.as_ptr(), -1, &mut raw, ptr::null_mut());
+            let code = ffi::sqlite3_step(raw);
+            ffi::sqlite3_finalize(raw);
+            code == ffi::SQLITE_DONE
+        }
+    }
+
     /// Whether a transaction that reads or writes is open in any of the databases.
     pub fn has_transaction(&self) -> bool {
         // SAFETY: the handle is open; null stands for all databases.

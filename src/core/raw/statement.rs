@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::text::effect::asks_journal_mode;
+use crate::core::text::effect::{asks_journal_mode, can_be_undone};
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
 use std::any::{Any, TypeId};
@@ -138,6 +138,7 @@ pub struct Statement {
     raw: *mut ffi::sqlite3_stmt,
     keyword: Keyword,
     readonly: bool,
+    can_be_undone: bool,
     effect: Effect,
     parameter_count: c_int,
     has_names: bool,
@@ -235,6 +236,7 @@ impl Statement {
             raw,
             keyword,
             readonly,
+            can_be_undone: !readonly && can_be_undone(sql),
             effect,
             // SAFETY: NULL is allowed and has no parameters.
             parameter_count: unsafe { ffi::sqlite3_bind_parameter_count(raw) },
@@ -284,6 +286,12 @@ impl Statement {
     #[inline]
     pub fn is_readonly(&self) -> bool {
         self.readonly
+    }
+
+    /// Whether it writes what a transaction can undo.
+    #[inline]
+    pub fn can_be_undone(&self) -> bool {
+        self.can_be_undone
     }
 
     /// Whether it is an EXPLAIN: it tells what another statement would do.

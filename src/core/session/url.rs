@@ -34,9 +34,13 @@ impl DatabaseUrl {
             )));
         };
         if scheme != "sqlite" {
+            // The URL of a server may hold a password.
+            let instead = match scheme.starts_with("sqlite") {
+                true => "write sqlite://, without the driver's name",
+                false => "dbmanager opens SQLite files only (sqlite:///…)",
+            };
             return Err(Error::Url(format!(
-                "the scheme '{scheme}' of '{url}' is not supported; dbmanager opens SQLite files only \
-                 (sqlite:///…)"
+                "the scheme '{scheme}' is not supported; {instead}"
             )));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -146,6 +146,33 @@ pub fn asks_journal_mode(sql: &str) -> bool {
         && value.is_empty()
 }
 
+/// Pragmas that write into the database, and are undone with a transaction.
+const TRANSACTIONAL: [&str; 2] = ["user_version", "application_id"];
+
+/// Whether a statement that writes changes data or schema, which a transaction can undo: whatever stands before its first
+/// word, and be it a PRAGMA.
+pub fn can_be_undone(sql: &str) -> bool {
+    let mut rest = sql.trim_start_matches('\u{feff}');
+    loop {
+        let next = skip_blanks_and_comments(rest).trim_start_matches([';', '\u{feff}']);
+        if next.len() == rest.len() {
+            break;
+        }
+        rest = next;
+    }
+    let (word, after) = identifier(rest);
+    match super::leading_keyword(rest) {
+        Keyword::Dml | Keyword::Schema | Keyword::Query => true,
+        _ if word.eq_ignore_ascii_case("pragma") => {
+            let name = Pragma::of(after).name;
+            TRANSACTIONAL
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+        }
+        _ => false,
+    }
+}
+
 /// The parts of a PRAGMA.
 struct Pragma<'a> {
     /// Empty if none is named.
@@ -257,6 +284,35 @@ mod tests {
             "",
         ] {
             assert!(!asks_journal_mode(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_a_transaction_can_undo_is_known_behind_anything() {
+        for sql in [
+            "insert into t values (1)",
+            "; insert into t values (1)",
+            "\u{feff}delete from t",
+            " ;; /* a */ ; -- b\n update t set a = 1",
+            "create table t (a)",
+            "with a as (select 1) insert into t select * from a",
+            "PRAGMA user_version = 3",
+            ";pragma main.application_id(3)",
+        ] {
+            assert!(can_be_undone(sql), "{sql}");
+        }
+        for sql in [
+            "VACUUM",
+            ";vacuum",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA wal_checkpoint",
+            "begin",
+            "; commit",
+            "attach 'a' as b",
+            "",
+            ";",
+        ] {
+            assert!(!can_be_undone(sql), "{sql}");
         }
     }
 
