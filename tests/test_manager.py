@@ -113,7 +113,10 @@ def test_path_may_hold_blanks_and_letters_of_any_script(tmp_path):
         ("app.db", "'app.db' is not a database URL; write sqlite:///relative.db"),
         ("", "'' is not a database URL"),
         ("postgresql://host/db", "the scheme 'postgresql' is not supported"),
-        ("sqlite+aiosqlite:///a.db", r"the scheme 'sqlite\+aiosqlite' is not supported; write sqlite://"),
+        (
+            "sqlite+aiosqlite:///a.db",
+            r"the scheme 'sqlite\+aiosqlite' is not supported; write sqlite://",
+        ),
         ("sqlite://app.db", "names a host; a SQLite file has three slashes: sqlite:///app.db"),
         ("sqlite:///app.db?timeout=5", "'timeout' is no setting; there are pool_size, "),
         ("sqlite:///app.db?pool_size", "the option 'pool_size' of .* has no value"),

@@ -287,6 +287,8 @@ impl Settings {
         let takes = match name.as_str() {
             "busy_timeout" if value.parse::<u32>().is_err() => Some("milliseconds".to_owned()),
             "journal_mode" if !is_journal_mode(value) => Some(JOURNAL_MODES.join(", ")),
+            "foreign_keys" if !is_one_of(value, &SWITCH) => Some(SWITCH.join(", ")),
+            "synchronous" if !is_one_of(value, &SYNCHRONOUS) => Some(SYNCHRONOUS.join(", ")),
             _ => None,
         };
         if let Some(takes) = takes {
@@ -329,9 +331,32 @@ impl Settings {
     }
 }
 
+/// Values of the pragmas that are set by default: SQLite takes any other word for "off", or for NORMAL.
+const SWITCH: [&str; 8] = ["ON", "OFF", "YES", "NO", "TRUE", "FALSE", "1", "0"];
+const SYNCHRONOUS: [&str; 8] = ["OFF", "NORMAL", "FULL", "EXTRA", "0", "1", "2", "3"];
+
+fn is_one_of(value: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_that_would_mean_another_is_refused() {
+        let mut settings = Settings::default();
+        for (name, wrong, right) in [
+            ("foreign_keys", "maybe", "off"),
+            ("foreign_keys", "2", "1"),
+            ("synchronous", "FUL", "full"),
+            ("synchronous", "4", "3"),
+        ] {
+            let refused = settings.set_pragma(name, wrong).unwrap_err().to_string();
+            assert!(refused.contains("it takes O"), "{refused}");
+            settings.set_pragma(name, right).unwrap();
+        }
+    }
 
     #[test]
     fn a_pragma_takes_the_place_of_the_default() {
