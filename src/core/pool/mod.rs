@@ -298,6 +298,7 @@ impl Pool {
         Ok(held)
     }
 
+    /// Whether its database is one in memory.
     pub fn is_in_memory(&self) -> bool {
         self.identity.access == Access::Memory
     }
@@ -349,10 +350,10 @@ impl Pool {
 
     /// Keep another number of connections, and let another number of sessions in.
     pub fn resize(&self, settings: &Arc<Settings>) {
-        if self.is_in_memory() {
-            // Its one connection is the database.
-            return;
-        }
+        let settings = &match self.is_in_memory() {
+            true => Arc::new(settings.of_memory()),
+            false => Arc::clone(settings),
+        };
         let managed = self.managed();
         *managed.settings.write() = Arc::clone(settings);
         managed

@@ -118,7 +118,7 @@ pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
     }
 }
 
-/// Have the next transaction, which will write, take what locks linger.
+/// Tell the locks of a database that its next transaction will write: see `Locks::expect_write`.
 ///
 /// # Safety
 /// As for `take_traces`.

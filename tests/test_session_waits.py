@@ -1,0 +1,168 @@
+"""Sessions that wait: a signal ends that, and its handler may use them; else the busy timeout."""
+
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dbmanager import (
+    DatabaseManager,
+    sqlite3,
+)
+
+
+def test_waiting_for_a_session_is_interrupted_by_a_signal(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+db = DatabaseManager(sys.argv[1], pool_size=1, max_overflow=0, pool_timeout=3600)
+def interrupt():
+    while not db.get_stats()["requests_waiting"]:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+held, done = threading.Event(), threading.Event()
+def hold():
+    with db.session():
+        held.set()
+        done.wait()
+threading.Thread(target=hold).start()
+held.wait()
+threading.Thread(target=interrupt).start()
+try:
+    with db.session():
+        pass
+except KeyboardInterrupt:
+    print("interrupted", db.get_stats()["requests_waiting"])
+done.set()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{tmp_path}/app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted 0\n", "")
+
+
+@pytest.mark.parametrize("mode", ["auto", "write"])
+def test_waiting_for_another_process_is_interrupted_by_a_signal(tmp_path: Path, mode: str) -> None:
+    code = """
+import os, signal, sys, threading
+from contextlib import closing
+from dbmanager import DatabaseManager, sqlite3
+path, mode = sys.argv[1:]
+db = DatabaseManager("sqlite:///" + path, pragmas={"busy_timeout": 3600_000})
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+main = threading.get_ident()
+def interrupt():
+    while sys._current_frames()[main].f_code.co_name != "write":
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+def write():
+    with db.session(mode=mode) as session:
+        session.execute("INSERT INTO t VALUES (1)")
+# It is not in the queue of the sessions, as little as another process.
+with closing(sqlite3.connect(path)) as holder:
+    holder.execute("BEGIN IMMEDIATE")
+    threading.Thread(target=interrupt).start()
+    try:
+        write()
+    except KeyboardInterrupt:
+        print("interrupted")
+with db.session() as session:
+    print(session.scalar("PRAGMA busy_timeout"), session.scalar("SELECT count(*) FROM t"))
+write()
+print(db.get_stats()["opened_total"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db", mode],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n3600000 0\n2\n", "")
+
+
+HANDLERS = {
+    "writes": ("session.execute('INSERT INTO t VALUES (2)')", "[1, 2] None"),
+    "commits": ("session.execute('INSERT INTO t VALUES (2)'); session.commit()", "[1, 2] None"),
+    "closes": ("session.close()", "[] this session is not open; use it within its `with` block"),
+    "raises": ("1 / 0", "[] division by zero"),
+    "asks": ("assert session.scalar('PRAGMA busy_timeout') == 5000", "[1] None"),
+}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_handler_of_a_signal_may_use_the_session_that_waits_for_another_process(
+    tmp_path: Path, handler: str
+) -> None:
+    statements, expected = HANDLERS[handler]
+    code = f"""
+import os, signal, sys, threading
+from contextlib import closing
+from dbmanager import DatabaseManager, sqlite3
+path = sys.argv[1]
+db = DatabaseManager("sqlite:///" + path)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+main = threading.get_ident()
+holder = sqlite3.connect(path, check_same_thread=False)
+holder.execute("BEGIN IMMEDIATE")
+def handle(*_):
+    holder.rollback()
+    {statements}
+signal.signal(signal.SIGUSR1, handle)
+def interrupt():
+    while sys._current_frames()[main].f_code.co_name != "write":
+        pass
+    os.kill(os.getpid(), signal.SIGUSR1)
+def write():
+    session.execute("INSERT INTO t VALUES (1)")
+threading.Thread(target=interrupt).start()
+raised = None
+try:
+    with db.session() as session:
+        write()
+except Exception as error:
+    raised = error
+holder.close()
+with db.session() as session:
+    print(sorted(session.execute("SELECT x FROM t").scalars()), raised)
+stats = db.get_stats()
+assert (stats["pool_in_use"], stats["writers_waiting"]) == (0, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (expected + "\n", "")
+
+
+@pytest.mark.parametrize("timeout", ["PRAGMA busy_timeout = 40", None])
+def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
+    tmp_path: Path, timeout: str | None
+) -> None:
+    path = tmp_path / "app.db"
+    pragmas = {"busy_timeout": 3600_000 if timeout else 40}
+    db = DatabaseManager(f"sqlite:///{path}", pragmas=pragmas)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    with closing(sqlite3.connect(path)) as holder, db.session() as session:
+        if timeout:
+            session.execute(timeout)
+        holder.execute("BEGIN IMMEDIATE")
+        before = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked") as raised:
+            session.execute("INSERT INTO t VALUES (1)")
+        assert 0.04 <= time.monotonic() - before < 60
+        assert raised.value.sqlite_errorname == "SQLITE_BUSY"
+        holder.rollback()
+        session.execute("INSERT INTO t VALUES (1)")
+        assert session.scalar("PRAGMA busy_timeout") == 40
+    DatabaseManager.reset()
