@@ -460,16 +460,34 @@ def test_block_that_joins_to_read_begins_no_transaction(db: DatabaseManager) -> 
 
 
 def test_waiting_in_vain_for_the_turn_to_write_is_a_time_out_and_counted(tmp_path: Path) -> None:
-    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=0.05)
+    db = DatabaseManager(
+        f"sqlite:///{tmp_path}/app.db", pool_timeout=0.05, leak_detection_threshold=3600
+    )
 
     def write() -> None:
         with db.session("write"):
             pass
 
-    with ThreadPoolExecutor(1) as executor, db.session("write"):
-        with pytest.raises(PoolTimeout, match="within pool_timeout"):
+    def only_reads() -> None:
+        with db.session("read"):
+            reading.set()
+            done.wait()
+
+    reading, done = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as executor, db.session("write"):
+        reader = executor.submit(only_reads)
+        reading.wait()
+        with pytest.raises(PoolTimeout) as caught:
             executor.submit(write).result()
         figures = db.get_stats()
+        done.set()
+        reader.result()
+    text = str(caught.value)
+    assert f"no turn to write to '{tmp_path}/app.db' in 0.0" in text
+    assert "(1 in use, 0 waiting); held\n  for " in text
+    # Of those who have sessions, the one whose turn it is.
+    assert "test_waiting_in_vain_for_the_turn_to_write" in text
+    assert "only_reads" not in text
     assert (figures["writers_timeouts_total"], figures["writers_waited_total"]) == (1, 1)
     assert figures["writers_wait_ms"] >= 50
     assert figures["timeouts_total"] == 0

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from dbmanager import (
     DatabaseManager,
+    PoolTimeout,
     sqlite3,
 )
 
@@ -166,3 +170,88 @@ def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
         session.execute("INSERT INTO t VALUES (1)")
         assert session.scalar("PRAGMA busy_timeout") == 40
     DatabaseManager.reset()
+
+
+def waits_for(condition: Callable[[], object]) -> None:
+    """Wait until something has come to be."""
+    while not condition():
+        time.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["/app.db", ""])
+def test_session_that_writes_from_its_start_waits_for_one_that_begins_to_write_later(
+    tmp_path: Path, name: str
+) -> None:
+    # There is one connection. Who had the turn and waited for it would wait for the other one,
+    # which waits for the turn.
+    url = f"sqlite:///{tmp_path}{name}" if name else "sqlite://"
+    size = {} if not name else {"pool_size": 1, "max_overflow": 0}
+    db = DatabaseManager(url, pool_timeout=60, **size)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    has_connection = threading.Event()
+
+    def writes_later() -> None:
+        with db.session() as session:
+            assert session.scalar("SELECT count(*) FROM t") == 0
+            has_connection.set()
+            waits_for(lambda: db.get_stats()["requests_waiting"])
+            session.execute("INSERT INTO t VALUES (1)")
+
+    with ThreadPoolExecutor(1) as executor:
+        other = executor.submit(writes_later)
+        has_connection.wait()
+        with db.session("write") as session:
+            assert session.execute("SELECT x FROM t").scalars().all() == [1]
+        other.result()
+    DatabaseManager.reset()
+
+
+def test_circle_of_a_turn_to_write_and_a_connection_of_another_database_is_reported(
+    tmp_path: Path,
+) -> None:
+    small = DatabaseManager(
+        f"sqlite:///{tmp_path}/small.db", pool_size=1, max_overflow=0, pool_timeout=60
+    )
+    other = DatabaseManager(f"sqlite:///{tmp_path}/other.db", pool_timeout=60)
+    has_turn, refused = threading.Event(), threading.Event()
+
+    def wants_the_connection() -> None:
+        with other.session("write"):
+            has_turn.set()
+            with small.session("read"):
+                assert refused.is_set()
+
+    with ThreadPoolExecutor(1) as executor:
+        with small.session():
+            waiting = executor.submit(wants_the_connection)
+            has_turn.wait()
+            waits_for(lambda: small.get_stats()["requests_waiting"])
+            with pytest.raises(sqlite3.OperationalError, match="would never end") as caught:
+                other.session("write").__enter__()
+            assert not isinstance(caught.value, PoolTimeout)
+            assert caught.value.args[0].startswith(
+                f"waiting for the turn to write to '{tmp_path}/other.db'"
+            )
+            refused.set()
+        waiting.result()
+        # And the other way round: the connection is what is waited for last.
+        has_turn.clear()
+        with other.session("write"):
+            holder = executor.submit(_holds_and_writes, small, other, has_turn)
+            has_turn.wait()
+            waits_for(lambda: other.get_stats()["writers_waiting"])
+            with pytest.raises(PoolTimeout, match=r"would never end.*1 in use, 0 waiting"):
+                small.session().__enter__()
+        holder.result()
+    assert small.get_stats()["timeouts_total"] == 0
+    DatabaseManager.reset()
+
+
+def _holds_and_writes(
+    holds: DatabaseManager, writes: DatabaseManager, has: threading.Event
+) -> None:
+    with holds.session():
+        has.set()
+        with writes.session("write"):
+            pass

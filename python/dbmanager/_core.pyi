@@ -1224,11 +1224,12 @@ class Blob:
 # ---- the pool -----------------------------------------------------------------------
 
 class PoolTimeout(OperationalError):
-    """No connection came free for a session within `pool_timeout`.
+    """No connection came free for a session, or no turn to write, within `pool_timeout` (seconds).
 
     The text tells how many are in use and how many wait, and, with `leak_detection_threshold`, where the
-    sessions that are open were opened. It has no `sqlite_errorcode`: SQLite was not asked. A thread that has all
-    sessions itself is not made to wait for itself.
+    sessions that are waited for were opened. It has no `sqlite_errorcode`: SQLite was not asked. A wait for a
+    connection that would never end, because all are the thread's own or those who have them wait for it, is
+    refused at once.
 
         >>> from dbmanager import DatabaseManager, PoolTimeout
         >>> db = DatabaseManager("sqlite:///one.db", pool_size=1, max_overflow=0, pool_timeout=0.05)
@@ -1237,7 +1238,7 @@ class PoolTimeout(OperationalError):
         ...         pass
         Traceback (most recent call last):
             ...
-        dbmanager.PoolTimeout: this thread has all 1 session(s) that 'sqlite:///one.db' can give ...
+        dbmanager.PoolTimeout: this thread has all 1 session(s) that the pool '...one.db' can give ...
         >>> db.close()
     """
 

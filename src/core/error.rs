@@ -3,7 +3,6 @@
 use rusqlite::ffi;
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
-use std::time::Duration;
 
 /// What SQLite said: its extended result code and its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,24 +52,9 @@ pub enum Error {
     /// A database URL that this library does not speak.
     #[error("{0}")]
     Url(String),
-    /// No connection came free in time.
-    #[error(
-        "pool '{pool}' gave no connection in {:.2} s ({in_use} in use, {waiting} waiting){}{holders}",
-        waited.as_secs_f64(),
-        if holders.is_empty() { "" } else { "; held" }
-    )]
-    PoolTimeout {
-        /// The database that the pool belongs to.
-        pool: String,
-        /// How long the caller waited.
-        waited: Duration,
-        /// Connections lent out at that moment.
-        in_use: u32,
-        /// Callers still waiting at that moment.
-        waiting: u32,
-        /// Who has them, a line each; empty when that is not tracked.
-        holders: String,
-    },
+    /// No connection came free in time, or none could ever have; or no turn to write came in time.
+    #[error("{0}")]
+    PoolTimeout(String),
     /// Waiting was interrupted; the bindings know by what.
     #[error("interrupted")]
     Interrupted,
@@ -80,9 +64,9 @@ pub enum Error {
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// A session that would wait for itself, or for ever, or that waited in vain for its turn to write.
+    /// A turn to write that would never come.
     #[error("{0}")]
-    Writer(String),
+    Endless(String),
     /// The manager was closed.
     #[error("the DatabaseManager of '{0}' is closed; ask DatabaseManager for a new one")]
     ManagerClosed(String),

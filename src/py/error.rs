@@ -103,8 +103,8 @@ pub fn core_exception(py: Python<'_>, error: Error) -> PyErr {
         Error::Sqlite(failure) => sqlite_exception(py, &failure),
         Error::NoMemory => PyMemoryError::new_err(()),
         Error::Url(message) | Error::Setting(message) => PyValueError::new_err(message),
-        Error::PoolTimeout { .. } => exception(py, &state(py).pool_timeout, error.to_string()),
-        Error::File(_) | Error::Writer(_) => operational_error(py, error.to_string()),
+        Error::PoolTimeout(message) => exception(py, &state(py).pool_timeout, message),
+        Error::File(_) | Error::Endless(_) => operational_error(py, error.to_string()),
         // The check that interrupted it left the exception.
         Error::Interrupted => PyErr::fetch(py),
         Error::Closed | Error::ManagerClosed(_) => programming_error(py, error.to_string()),

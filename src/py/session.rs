@@ -3,12 +3,11 @@
 use super::ahead;
 use super::connection::Connection;
 use super::cursor::Cursor;
-use super::error::{core_exception, exception, operational_error, programming_error};
+use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
 use super::physical::Physical;
 use super::settings::{IsolationLevel, Optional};
-use super::state::state;
-use crate::core::pool::{Lease, NoTurn, Pool, Turn};
+use crate::core::pool::{Lease, Pool, Turn};
 use crate::core::raw::{LockGuard, Statement};
 use crate::core::session::Manager;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
@@ -55,31 +54,6 @@ pub struct State {
 
 // SAFETY: the pointers are used under the interpreter lock only.
 unsafe impl Send for State {}
-
-/// Words for `NoTurn`.
-#[cold]
-fn no_turn(py: Python<'_>, name: &str, reason: NoTurn) -> PyErr {
-    let message = match reason {
-        NoTurn::OwnTurn => format!(
-            "this thread has a session that is writing to '{name}' already, and would wait for itself; write \
-             through that session, or begin this one after its end"
-        ),
-        NoTurn::DeadLock => format!(
-            "waiting for the turn to write to '{name}' would never end: the thread whose turn it is waits, \
-             directly or through others, for a database that this thread is writing to; write to several \
-             databases in the same order everywhere"
-        ),
-        NoTurn::TimedOut { waiting } => {
-            let message = format!(
-                "no turn to write to '{name}' within pool_timeout: another session of this process is still \
-                 writing ({waiting} more waiting)"
-            );
-            return exception(py, &state(py).pool_timeout, message);
-        }
-        NoTurn::Interrupted => return PyErr::fetch(py),
-    };
-    operational_error(py, message)
-}
 
 impl Connection {
     /// What must happen before a statement runs: the transaction that it needs, the turn to write.
@@ -218,7 +192,7 @@ impl Connection {
             Some(turn) => Ok(turn),
             None => py.detach(|| pool.turn()),
         };
-        let turn = turn.map_err(|reason| no_turn(py, &pool.name(), reason))?;
+        let turn = turn.map_err(|error| core_exception(py, error))?;
         // SAFETY: no Python code runs while the state is borrowed.
         if let Some(session) = unsafe { self.session.peek_mut(py) } {
             session.turn = Some(turn);
@@ -324,30 +298,6 @@ impl Session {
         };
         let base = Connection::unopened("this session is not open; use it within its `with` block");
         Bound::new(py, PyClassInitializer::from(base).add_subclass(session))
-    }
-
-    /// Refuse to wait for a connection if this thread has all of them.
-    fn refuse_to_wait_for_itself(py: Python<'_>, manager: &Arc<Manager>) -> PyResult<()> {
-        let most = manager.most_sessions();
-        // SAFETY: looking at the list runs no Python code.
-        let own = unsafe {
-            let thread = ffi::PyThread_get_thread_ident();
-            let own = OPEN.peek(py).iter().filter(|open| {
-                std::ptr::eq(open.manager, Arc::as_ptr(manager)) && open.thread == thread
-            });
-            own.count()
-        };
-        if most.is_some_and(|most| own >= most as usize) {
-            // As a time-out, but at once.
-            let message = format!(
-                "this thread has all {own} session(s) that '{}' can give ({own} in use, 0 waiting), and would wait \
-                 for itself; use the session that is open (session(join=True)), or let there be more (pool_size, \
-                 max_overflow)",
-                manager.url()
-            );
-            return Err(exception(py, &state(py).pool_timeout, message));
-        }
-        Ok(())
     }
 
     fn start(slf: &Bound<'_, Self>, lease: Lease, turn: Option<Turn>) -> PyResult<()> {
@@ -458,19 +408,16 @@ impl Session {
                 Self::start(slf, lease, Some(turn))?;
                 return Ok(slf.clone());
             }
-            Self::refuse_to_wait_for_itself(py, &manager)?;
             let place = caller(py, &manager);
             let (turn, lease) = py
                 .detach(|| manager.lease_for_writing(place))
-                .map_err(|error| core_exception(py, error))?
-                .map_err(|reason| no_turn(py, manager.url(), reason))?;
+                .map_err(|error| core_exception(py, error))?;
             Self::start(slf, lease, Some(turn))?;
             return Ok(slf.clone());
         }
         let lease = match manager.lease_at_once() {
             Some(lease) => lease,
             None => {
-                Self::refuse_to_wait_for_itself(py, &manager)?;
                 let place = caller(py, &manager);
                 py.detach(|| manager.lease(place))
                     .map_err(|error| core_exception(py, error))?

@@ -2,6 +2,7 @@
 //!
 //! r2d2 wakes its waiters in no order, and none when a connection is discarded, so nobody waits there.
 
+use super::waits::{self, Circle};
 use crate::core::raw::this_thread;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -18,7 +19,8 @@ pub struct Gate {
 
 struct State {
     places: u32,
-    in_use: u32,
+    /// The threads that have a place; who has several is there as often.
+    holders: Vec<usize>,
     queue: VecDeque<Arc<Waiter>>,
     /// The thread that came last from outside the queue or out of it, and when it came first without another one in
     /// between.
@@ -29,9 +31,13 @@ struct State {
 }
 
 impl State {
+    fn in_use(&self) -> u32 {
+        self.holders.len() as u32
+    }
+
     /// Whether a thread may come in past the queue.
     fn lets_in(&self, thread: usize) -> bool {
-        self.in_use < self.places && (self.queue.is_empty() || self.last == thread)
+        self.in_use() < self.places && (self.queue.is_empty() || self.last == thread)
     }
 
     /// Whether the thread that came last may come again before those who wait.
@@ -40,7 +46,7 @@ impl State {
     }
 
     fn take(&mut self, thread: usize, slice: Duration) {
-        self.in_use += 1;
+        self.holders.push(thread);
         if !slice.is_zero() && self.last != thread {
             self.last = thread;
             self.since = Some(Instant::now());
@@ -48,8 +54,8 @@ impl State {
     }
 }
 
-#[derive(Default)]
 struct Waiter {
+    thread: usize,
     admitted: Mutex<bool>,
     signal: Condvar,
 }
@@ -67,6 +73,8 @@ impl Waiter {
 /// A place in the pool; dropping it lets the first waiter in.
 pub struct Place {
     gate: Arc<Gate>,
+    /// The one that it was given to; it may be let go of in another one.
+    thread: usize,
 }
 
 impl Place {
@@ -78,14 +86,23 @@ impl Place {
 }
 
 /// Waiting was in vain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InVain {
-    /// The interrupt check said so, before the time was up.
-    pub interrupted: bool,
-    /// Places that are taken.
-    pub in_use: u32,
+    pub reason: Reason,
+    /// The threads that have the places, one entry each place.
+    pub holders: Vec<usize>,
     /// Others that still wait.
     pub waiting: u32,
+}
+
+/// Why nobody was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    TimedOut,
+    /// The interrupt check said so, before the time was up.
+    Interrupted,
+    /// It was not waited at all: that would never have ended.
+    Endless(Circle),
 }
 
 /// Tells whether the calling thread is to give up waiting (Ctrl-C in Python).
@@ -116,7 +133,7 @@ impl Gate {
         Arc::new(Self {
             state: Mutex::new(State {
                 places,
-                in_use: 0,
+                holders: Vec::new(),
                 queue: VecDeque::new(),
                 last: 0,
                 since: None,
@@ -135,21 +152,29 @@ impl Gate {
             return None;
         }
         state.take(me, self.slice);
-        Some(self.place())
+        Some(self.place(me))
     }
 
     /// Take a place, waiting up to `timeout` for one. Who came first is served first.
     pub fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Place, InVain> {
+        let me = this_thread();
         let waiter = {
             let mut state = self.state.lock();
-            let me = this_thread();
             if state.lets_in(me) {
                 state.take(me, self.slice);
-                return Ok(self.place());
+                return Ok(self.place(me));
             }
-            let waiter = Arc::new(Waiter::default());
+            let waiter = Arc::new(Waiter {
+                thread: me,
+                admitted: Mutex::new(false),
+                signal: Condvar::new(),
+            });
             state.queue.push_back(Arc::clone(&waiter));
             waiter
+        };
+        let _waiting = match waits::begin(me, self.holders_for(&waiter)) {
+            Ok(waiting) => waiting,
+            Err(circle) => return self.give_up(&waiter, Reason::Endless(circle)),
         };
         let deadline = Instant::now().checked_add(timeout);
         // When to look again without being woken.
@@ -159,7 +184,7 @@ impl Gate {
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 drop(admitted);
-                return self.give_up(&waiter, false);
+                return self.give_up(&waiter, Reason::TimedOut);
             }
             let ask = now + ASK_EVERY;
             let until = [deadline, look]
@@ -173,7 +198,7 @@ impl Gate {
                     waiter.stay_awake();
                 }
                 look = match self.step_in(&waiter) {
-                    Ok(()) => return Ok(self.place()),
+                    Ok(()) => return Ok(self.place(me)),
                     Err(look) => look,
                 };
                 admitted = waiter.admitted.lock();
@@ -185,34 +210,46 @@ impl Gate {
                 // It may run Python code.
                 drop(admitted);
                 if check() {
-                    return self.give_up(&waiter, true);
+                    return self.give_up(&waiter, Reason::Interrupted);
                 }
                 admitted = waiter.admitted.lock();
             }
         }
         drop(admitted);
         if !self.slice.is_zero() {
-            self.state.lock().last = this_thread();
+            self.state.lock().last = me;
         }
-        Ok(self.place())
+        Ok(self.place(me))
     }
 
-    fn place(self: &Arc<Self>) -> Place {
+    fn place(self: &Arc<Self>, thread: usize) -> Place {
         Place {
             gate: Arc::clone(self),
+            thread,
         }
+    }
+
+    /// For whom one waits here.
+    fn holders_for(self: &Arc<Self>, waiter: &Arc<Waiter>) -> waits::Holders {
+        let (gate, waiter) = (Arc::clone(self), Arc::clone(waiter));
+        Box::new(move || {
+            let state = gate.state.lock();
+            let mut queue = state.queue.iter();
+            let waits = queue.any(|other| Arc::ptr_eq(other, &waiter));
+            waits.then(|| state.holders.clone())
+        })
     }
 
     /// Leave the queue, unless a place was handed over at the last moment.
-    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, interrupted: bool) -> Result<Place, InVain> {
+    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, reason: Reason) -> Result<Place, InVain> {
         let mut state = self.state.lock();
         let mut queue = state.queue.iter();
         match queue.position(|other| Arc::ptr_eq(other, waiter)) {
             Some(position) => {
                 state.queue.remove(position);
                 let in_vain = InVain {
-                    interrupted,
-                    in_use: state.in_use,
+                    reason,
+                    holders: state.holders.clone(),
                     waiting: state.queue.len() as u32,
                 };
                 // It may have been woken for a free place: the next one's.
@@ -220,7 +257,7 @@ impl Gate {
                 self.admit(state);
                 Err(in_vain)
             }
-            None => Ok(self.place()),
+            None => Ok(self.place(waiter.thread)),
         }
     }
 
@@ -231,7 +268,7 @@ impl Gate {
         if !first.is_some_and(|first| Arc::ptr_eq(first, waiter)) {
             return Err(None);
         }
-        if state.in_use >= state.places {
+        if state.in_use() >= state.places {
             let end = state.since.map(|since| since + self.slice);
             let end = end.filter(|end| *end > Instant::now());
             // The other thread comes again and again, until its time is up: no need to be woken each time.
@@ -240,14 +277,16 @@ impl Gate {
         }
         state.is_woken = false;
         state.queue.pop_front();
-        state.take(this_thread(), self.slice);
+        state.take(waiter.thread, self.slice);
         Ok(())
     }
 
-    fn leave(&self) {
+    fn leave(&self, thread: usize) {
         let mut state = self.state.lock();
-        state.in_use -= 1;
-        if state.is_in_slice(self.slice) && state.in_use < state.places {
+        if let Some(position) = state.holders.iter().position(|holder| *holder == thread) {
+            state.holders.swap_remove(position);
+        }
+        if state.is_in_slice(self.slice) && state.in_use() < state.places {
             // Whoever is quicker: this thread again, or the first of those who wait.
             if let Some(first) = state.queue.front().cloned()
                 && !std::mem::replace(&mut state.is_woken, true)
@@ -266,10 +305,10 @@ impl Gate {
     /// Let those in for whom there is room.
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
-        while state.in_use < state.places
+        while state.in_use() < state.places
             && let Some(waiter) = state.queue.pop_front()
         {
-            state.in_use += 1;
+            state.holders.push(waiter.thread);
             state.since = (!self.slice.is_zero()).then(Instant::now);
             state.is_woken = false;
             admitted.push(waiter);
@@ -291,13 +330,13 @@ impl Gate {
     /// Places taken, and callers waiting.
     pub fn load(&self) -> (u32, u32) {
         let state = self.state.lock();
-        (state.in_use, state.queue.len() as u32)
+        (state.in_use(), state.queue.len() as u32)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.leave();
+        self.gate.leave(self.thread);
     }
 }
 
@@ -336,17 +375,57 @@ mod tests {
     fn waiting_in_vain_leaves_the_queue() {
         let gate = Gate::new(1);
         let held = gate.enter(Duration::ZERO).ok().unwrap();
-        let outcome = gate.enter(Duration::from_millis(1));
-        assert_eq!(
-            outcome.err(),
-            Some(InVain {
-                interrupted: false,
-                in_use: 1,
-                waiting: 0
-            })
-        );
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| gate.enter(Duration::from_millis(1)).err());
+            assert_eq!(
+                other.join().unwrap(),
+                Some(InVain {
+                    reason: Reason::TimedOut,
+                    holders: vec![this_thread()],
+                    waiting: 0
+                })
+            );
+        });
         drop(held);
         assert!(gate.enter(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_for_itself() {
+        let gate = Gate::new(1);
+        let place = gate.enter(Duration::ZERO).ok().unwrap();
+        let refused = gate.enter(Duration::from_secs(60)).err().unwrap();
+        assert_eq!(refused.reason, Reason::Endless(Circle::Own));
+        assert_eq!(gate.load(), (1, 0));
+        // A place may be let go of in another thread.
+        std::thread::scope(|scope| scope.spawn(move || drop(place)).join().unwrap());
+        assert!(gate.enter(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn waiting_in_opposite_order_is_refused_to_the_second() {
+        let (one, two) = (Gate::new(1), Gate::with_slice(1, Duration::from_millis(2)));
+        let long = Duration::from_secs(60);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let own = one.enter(long).ok().unwrap();
+            let (one, two) = (&one, &two);
+            let other = scope.spawn(move || {
+                let own = two.enter(long).ok().unwrap();
+                sender.send(()).unwrap();
+                let both = one.enter(long).is_ok();
+                drop(own);
+                both
+            });
+            receiver.recv().unwrap();
+            while one.load().1 == 0 {
+                std::thread::yield_now();
+            }
+            let refused = two.enter(long).err().unwrap();
+            assert_eq!(refused.reason, Reason::Endless(Circle::Others));
+            drop(own);
+            assert!(other.join().unwrap());
+        });
     }
 
     #[test]

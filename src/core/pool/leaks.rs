@@ -1,5 +1,6 @@
 //! Who holds sessions, and since when: for the message of a time-out, and to report those that are held too long.
 
+use crate::core::raw::this_thread;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 pub type Place = String;
 
 struct Holder {
+    thread: usize,
     since: Instant,
     place: Place,
     reported: bool,
@@ -22,10 +24,11 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// Note a session. Gives its number.
+    /// Note a session of this thread. Gives its number.
     pub fn enter(&self, place: Place) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let holder = Holder {
+            thread: this_thread(),
             since: Instant::now(),
             place,
             reported: false,
@@ -39,11 +42,12 @@ impl Holders {
         self.all.lock().remove(&number);
     }
 
-    /// Where the sessions that are open were opened, the longest first.
-    pub fn places(&self) -> Vec<(Duration, Place)> {
+    /// Where the sessions that are open, those of some threads or all, were opened, the longest first.
+    pub fn places(&self, threads: Option<&[usize]>) -> Vec<(Duration, Place)> {
         self.all
             .lock()
             .values()
+            .filter(|holder| threads.is_none_or(|threads| threads.contains(&holder.thread)))
             .map(|holder| (holder.since.elapsed(), holder.place.clone()))
             .collect()
     }
@@ -78,8 +82,10 @@ mod tests {
         let overdue = holders.overdue(later, Duration::from_secs(1));
         assert_eq!(overdue[0].1, "service.py:7");
         assert!(holders.overdue(later, Duration::from_secs(1)).is_empty());
-        assert_eq!(holders.places().len(), 1);
+        assert_eq!(holders.places(None).len(), 1);
+        assert_eq!(holders.places(Some(&[this_thread()])).len(), 1);
+        assert!(holders.places(Some(&[1])).is_empty());
         holders.leave(number);
-        assert!(holders.places().is_empty());
+        assert!(holders.places(None).is_empty());
     }
 }

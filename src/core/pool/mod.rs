@@ -11,10 +11,12 @@ mod leaks;
 mod lease;
 mod opener;
 mod path;
+mod refusal;
 pub mod registry;
 pub mod settings;
 mod shelf;
 mod statistics;
+mod waits;
 mod workers;
 mod writers;
 
@@ -23,9 +25,9 @@ pub use identity::{Identity, Look};
 pub use lease::Lease;
 pub use settings::Settings;
 pub use statistics::Statistics;
-pub use writers::{NoTurn, Turn};
+pub use writers::Turn;
 
-use crate::core::error::{Error, Result};
+use crate::core::error::Result;
 use crate::core::process;
 use crate::core::sqlite::open::Access;
 use file::{CheckedIn, FileState};
@@ -66,26 +68,6 @@ pub struct Pool {
     recently_used: AtomicBool,
     /// Another file is at its path, as far as is known.
     has_left: AtomicBool,
-}
-
-/// Waiting for a lease was in vain, in words that the caller completes.
-fn timed_out(pool: &Pool, since: Instant, load: gate::InVain) -> Error {
-    if load.interrupted {
-        return Error::Interrupted;
-    }
-    pool.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-    Error::PoolTimeout {
-        pool: pool.name(),
-        waited: since.elapsed(),
-        in_use: load.in_use,
-        waiting: load.waiting,
-        holders: pool
-            .holders
-            .places()
-            .into_iter()
-            .map(|(held, place)| format!("\n  for {:.2} s: {place}", held.as_secs_f64()))
-            .collect(),
-    }
 }
 
 impl Pool {
@@ -174,9 +156,21 @@ impl Pool {
         let since = Instant::now();
         let timeout = managed.settings.read().pool_timeout;
         let place = managed.gate.enter(timeout);
-        self.counters.waited_for(since.elapsed());
-        let place = place.map_err(|load| timed_out(self, since, load))?;
+        let waited = since.elapsed();
+        let reason = place.as_ref().map_err(|vain| vain.reason).err();
+        if reason == Some(gate::Reason::TimedOut) {
+            self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+        }
+        if !matches!(reason, Some(gate::Reason::Endless(_))) {
+            self.counters.waited_for(waited);
+        }
+        let place = place.map_err(|vain| self.no_connection(waited, &vain))?;
         Ok((place, true))
+    }
+
+    /// `enter` if that takes no time.
+    pub fn enter_at_once(&self) -> Option<Place> {
+        self.managed().gate.try_enter()
     }
 
     /// Lend a connection to a session that was let in: an idle one or a new one. Blocks. `look` is what is at the path
@@ -383,25 +377,24 @@ impl Pool {
     }
 
     /// Wait for this thread's turn to write. Blocks.
-    pub fn turn(&self) -> Result<Turn, NoTurn> {
+    pub fn turn(&self) -> Result<Turn> {
         if let Some(turn) = self.writers.try_enter() {
             return Ok(turn);
         }
         let timeout = self.managed().settings.read().pool_timeout;
         let since = Instant::now();
         let turn = self.writers.enter(timeout);
-        match turn {
-            // They were refused, and did not wait.
-            Err(NoTurn::OwnTurn | NoTurn::DeadLock) => return turn,
-            Err(NoTurn::TimedOut { .. }) => {
-                self.counters
-                    .writers_timeouts
-                    .fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(_) | Err(NoTurn::Interrupted) => {}
+        let waited = since.elapsed();
+        let reason = turn.as_ref().map_err(|vain| vain.reason).err();
+        if reason == Some(gate::Reason::TimedOut) {
+            self.counters
+                .writers_timeouts
+                .fetch_add(1, Ordering::Relaxed);
         }
-        self.counters.writer_waited_for(since.elapsed());
-        turn
+        if !matches!(reason, Some(gate::Reason::Endless(_))) {
+            self.counters.writer_waited_for(waited);
+        }
+        turn.map_err(|vain| self.no_turn(waited, &vain))
     }
 
     /// How long a managed connection waits for locks of others.

@@ -1,6 +1,7 @@
 //! The pool without Python.
 
 use super::*;
+use crate::core::error::Error;
 use crate::core::raw::statement::Step;
 use crate::core::raw::{ColumnValue, Statement};
 use crate::core::sqlite::Connection;
@@ -199,13 +200,23 @@ fn waiting_too_long_says_how_many_are_in_use_and_who_has_them() {
     let _held = pool
         .lease(admitted, &place.path(), Some(&look), caller)
         .unwrap();
-    let Err(error) = place.session(&pool) else {
-        panic!("there is one connection, and it is lent")
+    let refused = || {
+        place
+            .session(&pool)
+            .map(drop)
+            .expect_err("there is one connection, and it is lent")
+            .to_string()
     };
-    let text = error.to_string();
+    let text = std::thread::scope(|scope| scope.spawn(refused).join().unwrap());
     assert!(text.contains("(1 in use, 0 waiting)"), "{text}");
     assert!(text.contains("service.py, line 7"), "{text}");
     assert_eq!(figure(&pool, "timeouts_total"), 1);
+    // The thread that has it is told at once.
+    let text = refused();
+    assert!(text.contains("would wait for itself"), "{text}");
+    assert!(text.contains("service.py, line 7"), "{text}");
+    assert_eq!(figure(&pool, "timeouts_total"), 1);
+    assert_eq!(figure(&pool, "waited_total"), 1);
 }
 
 #[test]

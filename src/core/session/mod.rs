@@ -3,7 +3,7 @@
 pub mod url;
 
 use crate::core::error::{Error, Result};
-use crate::core::pool::{Lease, Look, NoTurn, Pool, Settings, Statistics, Turn, registry};
+use crate::core::pool::{Lease, Look, Place, Pool, Settings, Statistics, Turn, registry};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use parking_lot::{Mutex, RwLock};
@@ -73,38 +73,54 @@ impl Manager {
     /// Lend a connection. Blocks; call it without the interpreter. `caller` is where the session was opened, if
     /// that is tracked.
     pub fn lease(&self, caller: Option<String>) -> Result<Lease> {
-        let (mut pool, mut look) = self.find()?;
-        loop {
-            let (place, waited) = pool.enter()?;
-            if waited {
-                // Others wrote meanwhile, and the file may have been replaced.
-                let (now, seen) = self.find()?;
-                look = seen;
-                if !Arc::ptr_eq(&pool, &now) {
-                    pool = now;
-                    continue;
-                }
-            }
-            return pool.lease(place, self.path(), look.as_ref(), caller);
-        }
+        let (pool, look) = self.find()?;
+        let (place, waited) = pool.enter()?;
+        self.lease_of(pool, look, place, waited, caller)
     }
 
-    /// Lend a connection for a session that writes from its start: its turn comes first, so that those who wait for
-    /// theirs keep no connection, and the one that was used last is used next. Blocks.
-    pub fn lease_for_writing(
+    /// Lend a connection to a session that was let in. If it waited for that, others wrote meanwhile, and the file may
+    /// have been replaced.
+    fn lease_of(
         &self,
+        mut pool: Arc<Pool>,
+        mut look: Option<Look>,
+        mut place: Place,
+        mut waited: bool,
         caller: Option<String>,
-    ) -> Result<Result<(Turn, Lease), NoTurn>> {
+    ) -> Result<Lease> {
+        while waited {
+            let now;
+            (now, look) = self.find()?;
+            if Arc::ptr_eq(&pool, &now) {
+                break;
+            }
+            pool = now;
+            (place, waited) = pool.enter()?;
+        }
+        pool.lease(place, self.path(), look.as_ref(), caller)
+    }
+
+    /// Lend a connection for a session that writes from its start. Its turn comes first, so that those who wait for
+    /// theirs keep no connection, and the one that was used last is used next. Who has the turn does not wait for a
+    /// connection, though: all may be lent to sessions that wait for the turn. Blocks.
+    pub fn lease_for_writing(&self, caller: Option<String>) -> Result<(Turn, Lease)> {
         loop {
             let pool = self.find()?.0;
-            let turn = match pool.turn() {
-                Ok(turn) => turn,
-                Err(reason) => return Ok(Err(reason)),
-            };
+            let turn = pool.turn()?;
             // The look comes after the turn, for the same reason.
+            let (now, look) = self.find()?;
+            if !Arc::ptr_eq(&pool, &now) {
+                continue;
+            }
+            if let Some(place) = pool.enter_at_once() {
+                let lease = self.lease_of(now, look, place, false, caller)?;
+                return Ok((turn, lease));
+            }
+            drop(turn);
             let lease = self.lease(caller.clone())?;
-            if Arc::ptr_eq(&pool, lease.pool()) {
-                return Ok(Ok((turn, lease)));
+            let turn = lease.pool().turn()?;
+            if Arc::ptr_eq(&self.find()?.0, lease.pool()) {
+                return Ok((turn, lease));
             }
         }
     }
@@ -164,14 +180,6 @@ impl Manager {
                 pool.follow(path);
                 Ok((pool, Some(look)))
             }
-        }
-    }
-
-    /// The most sessions that can be open at a time; None: any number.
-    pub fn most_sessions(&self) -> Option<u32> {
-        match self.target {
-            Target::Memory => Some(1),
-            Target::File(_) => self.settings.read().most_sessions(),
         }
     }
 
