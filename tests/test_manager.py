@@ -120,7 +120,10 @@ def test_path_may_hold_blanks_and_letters_of_any_script(tmp_path):
         ("sqlite://app.db", "names a host; a SQLite file has three slashes: sqlite:///app.db"),
         ("sqlite:///app.db?timeout=5", "'timeout' is no setting; there are pool_size, "),
         ("sqlite:///app.db?pool_size", "the option 'pool_size' of .* has no value"),
-        ("sqlite:///app.db?pool_size=many", "pool_size must be a whole number from 0 on"),
+        (
+            "sqlite:///app.db?pool_size=many",
+            "pool_size must be a whole number from 0 to 100000, not 'many'",
+        ),
     ],
 )
 def test_wrong_url_is_refused_with_what_to_write(wrong, message):

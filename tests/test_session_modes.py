@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ from dbmanager import (
     MultipleResultsFound,
     NoResultFound,
     PoolTimeout,
+    Session,
     dict_row,
     sqlite3,
 )
@@ -769,3 +770,106 @@ def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_n
         assert session.execute("SELECT x FROM t ORDER BY x").scalars().all() == [1, 2, 3]
         assert session.scalar("PRAGMA integrity_check") == "ok"
     DatabaseManager.reset()
+
+
+def test_savepoint_begins_when_it_is_asked_for_and_can_be_ended_without_a_block(
+    db: DatabaseManager,
+) -> None:
+    with db.session() as session:
+        savepoint = session.begin_nested()
+        session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+        savepoint.rollback()
+        session.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        savepoint.commit()
+        for end in (savepoint.commit, savepoint.rollback):
+            with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                end()
+        with pytest.raises(sqlite3.ProgrammingError, match="used already"), savepoint:
+            pass
+        # One that is left open is committed with the session.
+        session.begin_nested()
+        session.execute("UPDATE t SET x = 'kept, too' WHERE id = 3")
+    with pytest.raises(sqlite3.ProgrammingError, match="not open"):
+        session.begin_nested()
+    with db.session("read") as session:
+        rows = session.execute("SELECT x FROM t WHERE id < 4").scalars().all()
+        assert rows == [0, "kept", "kept, too"]
+
+
+def test_savepoint_that_is_committed_in_its_block_keeps_what_was_done(db: DatabaseManager) -> None:
+    with db.session() as session:
+        with pytest.raises(RuntimeError), session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
+            savepoint.commit()
+            raise RuntimeError
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
+
+
+def test_run_joins_the_session_of_its_caller(db: DatabaseManager) -> None:
+    def change(session: Session) -> Session:
+        session.execute("UPDATE t SET x = x + 1 WHERE id = 1")
+        return session
+
+    with db.session("write") as outer:
+        with pytest.raises(sqlite3.OperationalError, match=r"run\(…, join=True\)"):
+            db.run(change)
+        assert db.run(change, join=True) is outer
+        outer.rollback()
+    assert db.run(change, join=True) is not outer
+    with db.session("read") as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == 1
+
+
+def test_run_that_joins_is_not_repeated(db: DatabaseManager) -> None:
+    calls = []
+
+    def busy(session: Session) -> None:
+        calls.append(session)
+        path = session.scalar("SELECT file FROM pragma_database_list")
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+
+    with db.session("write"), pytest.raises(sqlite3.OperationalError, match="locked"):
+        db.run(busy, join=True)
+    assert len(calls) == 1
+
+
+def test_run_refuses_what_is_no_plain_function(db: DatabaseManager) -> None:
+    async def change(session: Session) -> None:
+        session.execute("UPDATE t SET x = 1")
+
+    with pytest.raises(TypeError, match=r"<function .*change.*> gave a coroutine"):
+        db.run(change)
+    wrong: Any = 5
+    with pytest.raises(TypeError, match="function must be callable, not int"):
+        db.run(wrong)
+    with pytest.raises(TypeError, match="retries must be int, not str"):
+        db.run(lambda _: None, retries=cast("Any", "3"))
+    with pytest.raises(TypeError, match="mode must be str, not None"):
+        db.run(lambda _: None, mode=cast("Any", None))
+    assert db.get_stats()["pool_in_use"] == 0
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"read"])
+def test_mode_must_be_text(db: DatabaseManager, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"mode must be str, not (None|int|bytes)"):
+        db.session(wrong)
+
+
+def test_write_behind_an_open_blob_with_an_old_snapshot_says_what_to_do(
+    db: DatabaseManager,
+) -> None:
+    with db.session() as session:
+        session.execute("UPDATE t SET x = zeroblob(3) WHERE id = 1")
+    with db.session() as session:
+        blob = session.blobopen("t", "x", 1, readonly=True)
+        with db.session() as other:
+            other.execute("UPDATE t SET x = 'changed' WHERE id = 2")
+        with pytest.raises(sqlite3.OperationalError, match=r"locked: .*close it before") as caught:
+            session.execute("UPDATE t SET x = 2 WHERE id = 2")
+        assert caught.value.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT
+        assert blob.read() == bytes(3)
+        blob.close()
+        session.execute("UPDATE t SET x = 3 WHERE id = 2")
+    with db.session() as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 2") == 3

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from logging.handlers import QueueHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -185,16 +186,22 @@ def test_leak_is_reported_with_its_place(url: str) -> None:
     ("settings", "message"),
     [
         ({"pool_sise": 3}, "'pool_sise' is no setting of a DatabaseManager; there are pool_size, "),
-        ({"pool_size": -1}, "pool_size must be a whole number from 0 on, not -1"),
-        ({"pool_size": 1.5}, "pool_size must be a whole number from 0 on, not 1.5"),
-        ({"pool_size": "many"}, "pool_size must be a whole number from 0 on, not 'many'"),
+        ({"pool_size": -1}, "pool_size must be a whole number from 0 to 100000, not -1"),
+        ({"pool_size": 1.5}, "pool_size must be a whole number from 0 to 100000, not 1.5"),
+        ({"pool_size": "many"}, "pool_size must be a whole number from 0 to 100000, not 'many'"),
         ({"pool_size": [1]}, "pool_size must be a number, a str, True, False or None, not list"),
-        ({"pool_timeout": -1}, "pool_timeout must be a number from 0 on"),
-        ({"pool_timeout": None}, "pool_timeout must be a number from 0 on, not None"),
+        ({"pool_timeout": -1}, "pool_timeout must be a number of seconds from 0 to 1000000000"),
+        ({"pool_timeout": None}, "pool_timeout must be a number of seconds .*, not None"),
+        ({"pool_timeout": 1e30}, "number of seconds from 0 to 1000000000, not 1000000000000000"),
+        ({"pool_timeout": float("inf")}, "from 0 to 1000000000, not inf"),
+        ({"pool_timeout": float("nan")}, "from 0 to 1000000000, not NaN"),
+        ({"pool_recycle": 1e10}, "seconds up to 1000000000, or None for no limit, not 1000000"),
+        ({"pool_pre_ping_after_ms": -1}, "a number of milliseconds from 0 to 1000000000, not -1"),
         ({"pool_pre_ping": 3}, "pool_pre_ping must be True or False, not 3"),
         ({"pool_size": 0, "max_overflow": 0}, "there could be no session"),
         ({"pool_recycle_jitter": 2}, "a fraction between 0 and 1"),
-        ({"pragmas": ["x"]}, "pragmas must be a dict"),
+        ({"pragmas": ["x"]}, "pragmas must be a dict of names and values, not list"),
+        ({"pragmas": {1: 2}}, "the name of a pragma must be str, not int"),
         ({"pragmas": {"a b": 1}}, "'a b' is no name of a pragma"),
         ({"pragmas": {"cache_size": "1; DROP"}}, "is no value for PRAGMA cache_size"),
     ],
@@ -231,6 +238,40 @@ def test_asking_again_with_other_settings_names_both(url: str) -> None:
     assert DatabaseManager(url, pool_size=3) is db
     with pytest.raises(ValueError, match=r"other settings .*: pool_size: 3 and 4"):
         DatabaseManager(url, pool_size=4)
+
+
+def test_what_is_not_asked_for_is_not_compared(url: str) -> None:
+    db = DatabaseManager(f"{url}?pool_size=3", pragmas={"synchronous": "FULL"})
+    assert DatabaseManager(url, pool_timeout=30) is db
+    assert DatabaseManager(f"{url}?pool_size=3") is db
+    assert DatabaseManager(url, pragmas={"synchronous": "FULL"}, pool_size=3) is db
+    with pytest.raises(ValueError, match=r"other settings .*: pool_timeout: 30 and 1$"):
+        DatabaseManager(url, pool_timeout=1)
+    with pytest.raises(ValueError, match=r"'synchronous': 'FULL'.* and .*'synchronous': 'OFF'"):
+        DatabaseManager(url, pragmas={"synchronous": "OFF"})
+
+
+def test_settings_that_count_when_a_file_is_made_come_before_the_journal_mode(url: str) -> None:
+    made = {"page_size": 8192, "auto_vacuum": "FULL", "encoding": "UTF-16le"}
+    db = DatabaseManager(url, pragmas=made)
+    assert [pragma(db, name) for name in made] == [8192, 1, "UTF-16le"]
+    assert pragma(db, "journal_mode") == "wal"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "the environment variable DATABASE_URL is empty; unset it"),
+        ("app.db", "the environment variable DATABASE_URL: 'app.db' is not a database URL"),
+        ("sqlite:///a?pool_size=x", "the environment variable DATABASE_URL: pool_size must be"),
+    ],
+)
+def test_wrong_url_of_the_environment_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+    with pytest.raises(ValueError, match=message):
+        DatabaseManager()
 
 
 def test_spellings_of_one_file_are_one_manager(
@@ -292,6 +333,56 @@ def test_named_databases(url: str) -> None:
         DatabaseManager.named("nobody")
 
 
+def test_name_that_was_asked_for_keeps_its_database(url: str, tmp_path: Path) -> None:
+    DatabaseManager.configure({"app": f"{url}1"})
+    DatabaseManager.configure({"app": url, "other": f"{url}2"})
+    db = DatabaseManager.named("app")
+    same = {"app": {"url": f"sqlite:///{tmp_path}/./app.db", "pool_size": 10}}
+    DatabaseManager.configure(same)
+    for other in (f"{url}2", {"url": url, "pool_size": 7}):
+        with pytest.raises(ValueError, match="the database 'app' is in use already as ") as caught:
+            DatabaseManager.configure({"new": url, "app": other})
+        assert "/app.db', and is now to be 'sqlite:///" in str(caught.value)
+    assert "pool_size=7" in str(caught.value)
+    assert DatabaseManager.named("app") is db
+    with pytest.raises(ValueError, match="no database is named 'new'"):
+        DatabaseManager.named("new")
+
+
+@pytest.mark.parametrize(
+    ("databases", "error", "message"),
+    [
+        ([], TypeError, "databases must be a dict of names and URLs, not list"),
+        ({1: "sqlite://"}, TypeError, "the name of a database must be str, not int"),
+        ({"a": 5}, TypeError, "the database 'a': it must be a URL, or a dict with 'url' and set"),
+        ({"a": {"url": 5}}, TypeError, "the database 'a': 'url' must be str, not int"),
+        ({"a": {"pool_size": 5}}, ValueError, "the database 'a': it has no 'url'"),
+        ({"a": "app.db"}, ValueError, "the database 'a': 'app.db' is not a database URL"),
+        ({"a": {"url": "sqlite://", "x": 1}}, TypeError, "the database 'a': 'x' is no setting"),
+        ({"a": {"url": "sqlite://", 1: 1}}, TypeError, "'a': the name of a setting must be str"),
+        (
+            {"b": "sqlite://", "a": {"url": "sqlite://", "pool_size": -1}},
+            ValueError,
+            "the database 'a': pool_size must be a whole number",
+        ),
+    ],
+)
+def test_wrong_database_says_which_one_and_none_is_named(
+    databases: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        DatabaseManager.configure(databases)
+    with pytest.raises(ValueError, match="none has a name yet"):
+        DatabaseManager.named("b")
+
+
+def test_databases_may_be_named_in_any_mapping(url: str) -> None:
+    entry = MappingProxyType({"url": url, "pool_size": 3})
+    DatabaseManager.configure(MappingProxyType({"app": entry}))
+    assert DatabaseManager.named("app").settings["pool_size"] == 3
+    assert dict(entry) == {"url": url, "pool_size": 3}
+
+
 @pytest.mark.parametrize("name", ["pyproject.toml", "dbmanager.toml"])
 def test_databases_are_named_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -315,8 +406,8 @@ def test_databases_are_named_in_a_file(
         ("databases = 3", "must be a table"),
         ('[databasses]\napp = "sqlite:///a.db"', r"dbmanager.toml: 'databasses' is not known; "),
         ('app = "sqlite:///a.db"', r"databases are named in \[databases\]"),
-        ("[databases]\napp = 3", "must be a URL, or a dict"),
-        ("[databases.app]\npool_size = 3", "has no 'url'"),
+        ("[databases]\napp = 3", "dbmanager.toml: the database 'app': it must be a URL, or a"),
+        ("[databases.app]\npool_size = 3", "dbmanager.toml: the database 'app': it has no 'url'"),
         ('[databases.app]\nurl = "sqlite:///a.db"\npool_sise = 3', "'pool_sise' is no setting"),
     ],
 )
@@ -344,7 +435,7 @@ def test_key_that_is_not_known_beside_the_databases_is_an_error(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pool_size": 2**31}, "pool_size is at most 100000, not 2147483648"),
+        ({"pool_size": 2**31}, "pool_size must be a whole number from 0 to 100000"),
         ({"pragmas": {"foreign_keys": None}}, "None is no value for PRAGMA foreign_keys"),
         ({"pragmas": {"busy_timeout": True}}, "'ON' is no value for .*: it takes milliseconds"),
         ({"pragmas": {"journal_mode": "WALL"}}, "'WALL' is no value .* DELETE, .* WAL, OFF"),

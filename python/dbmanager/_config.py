@@ -7,7 +7,7 @@ from typing import Any
 _PREFIX = "sqlite:///"
 
 
-def databases() -> dict[str, Any]:
+def databases() -> tuple[str, dict[str, Any]]:
     """Find the nearest file, from the working directory upward, that names databases.
 
     That is a ``dbmanager.toml`` with ``[databases]``, or a ``pyproject.toml`` with
@@ -20,8 +20,10 @@ def databases() -> dict[str, Any]:
             if path.is_file():
                 found = _databases(path, keys)
                 if found is not None:
-                    return {key: _absolute(entry, folder) for key, entry in found.items()}
-    return {}
+                    return str(path), {
+                        key: _absolute(entry, folder) for key, entry in found.items()
+                    }
+    return "", {}
 
 
 def _databases(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:

@@ -1325,13 +1325,14 @@ class DatabaseManager:
     ) -> Self: ...
     @staticmethod
     def configure(databases: Mapping[str, str | Mapping[str, Any]], /) -> None:
-        """Name databases, for `named`. Opens nothing; may be called again to add or to change names.
+        """Name databases, for `named`. Opens nothing; may be called again to add names.
 
         Args:
             databases: A dict of names and URLs, or of names and dicts with ``url`` and settings.
 
         Raises:
-            ValueError: A URL is missing or wrong, or a setting has a wrong value. No name is then set.
+            ValueError: A URL is missing or wrong, a setting has a wrong value, or a name would come to mean
+                another database or other settings after it was asked for. No name is then set.
             TypeError: There is no such setting, or an entry is neither a str nor a dict.
 
             >>> from dbmanager import DatabaseManager
@@ -1443,7 +1444,13 @@ class DatabaseManager:
         >>> db.close()
         """
     def run(
-        self, function: Callable[[_Session], _T], /, *, retries: int = 3, mode: Mode = "write"
+        self,
+        function: Callable[[_Session], _T],
+        /,
+        *,
+        retries: int = 3,
+        mode: Mode = "write",
+        join: bool = False,
     ) -> _T:
         """Call a function with a session, and again with a new one if the database was busy.
 
@@ -1455,8 +1462,10 @@ class DatabaseManager:
             function: Gets the session; its result is given back after the commit.
             retries: How often to repeat it, after the first attempt.
             mode: As for `session`.
+            join: Within a session of this thread, run it there, as a savepoint, and once.
 
         Raises:
+            TypeError: `function` can't be called, or gave a coroutine, which would run after the session.
             OperationalError: The database was busy each time (``SQLITE_BUSY`` and its kin). All other
                 exceptions, `PoolTimeout` among them, go on at once.
 
@@ -1565,9 +1574,8 @@ class Session(Connection):
         to write. Ctrl-C ends the wait.
 
         Raises:
-            PoolTimeout: No connection came free.
-            OperationalError: The file can't be opened; another session of this thread is writing; or it
-                did not become this one's turn to write.
+            PoolTimeout: No connection came free, or it did not become this one's turn to write.
+            OperationalError: The file can't be opened; or another session of this thread is writing.
             ProgrammingError: The session was entered before, or its manager is closed.
         """
     def __exit__(
@@ -1642,10 +1650,11 @@ class Session(Connection):
             >>> db.close()
         """
     def begin_nested(self) -> Savepoint:
-        """Give a savepoint for a ``with`` block: its end keeps what was done, an exception undoes it.
+        """Begin a savepoint, for a ``with`` block: its end keeps what was done, an exception undoes it.
 
-        The exception goes on, the session too. Entering the block begins the session's transaction, except
-        with mode ``"read"``. ``rollback()`` of what ``with`` gives undoes what was done so far in the block.
+        The exception goes on, the session too. It begins the session's transaction, except with mode
+        ``"read"``. ``rollback()`` of what it gives undoes what was done so far, and the savepoint stays;
+        ``commit()`` ends it without a block.
 
         Source: sqlite.org/lang_savepoint.html.
 

@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from dbmanager._core import (
@@ -87,16 +87,21 @@ def _first(row: Any) -> Any:  # noqa: ANN401 - whatever the row factory made
 
 
 class Savepoint:
-    """A part of a session's transaction that can be undone on its own."""
+    """A part of a session's transaction that can be undone on its own. Begun when it is made."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._name = f"dbmanager_{next(_savepoints)}"
+        self._is_used = False
+        if session.mode != "read":
+            session.begin()
+        session.execute(f"SAVEPOINT {self._name}")
 
     def __enter__(self) -> Self:
-        if self._session.mode != "read":
-            self._session.begin()
-        self._session.execute(f"SAVEPOINT {self._name}")
+        if self._is_used:
+            message = "this savepoint was used already; ask the session for another one"
+            raise ProgrammingError(message)
+        self._is_used = True
         return self
 
     def __exit__(
@@ -111,17 +116,28 @@ class Savepoint:
             return
         self._undo(f"RELEASE {self._name}")
 
-    def rollback(self) -> None:
-        """Undo what was done since the savepoint; the block goes on.
+    def commit(self) -> None:
+        """Keep what was done since, as a part of the session's transaction, and end the savepoint.
 
-        Raises ProgrammingError when the savepoint is no more: after its block, or when the
-        session's transaction was ended within the block.
+        The end of the block does it by itself. Raises ProgrammingError when the savepoint is no
+        more, as `rollback`.
         """
-        in_transaction = self._session.in_transaction
-        if not in_transaction or not self._undo(f"ROLLBACK TO {self._name}"):
+        self._or_raise(f"RELEASE {self._name}")
+        self._is_used = True
+
+    def rollback(self) -> None:
+        """Undo what was done since the savepoint, which stays: the block goes on.
+
+        Raises ProgrammingError when the savepoint is no more: after its block or its commit, or
+        when the session's transaction was ended within the block.
+        """
+        self._or_raise(f"ROLLBACK TO {self._name}")
+
+    def _or_raise(self, sql: str) -> None:
+        if not self._session.in_transaction or not self._undo(sql):
             raise ProgrammingError(
-                "this savepoint is no more: its block has ended, or the session's transaction was "
-                "committed or rolled back within it"
+                "this savepoint is no more: it was committed, its block has ended, or the "
+                "session's transaction was committed or rolled back within it"
             )
 
     def _undo(self, sql: str) -> bool:
@@ -199,15 +215,30 @@ class Joined:
 _FIRST_PAUSE = 0.005
 
 
-def run(manager: DatabaseManager, function: Callable[[Session], T], retries: int, mode: Mode) -> T:
+def run(
+    manager: DatabaseManager,
+    function: Callable[[Session], T],
+    retries: int,
+    mode: Mode,
+    join: bool,
+) -> T:
     """Run a function with a session, and again with a new one if the database was busy."""
     for attempt in itertools.count():
+        # What joins is repeated, if at all, by the one who has the transaction.
+        is_guest = join and manager.current_session() is not None
         try:
-            with manager.session(mode) as session:
-                return function(session)
+            with manager.session(mode, join=join) as session:
+                result = function(session)
+                if isinstance(result, CoroutineType):
+                    result.close()
+                    raise TypeError(
+                        f"run() calls plain functions, and {function!r} gave a coroutine, whose "
+                        "code would run after the end of the session"
+                    )
+                return result
         except OperationalError as error:
             code = getattr(error, "sqlite_errorcode", None)
-            if attempt >= retries or code is None or code & 0xFF != SQLITE_BUSY:
+            if is_guest or attempt >= retries or code is None or code & 0xFF != SQLITE_BUSY:
                 raise
         # Not for security: processes that collided shall not do so again at once.
         time.sleep(random.uniform(0.5, 1.0) * _FIRST_PAUSE * 2**attempt)  # noqa: S311

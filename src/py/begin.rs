@@ -39,7 +39,7 @@ impl Connection {
             };
             let left = patience.saturating_sub(since.elapsed());
             if !is_busy(&error) || guard.has_transaction() || left.is_zero() {
-                return Err(core_exception(py, error));
+                return Err(core_exception(py, explained(error)));
             }
             pause = pauses.next().map_or(pause, Duration::from_millis);
             py.detach(|| std::thread::sleep(pause.min(left)));
@@ -64,6 +64,20 @@ impl Connection {
         let outcome = self.try_begin(py, guard, c"BEGIN IMMEDIATE");
         guard.set_busy_timeout(patience);
         outcome
+    }
+}
+
+/// A snapshot that is too old to write keeps one that nobody can read ahead, in more than SQLite's words.
+fn explained(error: Error) -> Error {
+    match error {
+        Error::Sqlite(mut failure) if failure.extended_code == ffi::SQLITE_BUSY_SNAPSHOT => {
+            failure.message.push_str(
+                ": others have written since an open BLOB or a running statement of this session began to read; \
+                 close it before the first write, or open the session with mode='write'",
+            );
+            Error::Sqlite(failure)
+        }
+        error => error,
     }
 }
 

@@ -1,20 +1,19 @@
 //! `DatabaseManager`: the pooled connections of one database.
 
+use super::asked::{self, Wish};
 use super::error::core_exception;
+use super::names::{string, wrong_argument};
 use super::session::{self, Mode, Session};
-use crate::core::pool::Settings;
-use crate::core::pool::settings::{NAMES, Value};
+use super::settings::Optional;
 use crate::core::session::Manager;
-use crate::core::session::url::{DatabaseUrl, Target};
+use crate::core::session::url::Target;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use pyo3::types::{PyDict, PyInt};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-const DEFAULT_URL: &str = "sqlite:///app.db";
 
 /// The managers of this process. The lock is held for look-ups only; no Python code runs under it.
 #[derive(Default)]
@@ -22,8 +21,6 @@ struct Managers {
     by_target: HashMap<Target, Py<DatabaseManager>>,
     /// What a URL was resolved to at its first use; the empty one is that of `DatabaseManager()`.
     by_url: HashMap<String, Target>,
-    /// URL and settings by the name that `configure` gave them.
-    by_name: HashMap<String, (String, Settings)>,
 }
 
 static MANAGERS: PyOnceLock<Mutex<Managers>> = PyOnceLock::new();
@@ -32,118 +29,49 @@ fn managers(py: Python<'_>) -> &'static Mutex<Managers> {
     MANAGERS.get_or_init(py, Mutex::default)
 }
 
+/// What is asked for, with the target of the URL's first use.
+pub fn resolve(
+    py: Python<'_>,
+    url: Option<&str>,
+    given: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Wish> {
+    let mut wish = asked::read(py, url, given)?;
+    let key = url.unwrap_or_default().to_owned();
+    let mut managers = managers(py).lock();
+    let target = managers
+        .by_url
+        .entry(key)
+        .or_insert_with(|| wish.target.clone());
+    wish.target = target.clone();
+    Ok(wish)
+}
+
+/// Close and forget all managers.
+pub fn close_all(py: Python<'_>) {
+    let all = std::mem::take(&mut *managers(py).lock());
+    for object in all.by_target.values() {
+        DatabaseManager::close(object.bind(py));
+    }
+}
+
 /// The pooled connections of one database; one object a process and database.
 #[pyclass(frozen, name = "DatabaseManager", module = "dbmanager", weakref)]
 pub struct DatabaseManager {
     pub(super) manager: Arc<Manager>,
 }
 
-/// A value of a setting from Python.
-fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    if object.is_none() {
-        return Ok(Value::None);
-    }
-    if object.is_exact_instance_of::<PyBool>() {
-        return Ok(Value::Truth(object.is_truthy()?));
-    }
-    if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::Text(text.to_str()?.to_owned()));
-    }
-    match object.extract::<f64>() {
-        Ok(number) => Ok(Value::Number(number)),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "{name} must be a number, a str, True, False or None, not {}",
-            super::names::type_name(object)
-        ))),
-    }
-}
-
-/// Write keyword arguments into settings.
-fn apply(py: Python<'_>, settings: &mut Settings, given: &Bound<'_, PyDict>) -> PyResult<()> {
-    for (name, object) in given.iter() {
-        let name: String = name.extract()?;
-        if name == "pragmas" {
-            let pragmas = object
-                .cast::<PyDict>()
-                .map_err(|_| PyTypeError::new_err("pragmas must be a dict of names and values"))?;
-            for (pragma, set) in pragmas.iter() {
-                if set.is_none() {
-                    return Err(PyValueError::new_err(format!(
-                        "None is no value for PRAGMA {pragma}; write a number, a word, True or False"
-                    )));
-                }
-                let text = match set.is_exact_instance_of::<PyBool>() {
-                    true => if set.is_truthy()? { "ON" } else { "OFF" }.to_owned(),
-                    false => set.str()?.to_str()?.to_owned(),
-                };
-                settings
-                    .set_pragma(&pragma.extract::<String>()?, &text)
-                    .map_err(|error| core_exception(py, error))?;
-            }
-            continue;
-        }
-        if !NAMES.contains(&name.as_str()) {
-            return Err(PyTypeError::new_err(format!(
-                "'{name}' is no setting of a DatabaseManager; there are {}",
-                NAMES.join(", ")
-            )));
-        }
-        settings
-            .set(&name, &value(&name, &object)?)
-            .map_err(|error| core_exception(py, error))?;
-    }
-    Ok(())
-}
-
-/// What a URL means: its target, resolved once, and the settings in it and beside it.
-fn resolve(
-    py: Python<'_>,
-    url: Option<&str>,
-    given: Option<&Bound<'_, PyDict>>,
-) -> PyResult<(String, Target, Option<Settings>)> {
-    let key = url.unwrap_or_default().to_owned();
-    let known = managers(py).lock().by_url.get(&key).cloned();
-    let text = match url {
-        Some(url) => url.to_owned(),
-        None => std::env::var("DATABASE_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned()),
-    };
-    let folder = std::env::current_dir()
-        .map_err(|error| PyOSError::new_err(format!("no current directory: {error}")))?;
-    let parsed = DatabaseUrl::parse(&text, &folder).map_err(|error| core_exception(py, error))?;
-    let target = known.unwrap_or_else(|| parsed.target.clone());
-    let has_settings = !parsed.options.is_empty() || given.is_some_and(|given| !given.is_empty());
-    let mut settings = None;
-    if has_settings {
-        let mut all = Settings::default();
-        parsed
-            .apply(&mut all)
-            .map_err(|error| core_exception(py, error))?;
-        if let Some(given) = given {
-            apply(py, &mut all, given)?;
-        }
-        settings = Some(all);
-    }
-    managers(py).lock().by_url.insert(key, target.clone());
-    Ok((text, target, settings))
-}
-
 impl DatabaseManager {
-    /// The manager of a target: the one there is, unless it has other settings, or a new one.
-    fn of(
-        py: Python<'_>,
-        url: &str,
-        target: Target,
-        settings: Option<Settings>,
-    ) -> PyResult<Py<Self>> {
+    /// The manager of a database: the one there is, unless it has other settings, or a new one.
+    pub(super) fn of(py: Python<'_>, wish: Wish) -> PyResult<Py<Self>> {
         let known = managers(py)
             .lock()
             .by_target
-            .get(&target)
+            .get(&wish.target)
             .map(|known| known.clone_ref(py));
         if let Some(known) = known {
-            return Self::as_asked(known, url, settings);
+            return Self::as_asked(py, known, &wish);
         }
-        let manager = Manager::new(url, target.clone(), settings.clone().unwrap_or_default())
+        let manager = Manager::new(&wish.url, wish.target.clone(), &wish.asked)
             .map_err(|error| core_exception(py, error))?;
         let created = Py::new(
             py,
@@ -156,27 +84,27 @@ impl DatabaseManager {
             let mut known = managers(py).lock();
             known
                 .by_target
-                .entry(target)
+                .entry(wish.target.clone())
                 .or_insert(created)
                 .clone_ref(py)
         };
-        Self::as_asked(first, url, settings)
+        Self::as_asked(py, first, &wish)
     }
 
     /// A manager that there is already, if nobody asks for other settings than it has.
-    fn as_asked(known: Py<Self>, url: &str, settings: Option<Settings>) -> PyResult<Py<Self>> {
-        let Some(settings) = settings else {
-            return Ok(known);
-        };
+    fn as_asked(py: Python<'_>, known: Py<Self>, wish: &Wish) -> PyResult<Py<Self>> {
         let manager = &known.get().manager;
-        let differences = manager.differences(&settings);
+        let differences = manager
+            .differences(&wish.asked)
+            .map_err(|error| core_exception(py, error))?;
         if differences.is_empty() {
             return Ok(known);
         }
         Err(PyValueError::new_err(format!(
             "there is a DatabaseManager for '{}' already, with other settings than are asked for with \
-             '{url}': {}",
+             '{}': {}",
             manager.url(),
+            wish.url,
             differences.join("; ")
         )))
     }
@@ -208,7 +136,7 @@ impl DatabaseManager {
         settings: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<Self>> {
         let url = match url {
-            Some(url) => Some(super::names::string(url, "url")?.to_str()?),
+            Some(url) => Some(string(url, "url")?.to_str()?),
             None => None,
         };
         if let (Some(url), None) = (url, settings) {
@@ -220,77 +148,7 @@ impl DatabaseManager {
                 return Ok(manager.clone_ref(py));
             }
         }
-        let (text, target, settings) = resolve(py, url, settings)?;
-        Self::of(py, &text, target, settings)
-    }
-
-    /// Name databases: `configure({"app": "sqlite:///app.db", "portfolio": {"url": …, "pool_size": 5}})`.
-    #[staticmethod]
-    #[pyo3(signature = (databases, /))]
-    fn configure(py: Python<'_>, databases: &Bound<'_, PyDict>) -> PyResult<()> {
-        let mut named = Vec::new();
-        for (name, entry) in databases.iter() {
-            let name: String = name.extract()?;
-            let (url, given) = match entry.cast::<PyString>() {
-                Ok(url) => (url.to_str()?.to_owned(), PyDict::new(py)),
-                Err(_) => {
-                    let given = entry.cast::<PyDict>().map_err(|_| {
-                        PyTypeError::new_err(format!(
-                            "the database '{name}' must be a URL, or a dict with 'url' and settings"
-                        ))
-                    })?;
-                    let given = given.copy()?;
-                    let Some(url) = given.get_item("url")? else {
-                        return Err(PyValueError::new_err(format!(
-                            "the database '{name}' has no 'url'"
-                        )));
-                    };
-                    given.del_item("url")?;
-                    (url.extract()?, given)
-                }
-            };
-            let (url, _, settings) = resolve(py, Some(&url), Some(&given))?;
-            named.push((name, (url, settings.unwrap_or_default())));
-        }
-        managers(py).lock().by_name.extend(named);
-        Ok(())
-    }
-
-    /// The manager of a database that was named by `configure`, or in `[tool.dbmanager.databases]` of
-    /// pyproject.toml, or in `[databases]` of dbmanager.toml.
-    #[staticmethod]
-    #[pyo3(signature = (name, /))]
-    fn named(py: Python<'_>, name: &str) -> PyResult<Py<Self>> {
-        let find = || managers(py).lock().by_name.get(name).cloned();
-        let mut found = find();
-        if found.is_none() {
-            let loaded = py
-                .import("dbmanager._config")?
-                .call_method0("databases")?
-                .cast_into::<PyDict>()?;
-            // What was configured in code counts.
-            for known in managers(py).lock().by_name.keys() {
-                if loaded.contains(known)? {
-                    loaded.del_item(known)?;
-                }
-            }
-            Self::configure(py, &loaded)?;
-            found = find();
-        }
-        let Some((url, settings)) = found else {
-            let mut known: Vec<String> = managers(py).lock().by_name.keys().cloned().collect();
-            known.sort();
-            return Err(PyValueError::new_err(format!(
-                "no database is named '{name}' ({}); name it with DatabaseManager.configure() or in \
-                 [tool.dbmanager.databases] of pyproject.toml",
-                match known.is_empty() {
-                    true => "none has a name yet".to_owned(),
-                    false => format!("there are {}", known.join(", ")),
-                }
-            )));
-        };
-        let (text, target, _) = resolve(py, Some(&url), None)?;
-        Self::of(py, &text, target, Some(settings))
+        Self::of(py, resolve(py, url, settings)?)
     }
 
     /// The URL that the manager was made for.
@@ -311,14 +169,21 @@ impl DatabaseManager {
     }
 
     /// A session: `with db.session() as s:` leases a connection, commits, or rolls back on an exception.
-    #[pyo3(signature = (mode="auto", *, join=false))]
-    fn session<'py>(slf: &Bound<'py, Self>, mode: &str, join: bool) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(
+        signature = (mode=Optional(None), *, join=false),
+        text_signature = "($self, mode='auto', *, join=False)"
+    )]
+    fn session<'py>(
+        slf: &Bound<'py, Self>,
+        mode: Optional<'py>,
+        join: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let parsed = Mode::parse(mode)?;
+        let parsed = Mode::of(&mode)?;
         if join {
             return py
                 .import("dbmanager._session")?
-                .call_method1("Joined", (slf, mode));
+                .call_method1("Joined", (slf, parsed.name()));
         }
         Ok(Session::of(py, &slf.get().manager, parsed)?.into_any())
     }
@@ -335,23 +200,39 @@ impl DatabaseManager {
     }
 
     /// Run a function with a session, again if the database was busy: `db.run(lambda s: …)`.
-    #[pyo3(signature = (function, /, *, retries=3, mode="write"))]
+    #[pyo3(
+        signature = (function, /, *, retries=Optional(None), mode=Optional(None), join=false),
+        text_signature = "($self, function, /, *, retries=3, mode='write', join=False)"
+    )]
     fn run<'py>(
         slf: &Bound<'py, Self>,
         function: &Bound<'py, PyAny>,
-        retries: i128,
-        mode: &str,
+        retries: Optional<'py>,
+        mode: Optional<'py>,
+        join: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Mode::parse(mode)?;
-        let retries = u32::try_from(retries).map_err(|_| {
-            let most = u32::MAX;
-            PyValueError::new_err(format!(
-                "retries must be a number from 0 to {most}, not {retries}"
-            ))
-        })?;
+        if !function.is_callable() {
+            return Err(wrong_argument(function, "function", "callable"));
+        }
+        let mode = match mode.0 {
+            None => Mode::Write,
+            given => Mode::of(&Optional(given))?,
+        };
+        let retries = match &retries.0 {
+            None => 3,
+            Some(given) => match given.cast::<PyInt>() {
+                Ok(number) => number.extract::<u32>().map_err(|_| {
+                    let most = u32::MAX;
+                    PyValueError::new_err(format!(
+                        "retries must be a number from 0 to {most}, not {number}"
+                    ))
+                })?,
+                Err(_) => return Err(wrong_argument(given, "retries", "int")),
+            },
+        };
         slf.py()
             .import("dbmanager._session")?
-            .call_method1("run", (slf, function, retries, mode))
+            .call_method1("run", (slf, function, retries, mode.name(), join))
     }
 
     /// The pool's figures; counters since its start end in `_total`.
@@ -379,7 +260,7 @@ impl DatabaseManager {
         for (name, given) in [("pool_size", pool_size), ("max_overflow", max_overflow)] {
             if let Some(given) = given {
                 settings
-                    .set(name, &value(name, given)?)
+                    .set(name, &asked::value(name, given)?)
                     .map_err(|error| core_exception(py, error))?;
             }
         }
@@ -402,15 +283,6 @@ impl DatabaseManager {
         Self::forget(slf);
         let manager = Arc::clone(&slf.get().manager);
         slf.py().detach(|| manager.close());
-    }
-
-    /// Close and forget every manager of this process, and the names of databases. For tests.
-    #[staticmethod]
-    fn reset(py: Python<'_>) {
-        let all = std::mem::take(&mut *managers(py).lock());
-        for object in all.by_target.values() {
-            Self::close(object.bind(py));
-        }
     }
 
     fn __repr__(&self) -> String {

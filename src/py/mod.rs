@@ -2,6 +2,7 @@
 
 mod adapters;
 mod ahead;
+mod asked;
 mod audit;
 mod begin;
 mod bind;
@@ -30,6 +31,7 @@ mod interpreter;
 mod logger;
 mod manager;
 mod memo;
+mod named;
 mod names;
 mod physical;
 mod quick;

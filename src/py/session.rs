@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
+use super::names::string;
 use super::physical::Physical;
 use super::settings::{IsolationLevel, Optional};
 use crate::core::pool::{Lease, Pool, Turn};
@@ -30,7 +31,12 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub fn parse(text: &str) -> PyResult<Self> {
+    /// An argument `mode`, "auto" if it was left out.
+    pub fn of(given: &Optional<'_>) -> PyResult<Self> {
+        let Some(given) = &given.0 else {
+            return Ok(Self::Auto);
+        };
+        let text = string(given, "mode")?.to_str()?;
         match text {
             "auto" => Ok(Self::Auto),
             "read" => Ok(Self::Read),
@@ -38,6 +44,14 @@ impl Mode {
             _ => Err(PyValueError::new_err(format!(
                 "mode must be 'auto', 'read' or 'write', not '{text}'"
             ))),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Read => "read",
+            Self::Write => "write",
         }
     }
 }
@@ -383,11 +397,7 @@ impl Session {
     /// What the session is for: 'auto', 'read' or 'write'.
     #[getter]
     fn mode(&self) -> &'static str {
-        match self.mode {
-            Mode::Auto => "auto",
-            Mode::Read => "read",
-            Mode::Write => "write",
-        }
+        self.mode.name()
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {

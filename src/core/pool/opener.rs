@@ -155,7 +155,7 @@ impl Opener {
     fn configure(&self, guard: &LockGuard<'_>, settings: &Settings) -> Result<()> {
         let _turn = self.configuring.lock();
         let since = Instant::now();
-        for (name, value) in &settings.pragmas {
+        for (name, value) in in_order(&settings.pragmas) {
             let sql = pragma(name, value);
             let patience = busy_timeout(settings);
             loop {
@@ -310,9 +310,21 @@ fn default_of(name: &str) -> &'static str {
     }
 }
 
+/// Pragmas in the order in which they take effect: what counts for a file that is made goes before what makes it.
+fn in_order(pragmas: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+    let is_first = |pragma: &&(String, String)| {
+        matches!(
+            pragma.0.as_str(),
+            "busy_timeout" | "encoding" | "page_size" | "auto_vacuum"
+        )
+    };
+    let others = pragmas.iter().filter(move |pragma| !is_first(pragma));
+    pragmas.iter().filter(is_first).chain(others)
+}
+
 fn pragma(name: &str, value: &str) -> CString {
-    // Settings hold words and numbers only.
-    CString::new(format!("PRAGMA {name}={value}")).unwrap_or_default()
+    // Settings hold words and numbers only; `UTF-16` is neither without quotes.
+    CString::new(format!("PRAGMA {name}='{value}'")).unwrap_or_default()
 }
 
 /// How long a managed connection waits for locks of others.

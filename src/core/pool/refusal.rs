@@ -47,7 +47,7 @@ impl Pool {
             )),
             Reason::Endless(Circle::Own) => Error::Endless(format!(
                 "this thread has a session that is writing to '{name}' already, and would wait for itself; write \
-                 through that session (session(join=True) gives it), or begin this one after its end"
+                 through that session (session(join=True) or run(…, join=True) joins it), or begin this one after its end"
             )),
             Reason::Endless(Circle::Others) => Error::Endless(format!(
                 "waiting for the turn to write to '{name}' would never end: the thread whose turn it is waits, \

@@ -34,8 +34,11 @@ pub struct Settings {
     pub optimize_on_close: bool,
 }
 
+/// The greatest number of a setting; in seconds more than thirty years.
+const MOST: f64 = 1e9;
+
 /// The greatest `pool_size`: the memory for the idle connections is taken at once.
-const MOST_KEPT: u32 = 100_000;
+const MOST_KEPT: f64 = 1e5;
 
 const JOURNAL_MODES: [&str; 6] = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "WAL", "OFF"];
 
@@ -111,14 +114,12 @@ impl Value {
         Error::Setting(format!("{name} must be {expected}, not {}", self.shown()))
     }
 
-    fn count(&self, name: &str) -> Result<u32> {
+    fn count(&self, name: &str, most: f64) -> Result<u32> {
         match *self {
-            Self::Number(number)
-                if (0.0..=f64::from(u32::MAX)).contains(&number) && number.fract() == 0.0 =>
-            {
+            Self::Number(number) if (0.0..=most).contains(&number) && number.fract() == 0.0 => {
                 Ok(number as u32)
             }
-            _ => Err(self.wrong(name, "a whole number from 0 on")),
+            _ => Err(self.wrong(name, &format!("a whole number from 0 to {most}"))),
         }
     }
 
@@ -139,14 +140,15 @@ impl Value {
     }
 
     fn seconds(&self, name: &str) -> Result<Duration> {
-        self.duration(name, 1.0)
+        self.duration(name, "seconds", 1.0)
     }
 
-    fn duration(&self, name: &str, unit: f64) -> Result<Duration> {
+    fn duration(&self, name: &str, unit: &str, seconds: f64) -> Result<Duration> {
         match *self {
-            Self::Number(number) => Duration::try_from_secs_f64(number * unit)
-                .map_err(|_| self.wrong(name, "a number from 0 on")),
-            _ => Err(self.wrong(name, "a number from 0 on")),
+            Self::Number(number) if (0.0..=MOST).contains(&number) => {
+                Ok(Duration::from_secs_f64(number * seconds))
+            }
+            _ => Err(self.wrong(name, &format!("a number of {unit} from 0 to {MOST}"))),
         }
     }
 
@@ -155,7 +157,11 @@ impl Value {
         match *self {
             Self::None => Ok(None),
             Self::Number(number) if number < 0.0 => Ok(None),
-            _ => self.seconds(name).map(Some),
+            Self::Number(number) if number <= MOST => self.seconds(name).map(Some),
+            _ => Err(self.wrong(
+                name,
+                &format!("a number of seconds up to {MOST}, or None for no limit"),
+            )),
         }
     }
 }
@@ -191,12 +197,12 @@ impl Settings {
     /// Set one by its name (those of `NAMES`, `pragmas` apart). Times are in seconds unless the name says more.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
         match name {
-            "pool_size" => self.pool_size = value.count(name)?,
+            "pool_size" => self.pool_size = value.count(name, MOST_KEPT)?,
             "max_overflow" => {
                 self.max_overflow = match value {
                     Value::None => None,
                     Value::Number(number) if *number < 0.0 => None,
-                    value => Some(value.count(name)?),
+                    value => Some(value.count(name, MOST)?),
                 }
             }
             "pool_timeout" => self.pool_timeout = value.seconds(name)?,
@@ -204,10 +210,10 @@ impl Settings {
             "pool_recycle_jitter" => self.pool_recycle_jitter = value.fraction(name)?,
             "pool_pre_ping" => self.pool_pre_ping = value.truth(name)?,
             "pool_pre_ping_after_ms" => {
-                self.pool_pre_ping_after = value.duration(name, 0.001)?;
+                self.pool_pre_ping_after = value.duration(name, "milliseconds", 0.001)?;
             }
             "pool_idle_timeout" => self.pool_idle_timeout = value.limit(name)?,
-            "cached_statements" => self.cached_statements = value.count(name)?,
+            "cached_statements" => self.cached_statements = value.count(name, MOST)?,
             "leak_detection_threshold" => self.leak_detection_threshold = value.limit(name)?,
             "optimize_on_close" => self.optimize_on_close = value.truth(name)?,
             _ => {
@@ -227,6 +233,16 @@ impl Settings {
             .zip(other.shown())
             .filter(|(one, another)| one != another)
             .map(|((name, one), (_, another))| format!("{name}: {one} and {another}"))
+            .collect()
+    }
+
+    /// What another one has that this one has not, as `name=value`, for a message.
+    pub fn changes(&self, other: &Self) -> Vec<String> {
+        self.shown()
+            .into_iter()
+            .zip(other.shown())
+            .filter(|(one, another)| one != another)
+            .map(|(_, (name, another))| format!("{name}={another}"))
             .collect()
     }
 
@@ -310,12 +326,6 @@ impl Settings {
 
     /// Refuse what makes no sense.
     pub fn check(&self) -> Result<()> {
-        if self.pool_size > MOST_KEPT {
-            return Err(Error::Setting(format!(
-                "pool_size is at most {MOST_KEPT}, not {}; for sessions without limit set max_overflow to None",
-                self.pool_size
-            )));
-        }
         if self.most_sessions() == Some(0) {
             return Err(Error::Setting(
                 "pool_size and max_overflow are both 0, so there could be no session".to_owned(),

@@ -1,11 +1,13 @@
 //! One manager a process and database: it knows where the database is and how its pool is to behave.
 
+pub mod asked;
 pub mod url;
 
 use crate::core::error::{Error, Result};
 use crate::core::pool::{Lease, Look, Place, Pool, Settings, Statistics, Turn, registry};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
+use asked::Asked;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ pub struct Manager {
 
 impl Manager {
     /// A manager; opens nothing yet.
-    pub fn new(url: &str, target: Target, settings: Settings) -> Result<Self> {
-        settings.check()?;
+    pub fn new(url: &str, target: Target, asked: &Asked) -> Result<Self> {
+        let settings = asked.settings()?;
         Ok(Self {
             url: url.to_owned(),
             target,
@@ -55,12 +57,17 @@ impl Manager {
         Arc::clone(&self.settings.read())
     }
 
-    /// What is asked for otherwise than it is; nothing if that is what it was made with, before it was resized.
-    pub fn differences(&self, asked: &Settings) -> Vec<String> {
-        if self.first == *asked {
-            return Vec::new();
+    /// What is asked for otherwise than it is; nothing if it was made with that, before it was resized.
+    pub fn differences(&self, asked: &Asked) -> Result<Vec<String>> {
+        let mut wanted = self.first.clone();
+        asked.apply(&mut wanted)?;
+        if self.first == wanted {
+            return Ok(Vec::new());
         }
-        self.settings().differences(asked)
+        let settings = self.settings();
+        let mut wanted = (*settings).clone();
+        asked.apply(&mut wanted)?;
+        Ok(settings.differences(&wanted))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -307,7 +314,7 @@ mod tests {
 
     fn manager(url: &str, folder: &Path) -> Manager {
         let target = DatabaseUrl::parse(url, folder).unwrap().target;
-        Manager::new(url, target, Settings::default()).unwrap()
+        Manager::new(url, target, &Asked::default()).unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Database URLs, as SQLAlchemy writes them.
 
+use super::asked::Asked;
 use crate::core::error::{Error, Result};
-use crate::core::pool::Settings;
 use crate::core::pool::settings::Value;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -63,15 +63,16 @@ impl DatabaseUrl {
         })
     }
 
-    /// Write the options into settings.
-    pub fn apply(&self, settings: &mut Settings) -> Result<()> {
+    /// The settings that the options ask for.
+    pub fn asked(&self) -> Asked {
+        let mut asked = Asked::default();
         for (name, text) in &self.options {
             match name.strip_prefix("pragma.") {
-                Some(pragma) => settings.set_pragma(pragma, text)?,
-                None => settings.set(name, &Value::parse(text))?,
+                Some(pragma) => asked.pragma(pragma, text),
+                None => asked.setting(name, Value::parse(text)),
             }
         }
-        Ok(())
+        asked
     }
 }
 
@@ -186,8 +187,7 @@ mod tests {
     #[test]
     fn options_are_settings_and_pragmas() {
         let url = parse("sqlite:///a.db?pool_size=3&pool_recycle=none&pragma.synchronous=FULL");
-        let mut settings = Settings::default();
-        url.unwrap().apply(&mut settings).unwrap();
+        let settings = url.unwrap().asked().settings().unwrap();
         assert_eq!(settings.pool_size, 3);
         assert!(
             settings
@@ -208,9 +208,8 @@ mod tests {
         ] {
             assert!(matches!(parse(url), Err(Error::Url(_))), "{url}");
         }
-        let mut settings = Settings::default();
         let unknown = parse("sqlite:///a?pool_sise=3").unwrap();
-        let Err(Error::Setting(text)) = unknown.apply(&mut settings) else {
+        let Err(Error::Setting(text)) = unknown.asked().settings() else {
             panic!("there is no such setting")
         };
         assert!(

@@ -1,0 +1,154 @@
+//! What Python asks of a `DatabaseManager`: a URL and settings, looked through before anything is made.
+
+use super::error::core_exception;
+use super::names::{string, type_name, wrong_argument};
+use crate::core::pool::Settings;
+use crate::core::pool::settings::{NAMES, Value};
+use crate::core::session::asked::Asked;
+use crate::core::session::url::{DatabaseUrl, Target};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyString};
+use std::fmt;
+
+const DEFAULT_URL: &str = "sqlite:///app.db";
+
+/// The environment variable with the URL of `DatabaseManager()`.
+const VARIABLE: &str = "DATABASE_URL";
+
+/// A database that was asked for.
+#[derive(Clone)]
+pub struct Wish {
+    pub url: String,
+    pub target: Target,
+    pub asked: Asked,
+}
+
+impl Wish {
+    /// Whether another one comes to the same.
+    pub fn is_the_same_as(&self, other: &Self) -> bool {
+        self.target == other.target && self.asked.settings() == other.asked.settings()
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "'{}'", self.url)?;
+        // The defaults are of no interest.
+        let differences = match self.asked.settings() {
+            Ok(settings) => Settings::default().changes(&settings),
+            Err(_) => Vec::new(),
+        };
+        match differences.is_empty() {
+            true => Ok(()),
+            false => write!(formatter, " with {}", differences.join(", ")),
+        }
+    }
+}
+
+/// A value of a setting from Python.
+pub fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if object.is_none() {
+        return Ok(Value::None);
+    }
+    if object.is_exact_instance_of::<PyBool>() {
+        return Ok(Value::Truth(object.is_truthy()?));
+    }
+    if let Ok(text) = object.cast::<PyString>() {
+        return Ok(Value::Text(text.to_str()?.to_owned()));
+    }
+    match object.extract::<f64>() {
+        Ok(number) => Ok(Value::Number(number)),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "{name} must be a number, a str, True, False or None, not {}",
+            type_name(object)
+        ))),
+    }
+}
+
+/// Add keyword arguments to what is asked for.
+fn add(asked: &mut Asked, given: &Bound<'_, PyDict>) -> PyResult<()> {
+    for (name, object) in given.iter() {
+        let name = string(&name, "the name of a setting")?.to_str()?;
+        if name == "pragmas" {
+            let pragmas = object
+                .cast::<PyDict>()
+                .map_err(|_| wrong_argument(&object, "pragmas", "a dict of names and values"))?;
+            for (pragma, set) in pragmas.iter() {
+                let pragma = string(&pragma, "the name of a pragma")?.to_str()?;
+                if set.is_none() {
+                    return Err(PyValueError::new_err(format!(
+                        "None is no value for PRAGMA {pragma}; write a number, a word, True or False"
+                    )));
+                }
+                match set.is_exact_instance_of::<PyBool>() {
+                    true => asked.pragma(pragma, if set.is_truthy()? { "ON" } else { "OFF" }),
+                    false => asked.pragma(pragma, set.str()?.to_str()?),
+                }
+            }
+            continue;
+        }
+        if !NAMES.contains(&name) {
+            return Err(PyTypeError::new_err(format!(
+                "'{name}' is no setting of a DatabaseManager; there are {}",
+                NAMES.join(", ")
+            )));
+        }
+        asked.setting(name, value(name, &object)?);
+    }
+    Ok(())
+}
+
+/// The URL of `DatabaseManager()`, and where it comes from.
+fn default_url() -> PyResult<(String, bool)> {
+    match std::env::var(VARIABLE) {
+        Ok(url) if url.is_empty() => Err(PyValueError::new_err(format!(
+            "the environment variable {VARIABLE} is empty; unset it (then it is {DEFAULT_URL}), or write \
+             sqlite:///relative.db or sqlite:////absolute.db"
+        ))),
+        Ok(url) => Ok((url, true)),
+        Err(std::env::VarError::NotPresent) => Ok((DEFAULT_URL.to_owned(), false)),
+        Err(error) => Err(PyValueError::new_err(format!(
+            "the environment variable {VARIABLE}: {error}"
+        ))),
+    }
+}
+
+/// What is asked for with a URL, that of the environment if there is none, and with settings beside it.
+pub fn read(
+    py: Python<'_>,
+    url: Option<&str>,
+    given: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Wish> {
+    let (url, is_of_environment) = match url {
+        Some(url) => (url.to_owned(), false),
+        None => default_url()?,
+    };
+    let folder = std::env::current_dir()
+        .map_err(|error| PyOSError::new_err(format!("no current directory: {error}")))?;
+    let looked_through = DatabaseUrl::parse(&url, &folder).and_then(|parsed| {
+        let asked = parsed.asked();
+        asked.settings()?;
+        Ok((parsed.target, asked))
+    });
+    let (target, mut asked) = looked_through.map_err(|error| {
+        let error = core_exception(py, error);
+        match is_of_environment {
+            true => within(py, &error, &format!("the environment variable {VARIABLE}")),
+            false => error,
+        }
+    })?;
+    if let Some(given) = given {
+        add(&mut asked, given)?;
+    }
+    asked
+        .settings()
+        .map_err(|error| core_exception(py, error))?;
+    Ok(Wish { url, target, asked })
+}
+
+/// An error with the place in front of its text.
+pub fn within(py: Python<'_>, error: &PyErr, place: &str) -> PyErr {
+    let message = format!("{place}: {}", error.value(py));
+    PyErr::from_type(error.get_type(py), message)
+}
