@@ -7,6 +7,7 @@ connections must not use up the descriptors of the process.
 
 import gc
 import importlib
+import os
 import random
 import resource
 import shutil
@@ -103,6 +104,7 @@ def measure(scale: Scale, folder: Path) -> Fleet:
     costs = [
         _cost("session() alone", COST_LIMIT, _enter, kept, scale.rounds),
         _cost("session() and a select", None, _read, kept, scale.rounds),
+        _cost("os.stat() of the file alone", None, os.stat, paths[:count], scale.rounds),
         control,
     ]
     descriptors = _descriptors()

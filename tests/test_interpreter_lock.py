@@ -5,12 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from dbmanager import sqlite3
+from dbmanager import DatabaseManager, sqlite3
 
 # Runs for as long as the function `go_on` says, some rows at a time.
 ENDLESS = """
@@ -293,7 +294,7 @@ def test_short_statements_do_not_starve_another_thread() -> None:
 
 CALLED_BACK_AT_EXIT = """
 import threading
-from dbmanager import sqlite3
+from dbmanager import DatabaseManager, sqlite3
 
 connection = sqlite3.connect(":memory:", check_same_thread=False)
 started = threading.Event()
@@ -319,3 +320,39 @@ def test_daemon_thread_in_a_callback_does_not_abort_the_exit(attempt: int) -> No
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.usefixtures("no_forced_switches")
+@pytest.mark.parametrize("wait", ["connection", "turn", "turn at entry", "lock"])
+def test_other_threads_run_while_a_session_waits(tmp_path: Path, wait: str) -> None:
+    path = tmp_path / "app.db"
+    size = {"pool_size": 1, "max_overflow": 0} if wait == "connection" else {}
+    db = DatabaseManager(f"sqlite:///{path}", pool_timeout=30, **size)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    begun = []
+
+    def waits() -> None:
+        begun.append(True)
+        with db.session("write" if wait == "turn at entry" else "auto") as session:
+            session.execute("INSERT INTO t VALUES (1)")
+
+    with ThreadPoolExecutor(1) as executor, closing(sqlite3.connect(path)) as connection:
+        if wait == "lock":
+            connection.execute("BEGIN IMMEDIATE")
+            waiting = executor.submit(waits)
+            # Nobody switches threads by force: it has begun, and only its wait lets this one in.
+            while not begun:
+                time.sleep(0)
+            assert not waiting.done()
+            connection.rollback()
+        else:
+            with db.session("write"):
+                waiting = executor.submit(waits)
+                while not begun:
+                    time.sleep(0)
+                assert not waiting.done()
+        waiting.result()
+    with db.session("read") as session:
+        assert session.scalar("SELECT count(*) FROM t") == 1
+    DatabaseManager.reset()

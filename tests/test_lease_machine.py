@@ -8,6 +8,7 @@ import gc
 import shutil
 import sqlite3 as stdlib
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dbmanager import DatabaseManager, PoolTimeout, sqlite3
 
 MOST = 4
+
+# How long a session's connection lives, in seconds: longer than most steps take.
+LIFE = 0.01
 
 SPOIL = {
     "function": lambda c: c.create_function("total", 1, lambda x: -1),
@@ -53,11 +57,17 @@ class Leases(RuleBasedStateMachine):
     def open_manager(self) -> None:
         with closing(stdlib.connect(self.path)) as connection:
             connection.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (x)")
-        self.manager = DatabaseManager(
+        self.manager = self.new_manager()
+
+    def new_manager(self) -> DatabaseManager:
+        self.size = MOST
+        return DatabaseManager(
             f"sqlite:///{self.path}",
             pool_size=MOST,
             max_overflow=0,
             pool_timeout=0,
+            pool_recycle=LIFE,
+            pool_recycle_jitter=0,
             pragmas={"busy_timeout": 0},
         )
 
@@ -175,6 +185,22 @@ class Leases(RuleBasedStateMachine):
     def drain(self) -> None:
         self.manager.drain()
 
+    @precondition(lambda self: len(self.sessions) < self.size)
+    @rule()
+    def expire(self) -> None:
+        opened = self.manager.get_stats()["opened_total"]
+        time.sleep(LIFE)
+        self.enter_a_session()
+        assert self.manager.get_stats()["opened_total"] == opened + 1
+
+    @precondition(lambda self: not self.sessions and not self.connections)
+    @rule()
+    def close_the_manager(self) -> None:
+        self.manager.close()
+        with pytest.raises(sqlite3.ProgrammingError, match="is closed"):
+            self.manager.session().__enter__()
+        self.manager = self.new_manager()
+
     @precondition(lambda self: not self.sessions and not self.connections)
     @rule()
     def replace_the_file(self) -> None:
@@ -183,6 +209,9 @@ class Leases(RuleBasedStateMachine):
         copy = self.folder / "copy.db"
         shutil.copy(self.path, copy)
         copy.replace(self.path)
+        # The figures are those of the new file from its first use on.
+        with self.manager.session():
+            pass
 
     @invariant()
     def figures_agree(self) -> None:
@@ -191,7 +220,7 @@ class Leases(RuleBasedStateMachine):
         figures = self.manager.get_stats()
         # Spoiled and leaked ones are closed; of each door at most `size` are kept.
         assert figures["pool_idle"] <= 2 * MOST
-        assert figures["pool_in_use"] <= len(self.sessions) + len(self.connections)
+        assert figures["pool_in_use"] == len(self.sessions) + len(self.connections)
         assert figures["requests_waiting"] == figures["writers_waiting"] == 0
 
     def teardown(self) -> None:

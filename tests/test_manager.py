@@ -7,7 +7,9 @@ import sqlite3 as stdlib
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -212,6 +214,63 @@ def test_figures_of_a_new_manager_are_zero(url):
     assert figures.pop("pool_max") == 10
     assert set(figures.values()) == {0}
     assert {"pool_size", "pool_idle", "pool_in_use", "requests_waiting"} < set(figures)
+
+
+def test_manager_that_had_no_session_counts_and_closes_the_connections_of_connect(url, tmp_path):
+    path = tmp_path / "app.db"
+
+    def use():
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
+
+    use()
+    use()
+    figures = DatabaseManager(url).get_stats()
+    assert (figures["acquired_total"], figures["pool_idle"], figures["pool_in_use"]) == (2, 1, 0)
+    assert DatabaseManager(url).close_idle() == 1
+    for end in ("drain", "close"):
+        DatabaseManager.reset()
+        use()
+        assert (tmp_path / "app.db-wal").exists()
+        getattr(DatabaseManager(url), end)()
+        assert os.listdir(tmp_path) == ["app.db"]
+
+
+def test_figures_are_those_of_the_file_that_connect_has_found_at_the_path(url, tmp_path):
+    path = tmp_path / "app.db"
+    db = DatabaseManager(url)
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    path.rename(tmp_path / "old.db")
+    with closing(sqlite3.connect(path)):
+        figures = db.get_stats()
+    assert (figures["acquired_total"], figures["pool_in_use"]) == (1, 1)
+
+
+def test_time_of_waits_and_of_use_is_counted_in_milliseconds(url):
+    db = DatabaseManager(url, pool_size=1, max_overflow=0)
+
+    def use():
+        with db.session():
+            pass
+
+    with ThreadPoolExecutor(1) as executor:
+        start = time.monotonic()
+        with db.session():
+            waiting = executor.submit(use)
+            while not db.get_stats()["requests_waiting"]:
+                time.sleep(0)
+            seen = time.monotonic()
+            while time.monotonic() < seen + 0.05:
+                time.sleep(0.001)
+        waiting.result()
+        whole = (time.monotonic() - start) * 1000
+    figures = db.get_stats()
+    assert (figures["waited_total"], figures["acquired_total"]) == (1, 2)
+    assert 50 <= figures["wait_ms"] <= whole
+    assert 50 <= figures["use_ms"] <= whole
+    assert (figures["timeouts_total"], figures["writers_waited_total"]) == (0, 0)
 
 
 def test_making_a_manager_or_a_session_opens_nothing(url, tmp_path):

@@ -159,6 +159,12 @@ pub fn pool_of(path: &Path, look: &Look, access: Access) -> Result<Arc<Pool>> {
     Ok(pool)
 }
 
+/// The pool of what is at a path, if there is one.
+pub fn known(path: &Path, look: &Look) -> Option<Arc<Pool>> {
+    let identity = Identity::of(path, look, Access::ReadWriteCreate).ok()?;
+    POOLS.lock().get(&identity).cloned()
+}
+
 /// The queue of those who write to a file.
 fn writers_of(identity: &Identity) -> Arc<Writers> {
     let mut all = WRITERS.lock();

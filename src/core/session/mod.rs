@@ -253,10 +253,10 @@ impl Manager {
         Ok(pool)
     }
 
-    /// The pool's figures. All are 0 before the first session.
+    /// The pool's figures. All are 0 before the first use of the file.
     pub fn statistics(&self) -> Result<Statistics> {
         self.check_open()?;
-        Ok(match self.pool() {
+        Ok(match self.known_pool() {
             Some(pool) => pool.statistics(),
             None => Pool::no_statistics(self.settings.read().pool_size),
         })
@@ -268,14 +268,31 @@ impl Manager {
         current.as_ref().filter(|pool| pool.is_here()).cloned()
     }
 
+    /// The pool of the file as far as it is known, also if only `connect()` has used it so far.
+    fn known_pool(&self) -> Option<Arc<Pool>> {
+        let pool = self.pool();
+        match (&self.target, &pool) {
+            (Target::Memory, _) => pool,
+            (_, Some(current)) if !current.has_left() => pool,
+            (Target::File(path), _) => self.pool_of_connect(path).or(pool),
+        }
+    }
+
+    /// The pool that there is of what is at the path now.
+    fn pool_of_connect(&self, path: &Path) -> Option<Arc<Pool>> {
+        let look = Look::at(path).ok().filter(|look| look.is_file)?;
+        let known = registry::known(path, &look)?;
+        self.adopt(Some(&look), || Ok(known)).ok()
+    }
+
     /// Close the idle connections. Gives how many.
     pub fn close_idle(&self) -> u32 {
-        self.pool().map_or(0, |pool| pool.close_idle())
+        self.known_pool().map_or(0, |pool| pool.close_idle())
     }
 
     /// Close all connections: the idle ones now, those that are lent when they come back.
     pub fn drain(&self) {
-        if let Some(pool) = self.pool() {
+        if let Some(pool) = self.known_pool() {
             pool.drain();
         }
     }
@@ -294,6 +311,7 @@ impl Manager {
 
     /// Close the idle connections and refuse further leases; what is lent is closed when it comes back.
     pub fn close(&self) {
+        self.known_pool();
         self.closed.store(true, Ordering::Relaxed);
         let pool = self.current.write().take();
         match pool {
