@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -86,6 +87,13 @@ def interrupting():
 
 
 NUMBERS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 2000) "
+
+
+def image_of(sql):
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(sql)
+        return connection.serialize()
+
 
 # What is left behind, and who would see it.
 STATES = {
@@ -169,8 +177,11 @@ STATES = {
         one("SELECT load_extension('nowhere')"),
     ),
     "content by deserialize": (
-        lambda s: s.deserialize(sqlite3.connect(":memory:").serialize()),
-        one("SELECT count(*) FROM t"),
+        lambda s: (
+            s.execute("ATTACH ':memory:' AS other"),
+            s.deserialize(image_of("CREATE TABLE mine (x)"), name="other"),
+        ),
+        one("SELECT count(*) FROM other.mine"),
     ),
     "row factory": (
         lambda s: setattr(s, "row_factory", lambda cursor, row: "mine"),

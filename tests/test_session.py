@@ -375,6 +375,35 @@ def test_session_of_an_ended_thread_rolls_back_and_gives_back_when_it_is_dropped
     assert rows(db) == []
 
 
+def test_session_of_an_ended_thread_is_not_the_next_threads(tmp_path):
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db")
+    with db.session() as session:
+        session.execute("CREATE TABLE t (x)")
+    left = []
+
+    def leave_open():
+        session = db.session("write").__enter__()
+        left.append((threading.get_ident(), session))
+
+    def follow():
+        outcome.append((threading.get_ident(), db.current_session()))
+
+    # The system gives the number of an ended thread to one of the next.
+    outcome = []
+    thread = threading.Thread(target=leave_open)
+    thread.start()
+    thread.join()
+    while not outcome or outcome[-1][0] != left[0][0]:
+        thread = threading.Thread(target=follow)
+        thread.start()
+        thread.join()
+    assert {session for _, session in outcome} == {None}
+    left.clear()
+    gc.collect()
+    assert db.run(lambda session: session.scalar("SELECT count(*) FROM t"), join=True) == 0
+    DatabaseManager.reset()
+
+
 def test_session_in_a_thread_that_fails_rolls_back_and_gives_back(db):
     def work():
         with db.session() as session:

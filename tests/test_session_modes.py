@@ -1,5 +1,6 @@
 """What a session does in each mode, and how sessions of one process take turns to write."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -715,6 +716,78 @@ def test_file_replaced_right_after_a_session_is_read_without_the_old_wal(tmp_pat
     DatabaseManager.reset()
 
 
+@pytest.mark.parametrize("mode", ["auto", "write"])
+@pytest.mark.parametrize("end", ["leave", "commit", "write"])
+def test_nothing_is_written_to_a_file_that_is_not_at_its_path_any_more(
+    db: DatabaseManager, tmp_path: Path, mode: Literal["auto", "write"], end: str
+) -> None:
+    db.drain()
+    shutil.copy(tmp_path / "app.db", tmp_path / "copy.db")
+    session = db.session(mode).__enter__()
+    message = "the database file was replaced or moved"
+    if end != "write" or mode == "write":
+        session.execute("UPDATE t SET x = 'lost' WHERE id = 1")
+    else:
+        session.scalar("SELECT count(*) FROM t")
+    (tmp_path / "copy.db").replace(tmp_path / "app.db")
+    with pytest.raises(sqlite3.OperationalError, match=message):
+        if end == "write" and mode == "auto":
+            session.execute("UPDATE t SET x = 'lost' WHERE id = 1")
+        elif end == "commit":
+            session.commit()
+        else:
+            session.__exit__(None, None, None)
+    error = sqlite3.OperationalError()
+    session.__exit__(type(error), error, None)
+    with db.session("write") as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == 0
+
+
+def test_optimizing_is_writing(db: DatabaseManager) -> None:
+    with db.session("read") as session:
+        with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+            session.execute("PRAGMA optimize")
+        with db.session("write") as other:
+            other.execute("UPDATE t SET x = 1 WHERE id = 1")
+    with pytest.raises(RuntimeError), db.session() as session:
+        session.execute("CREATE INDEX i ON t (x)")
+        session.execute("PRAGMA optimize=0x10002")
+        assert session.in_transaction
+        raise RuntimeError
+    with db.session() as session:
+        assert session.execute("SELECT name FROM sqlite_schema").scalars().all() == ["t"]
+
+
+def test_session_of_a_file_is_not_deserialized_into(db: DatabaseManager) -> None:
+    with db.session() as session:
+        with pytest.raises(sqlite3.ProgrammingError, match="can't be deserialized into"):
+            session.deserialize(session.serialize())
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 7 AS x")
+        image = connection.serialize()
+    memory = DatabaseManager("sqlite://")
+    with memory.session() as session:
+        session.deserialize(image)
+    with memory.session() as session:
+        assert session.scalar("SELECT x FROM t") == 7
+
+
+def test_run_pauses_a_second_at_most(db: DatabaseManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+
+    def busy(_: Session) -> None:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        db.run(busy, retries=2000, mode="read")
+    assert len(pauses) == 2000
+    assert pauses[0] <= 0.005
+    assert 0.5 <= max(pauses) <= 1
+
+
 @pytest.mark.parametrize("mode", ["read", "auto"])
 @pytest.mark.parametrize("explain", ["EXPLAIN", "EXPLAIN QUERY PLAN"])
 def test_explaining_a_write_is_none(tmp_path: Path, mode: str, explain: str) -> None:
@@ -750,7 +823,7 @@ def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_n
                 session.execute(uses).fetchall()
             opened.set()
             over.wait()
-            with pytest.raises(sqlite3.OperationalError, match="file was replaced while this"):
+            with pytest.raises(sqlite3.OperationalError, match="was replaced or moved while this"):
                 session.execute("INSERT INTO t VALUES ('old')")
 
     with ThreadPoolExecutor(1) as executor:
@@ -838,8 +911,13 @@ def test_run_refuses_what_is_no_plain_function(db: DatabaseManager) -> None:
     async def change(session: Session) -> None:
         session.execute("UPDATE t SET x = 1")
 
+    def yields(session: Session) -> Iterator[None]:
+        yield session.execute("UPDATE t SET x = 1")
+
     with pytest.raises(TypeError, match=r"<function .*change.*> gave a coroutine"):
         db.run(change)
+    with pytest.raises(TypeError, match=r"<function .*yields.*> gave a generator"):
+        db.run(yields)
     wrong: Any = 5
     with pytest.raises(TypeError, match="function must be callable, not int"):
         db.run(wrong)

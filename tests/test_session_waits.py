@@ -172,6 +172,99 @@ def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
     DatabaseManager.reset()
 
 
+@pytest.mark.parametrize("wait", ["connection", "turn"])
+def test_handler_of_a_signal_may_open_the_session_that_the_thread_waits_for(
+    tmp_path: Path, wait: str
+) -> None:
+    code = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+path, wait = sys.argv[1:]
+size = {"pool_size": 1, "max_overflow": 0} if wait == "connection" else {}
+db = DatabaseManager("sqlite:///" + path, pool_timeout=3600, **size)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+order = []
+def write(name):
+    with db.session("write") as session:
+        session.execute("INSERT INTO t VALUES (?)", (name,))
+    order.append(name)
+held, handles = threading.Event(), threading.Event()
+def handle(*_):
+    handles.set()
+    write("handler")
+signal.signal(signal.SIGUSR1, handle)
+def hold():
+    with db.session("write"):
+        held.set()
+        waiting = "requests_waiting" if wait == "connection" else "writers_waiting"
+        while not db.get_stats()[waiting]:
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+        handles.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+if wait == "connection":
+    with db.session() as session:
+        session.execute("INSERT INTO t VALUES ('main')")
+    order.append("main")
+else:
+    write("main")
+thread.join()
+figures = db.get_stats()
+print(order, figures["pool_in_use"], figures["requests_waiting"], figures["writers_waiting"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db", wait],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("['handler', 'main'] 0 0 0\n", "")
+
+
+def test_session_that_a_handler_closes_while_it_waits_for_its_turn_says_so(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+db = DatabaseManager("sqlite:///" + sys.argv[1], pool_timeout=3600)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+held, closed = threading.Event(), threading.Event()
+def handle(*_):
+    session.close()
+    closed.set()
+signal.signal(signal.SIGUSR1, handle)
+def hold():
+    with db.session("write"):
+        held.set()
+        while not db.get_stats()["writers_waiting"]:
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+        closed.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+try:
+    with db.session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+except Exception as error:
+    print(repr(error))
+thread.join()
+with db.session("write") as session:
+    print(session.scalar("SELECT count(*) FROM t"), db.get_stats()["pool_in_use"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    error = "ProgrammingError('this session is not open; use it within its `with` block')"
+    assert (done.stdout, done.stderr) == (f"{error}\n0 1\n", "")
+
+
 def waits_for(condition: Callable[[], object]) -> None:
     """Wait until something has come to be."""
     while not condition():

@@ -187,6 +187,7 @@ def test_leak_is_reported_with_its_place(url: str) -> None:
     [
         ({"pool_sise": 3}, "'pool_sise' is no setting of a DatabaseManager; there are pool_size, "),
         ({"pool_size": -1}, "pool_size must be a whole number from 0 to 100000, not -1"),
+        ({"pool_size": 10**400}, "pool_size must be a whole number from 0 to 100000, not inf"),
         ({"pool_size": 1.5}, "pool_size must be a whole number from 0 to 100000, not 1.5"),
         ({"pool_size": "many"}, "pool_size must be a whole number from 0 to 100000, not 'many'"),
         ({"pool_size": [1]}, "pool_size must be a number, a str, True, False or None, not list"),
@@ -247,8 +248,64 @@ def test_what_is_not_asked_for_is_not_compared(url: str) -> None:
     assert DatabaseManager(url, pragmas={"synchronous": "FULL"}, pool_size=3) is db
     with pytest.raises(ValueError, match=r"other settings .*: pool_timeout: 30 and 1$"):
         DatabaseManager(url, pool_timeout=1)
-    with pytest.raises(ValueError, match=r"'synchronous': 'FULL'.* and .*'synchronous': 'OFF'"):
+    with pytest.raises(ValueError, match=r": pragma synchronous: 'FULL' and 'OFF'$"):
         DatabaseManager(url, pragmas={"synchronous": "OFF"})
+
+
+def test_pragmas_are_compared_by_what_they_mean(url: str) -> None:
+    pragmas = {"synchronous": "FULL", "cache_size": -100, "foreign_keys": True}
+    db = DatabaseManager(url, pragmas=pragmas)
+    for same in (
+        {"cache_size": -100, "foreign_keys": 1, "synchronous": "full"},
+        {"synchronous": 2},
+        {"journal_mode": "wal", "busy_timeout": 5000, "foreign_keys": "yes"},
+    ):
+        assert DatabaseManager(url, pragmas=same) is db
+    DatabaseManager.configure({"app": {"url": url, "pragmas": {"synchronous": "FULL"}}})
+    assert DatabaseManager.named("app") is db
+    message = r"pragma cache_size: '-100' and '-200'; pragma mmap_size: unset and '0'$"
+    with pytest.raises(ValueError, match=message):
+        DatabaseManager(url, pragmas={"cache_size": -200, "mmap_size": 0})
+
+
+def test_manager_is_found_by_its_url_whatever_becomes_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    db, other = DatabaseManager(), DatabaseManager(f"sqlite:///{tmp_path}/o.db?pool_size=3")
+    (tmp_path / "gone").rmdir()
+    for later in ("postgresql://h/d", "sqlite:///z.db?pool_size=3", ""):
+        monkeypatch.setenv("DATABASE_URL", later)
+        assert DatabaseManager() is db
+        assert DatabaseManager(pool_size=10) is db
+    assert DatabaseManager(f"sqlite:///{tmp_path}/o.db?pool_size=3") is other
+    assert DatabaseManager(f"sqlite:///{tmp_path}/o.db?pool_size=3", pool_timeout=30) is other
+    assert DatabaseManager(f"sqlite:///{tmp_path}/new.db") is not other
+    with pytest.raises(sqlite3.OperationalError, match=r"the relative path in 'sqlite:///r.db' le"):
+        DatabaseManager("sqlite:///r.db")
+
+
+def test_url_with_other_options_is_refused_each_time(url: str) -> None:
+    DatabaseManager(url)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="pool_size: 10 and 3"):
+            DatabaseManager(f"{url}?pool_size=3")
+
+
+def test_spellings_of_a_path_that_is_not_there_are_one_manager(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/no/a.db")
+    assert DatabaseManager(f"sqlite:///{tmp_path}/no/../no/./a.db") is db
+
+
+def test_name_with_wrong_settings_can_be_corrected(url: str) -> None:
+    db = DatabaseManager(url)
+    DatabaseManager.configure({"app": {"url": url, "pool_size": 3}})
+    with pytest.raises(ValueError, match="pool_size: 10 and 3"):
+        DatabaseManager.named("app")
+    DatabaseManager.configure({"app": url})
+    assert DatabaseManager.named("app") is db
 
 
 def test_settings_that_count_when_a_file_is_made_come_before_the_journal_mode(url: str) -> None:
@@ -417,6 +474,20 @@ def test_wrong_configuration_file_says_what_is_wrong(
     (tmp_path / "dbmanager.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, TypeError), match=message):
+        DatabaseManager.named("app")
+
+
+def test_configuration_file_that_can_not_be_used_where_it_is_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "why?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "dbmanager.toml").write_text('[databases]\napp = "sqlite:///a.db"')
+    with pytest.raises(ValueError, match=r"from a folder with '\?' in its name"):
+        DatabaseManager.named("app")
+    (folder / "dbmanager.toml").write_bytes(b'[databases]\napp = "\xff"')
+    with pytest.raises(ValueError, match=r"dbmanager.toml is no valid TOML: 'utf-8' codec"):
         DatabaseManager.named("app")
 
 

@@ -29,7 +29,7 @@ def databases() -> tuple[str, dict[str, Any]]:
 def _databases(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no valid TOML: {error}") from error
     names = (*keys, "databases")
     for depth, key in enumerate(names):
@@ -53,4 +53,9 @@ def _absolute(entry: Any, folder: Path) -> Any:  # noqa: ANN401 - checked by con
     path = entry.removeprefix(_PREFIX)
     if not path or path.startswith(("/", ":memory:", "?")):
         return entry
+    if "?" in str(folder):
+        raise ValueError(
+            f"the relative path in '{entry}' can't be found from a folder with '?' in its name "
+            f"({folder}); write an absolute path"
+        )
     return f"{_PREFIX}{folder / path}"

@@ -1456,7 +1456,7 @@ class DatabaseManager:
 
         Each attempt is a transaction of its own, rolled back before the next one; so `function` must have no
         effects beside those in the database. Before a repetition the thread sleeps, at most 5 ms before the
-        first and twice as long before each further one.
+        first and twice as long before each further one, up to a second.
 
         Args:
             function: Gets the session; its result is given back after the commit.
@@ -1465,7 +1465,8 @@ class DatabaseManager:
             join: Within a session of this thread, run it there, as a savepoint, and once.
 
         Raises:
-            TypeError: `function` can't be called, or gave a coroutine, which would run after the session.
+            TypeError: `function` can't be called, or gave a coroutine or a generator, which would run after the
+                session.
             OperationalError: The database was busy each time (``SQLITE_BUSY`` and its kin). All other
                 exceptions, `PoolTimeout` among them, go on at once.
 
@@ -1649,6 +1650,7 @@ class Session(Connection):
             True
             >>> db.close()
         """
+    def _control(self, sql: str, /) -> None: ...
     def begin_nested(self) -> Savepoint:
         """Begin a savepoint, for a ``with`` block: its end keeps what was done, an exception undoes it.
 

@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from types import CoroutineType, TracebackType
+from types import CoroutineType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from dbmanager._core import (
@@ -86,16 +86,26 @@ def _first(row: Any) -> Any:  # noqa: ANN401 - whatever the row factory made
     return next(iter(row.values())) if isinstance(row, dict) else row[0]
 
 
+def _in_transaction(session: Session) -> bool:
+    """Tell whether a session is open, and in a transaction."""
+    try:
+        return session.in_transaction
+    except ProgrammingError:
+        return False  # closed within the block
+
+
 class Savepoint:
     """A part of a session's transaction that can be undone on its own. Begun when it is made."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._name = f"dbmanager_{next(_savepoints)}"
-        self._is_used = False
+        self._is_used = self._is_over = False
+        # A session without transaction control has none that this could be a part of.
+        self._is_whole = session.isolation_level is None and not session.in_transaction
         if session.mode != "read":
             session.begin()
-        session.execute(f"SAVEPOINT {self._name}")
+        session._control(f"SAVEPOINT {self._name}")
 
     def __enter__(self) -> Self:
         if self._is_used:
@@ -110,11 +120,11 @@ class Savepoint:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._session.in_transaction:
-            return  # ended within the block, and the savepoint with it
-        if kind is not None and not self._undo(f"ROLLBACK TO {self._name}"):
+        if self._is_over or not _in_transaction(self._session):
+            return  # ended within the block, by itself or with the transaction
+        if kind is not None and not self._undo():
             return
-        self._undo(f"RELEASE {self._name}")
+        self._end()
 
     def commit(self) -> None:
         """Keep what was done since, as a part of the session's transaction, and end the savepoint.
@@ -122,7 +132,8 @@ class Savepoint:
         The end of the block does it by itself. Raises ProgrammingError when the savepoint is no
         more, as `rollback`.
         """
-        self._or_raise(f"RELEASE {self._name}")
+        if self._is_over or not _in_transaction(self._session) or not self._end():
+            raise self._no_more()
         self._is_used = True
 
     def rollback(self) -> None:
@@ -131,28 +142,40 @@ class Savepoint:
         Raises ProgrammingError when the savepoint is no more: after its block or its commit, or
         when the session's transaction was ended within the block.
         """
-        self._or_raise(f"ROLLBACK TO {self._name}")
+        if self._is_over or not _in_transaction(self._session) or not self._undo():
+            raise self._no_more()
 
-    def _or_raise(self, sql: str) -> None:
-        if not self._session.in_transaction or not self._undo(sql):
-            raise ProgrammingError(
-                "this savepoint is no more: it was committed, its block has ended, or the "
-                "session's transaction was committed or rolled back within it"
-            )
+    def _undo(self) -> bool:
+        return self._run(f"ROLLBACK TO {self._name}")
 
-    def _undo(self, sql: str) -> bool:
+    def _end(self) -> bool:
+        self._is_over = True
+        if self._is_whole and self._session.mode != "read":
+            self._session.execute("COMMIT")
+            return True
+        return self._run(f"RELEASE {self._name}")
+
+    def _run(self, sql: str) -> bool:
         """Run ROLLBACK TO or RELEASE. False if there is no such savepoint (any more).
 
         It went with its transaction if that was ended; another one may have been begun since,
         which the session's end commits.
         """
         try:
-            self._session.execute(sql)
+            self._session._control(sql)
         except OperationalError as failure:
-            if "no such savepoint" not in str(failure):
+            if "no such savepoint" in str(failure):
+                return False
+            # A BLOB is open to write: the savepoint goes with the transaction.
+            if "cannot release savepoint" not in str(failure):
                 raise
-            return False
         return True
+
+    def _no_more(self) -> ProgrammingError:
+        return ProgrammingError(
+            "this savepoint is no more: it was committed, its block has ended, or the session's "
+            "transaction was committed or rolled back within it"
+        )
 
 
 class _Guest:
@@ -173,7 +196,7 @@ class _Guest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and self._session.in_transaction:
+        if kind is not None and _in_transaction(self._session):
             self._session.rollback()
 
 
@@ -186,9 +209,15 @@ class Joined:
     def __init__(self, manager: DatabaseManager, mode: Mode) -> None:
         self._manager = manager
         self._mode = mode
+        self._is_used = False
         self._inner: AbstractContextManager[object] | None = None
 
     def __enter__(self) -> Session:
+        if self._is_used:
+            raise ProgrammingError(
+                "this session was used already; ask the DatabaseManager for another one"
+            )
+        self._is_used = True
         outer = self._manager.current_session()
         if outer is None:
             own = self._manager.session(self._mode)
@@ -211,8 +240,10 @@ class Joined:
             inner.__exit__(kind, error, traceback)
 
 
-# The pause before the first repetition, in seconds; each further one may take twice as long.
+# The pause before the first repetition, in seconds; each further one may take twice as long, up to
+# the longest.
 _FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 1.0
 
 
 def run(
@@ -229,17 +260,18 @@ def run(
         try:
             with manager.session(mode, join=join) as session:
                 result = function(session)
-                if isinstance(result, CoroutineType):
+                if isinstance(result, CoroutineType | GeneratorType):
                     result.close()
                     raise TypeError(
-                        f"run() calls plain functions, and {function!r} gave a coroutine, whose "
-                        "code would run after the end of the session"
+                        f"run() calls plain functions, and {function!r} gave a "
+                        f"{type(result).__name__}, whose code would run after the session"
                     )
                 return result
         except OperationalError as error:
             code = getattr(error, "sqlite_errorcode", None)
             if is_guest or attempt >= retries or code is None or code & 0xFF != SQLITE_BUSY:
                 raise
+        pause = min(_FIRST_PAUSE * 2 ** min(attempt, 30), _LONGEST_PAUSE)
         # Not for security: processes that collided shall not do so again at once.
-        time.sleep(random.uniform(0.5, 1.0) * _FIRST_PAUSE * 2**attempt)  # noqa: S311
+        time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311
     raise AssertionError("itertools.count() does not end")

@@ -1,9 +1,11 @@
 //! Threads as the system sees them: signals come to any that does not block them, and one that has ended for its process
 //! may be there a little longer.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Start threads that no signal comes to: a program that has blocked one in all of its threads waits for it elsewhere, and
@@ -27,6 +29,21 @@ pub fn wait(until: Instant, is_so: impl Fn() -> bool) {
     while !is_so() && Instant::now() < until {
         std::thread::sleep(Duration::from_micros(100));
     }
+}
+
+/// A number of this thread that no other one of the process has or will have, unlike the system's; never 0.
+#[inline]
+pub fn number() -> usize {
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(0) };
+    }
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    NUMBER.with(|number| {
+        if number.get() == 0 {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
 }
 
 /// The system's number of this thread.

@@ -108,6 +108,11 @@ fn next_spilled<'py>(
     }
 }
 
+/// Whether the rows that a cursor has left are those of a statement that writes (RETURNING).
+pub fn is_writing(cursor: &Bound<'_, Cursor>, connection: &Connection) -> bool {
+    Reader::of(cursor, connection).is_some_and(|reader| !reader.statement.is_readonly())
+}
+
 /// Read a cursor's rows to their end and keep them for it, so that its statement holds no snapshot any more.
 pub fn read_ahead(
     cursor: &Bound<'_, Cursor>,

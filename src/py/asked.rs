@@ -2,14 +2,16 @@
 
 use super::error::core_exception;
 use super::names::{string, type_name, wrong_argument};
+use crate::core::error::Error;
 use crate::core::pool::Settings;
 use crate::core::pool::settings::{NAMES, Value};
 use crate::core::session::asked::Asked;
 use crate::core::session::url::{DatabaseUrl, Target};
-use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 use std::fmt;
+use std::path::PathBuf;
 
 const DEFAULT_URL: &str = "sqlite:///app.db";
 
@@ -35,13 +37,17 @@ impl fmt::Display for Wish {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "'{}'", self.url)?;
         // The defaults are of no interest.
-        let differences = match self.asked.settings() {
-            Ok(settings) => Settings::default().changes(&settings),
-            Err(_) => Vec::new(),
+        let Ok(settings) = self.asked.settings() else {
+            return Ok(());
         };
-        match differences.is_empty() {
+        let differences = Settings::default().differences(&settings);
+        let shown: Vec<String> = differences
+            .into_iter()
+            .map(|(name, _, value)| format!("{name}={value}"))
+            .collect();
+        match shown.is_empty() {
             true => Ok(()),
-            false => write!(formatter, " with {}", differences.join(", ")),
+            false => write!(formatter, " with {}", shown.join(", ")),
         }
     }
 }
@@ -59,6 +65,8 @@ pub fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
     }
     match object.extract::<f64>() {
         Ok(number) => Ok(Value::Number(number)),
+        // Larger than any setting.
+        Err(_) if object.is_instance_of::<PyInt>() => Ok(Value::Number(f64::INFINITY)),
         Err(_) => Err(PyTypeError::new_err(format!(
             "{name} must be a number, a str, True, False or None, not {}",
             type_name(object)
@@ -114,22 +122,34 @@ fn default_url() -> PyResult<(String, bool)> {
     }
 }
 
-/// What is asked for with a URL, that of the environment if there is none, and with settings beside it.
+/// What is asked for with a URL, that of the environment if there is none, and with settings beside it. What a URL was
+/// resolved to at its first use is `known`.
 pub fn read(
     py: Python<'_>,
     url: Option<&str>,
+    known: Option<(String, Target)>,
     given: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Wish> {
-    let (url, is_of_environment) = match url {
-        Some(url) => (url.to_owned(), false),
-        None => default_url()?,
+    let (known, (url, is_of_environment)) = match (known, url) {
+        (Some((url, target)), _) => (Some(target), (url, false)),
+        (None, Some(url)) => (None, (url.to_owned(), false)),
+        (None, None) => (None, default_url()?),
     };
-    let folder = std::env::current_dir()
-        .map_err(|error| PyOSError::new_err(format!("no current directory: {error}")))?;
-    let looked_through = DatabaseUrl::parse(&url, &folder).and_then(|parsed| {
+    let folder = || {
+        match known {
+        // It leads to nothing.
+        Some(_) => Ok(PathBuf::from("/")),
+        None => std::env::current_dir().map_err(|error| {
+            Error::File(format!(
+                "the relative path in '{url}' leads nowhere, because the working directory can't be told: {error}"
+            ))
+        }),
+    }
+    };
+    let looked_through = DatabaseUrl::parse(&url, folder).and_then(|parsed| {
         let asked = parsed.asked();
         asked.settings()?;
-        Ok((parsed.target, asked))
+        Ok((known.clone().unwrap_or(parsed.target), asked))
     });
     let (target, mut asked) = looked_through.map_err(|error| {
         let error = core_exception(py, error);

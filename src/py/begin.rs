@@ -2,7 +2,7 @@
 //! (Ctrl-C) can end the wait: its handler may run Python code, which may use the connection.
 
 use super::connection::Connection;
-use super::error::{core_exception, operational_error};
+use super::error::core_exception;
 use crate::core::error::Error;
 use crate::core::pool::Pool;
 use crate::core::raw::LockGuard;
@@ -22,11 +22,7 @@ impl Connection {
         guard: &LockGuard<'_>,
         pool: &Pool,
     ) -> PyResult<()> {
-        if pool.has_left() && guard.has_moved() {
-            let message = "the database file was replaced while this session was open, which has the old one; end the \
-                           session and open another";
-            return Err(operational_error(py, message));
-        }
+        self.refuse_replaced(py, guard)?;
         let since = Instant::now();
         let mut pauses = PAUSES.iter().copied();
         let mut pause = Duration::ZERO;

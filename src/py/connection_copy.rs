@@ -159,7 +159,7 @@ impl Connection {
         slf.get().check(py)?;
         if let Some(ours) = ours {
             ours.get().check_open(py)?;
-            ours.get().refuse_backup(py)?;
+            ours.get().refuse_to_fill(py, "the target of a backup")?;
         }
         if slf.is(target) {
             return Err(PyValueError::new_err(
@@ -227,6 +227,9 @@ impl Connection {
             view.bytes()
         };
         self.check(py)?;
+        if name.as_bytes().eq_ignore_ascii_case(b"main") {
+            self.refuse_to_fill(py, "deserialized into")?;
+        }
         let guard = self.lock(py)?;
         let stretch = Stretch::detached_for_others(py, guard.database());
         let outcome = guard.deserialize(&name, image);

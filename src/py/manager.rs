@@ -19,8 +19,17 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Managers {
     by_target: HashMap<Target, Py<DatabaseManager>>,
-    /// What a URL was resolved to at its first use; the empty one is that of `DatabaseManager()`.
-    by_url: HashMap<String, Target>,
+    /// The URLs that were asked for; the empty one is that of `DatabaseManager()`.
+    by_url: HashMap<String, Known>,
+}
+
+/// What a URL was resolved to at its first use.
+struct Known {
+    /// The URL itself, or that of the environment.
+    url: String,
+    target: Target,
+    /// The manager of the target has the settings of the URL.
+    is_agreed: bool,
 }
 
 static MANAGERS: PyOnceLock<Mutex<Managers>> = PyOnceLock::new();
@@ -35,15 +44,26 @@ pub fn resolve(
     url: Option<&str>,
     given: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Wish> {
-    let mut wish = asked::read(py, url, given)?;
-    let key = url.unwrap_or_default().to_owned();
-    let mut managers = managers(py).lock();
-    let target = managers
+    let key = url.unwrap_or_default();
+    let known = managers(py)
+        .lock()
         .by_url
-        .entry(key)
-        .or_insert_with(|| wish.target.clone());
-    wish.target = target.clone();
-    Ok(wish)
+        .get(key)
+        .map(|known| (known.url.clone(), known.target.clone()));
+    let wish = asked::read(py, url, known, given)?;
+    let mut managers = managers(py).lock();
+    let known = managers
+        .by_url
+        .entry(key.to_owned())
+        .or_insert_with(|| Known {
+            url: wish.url.clone(),
+            target: wish.target.clone(),
+            is_agreed: false,
+        });
+    Ok(Wish {
+        target: known.target.clone(),
+        ..wish
+    })
 }
 
 /// Close and forget all managers.
@@ -100,6 +120,10 @@ impl DatabaseManager {
         if differences.is_empty() {
             return Ok(known);
         }
+        let differences: Vec<String> = differences
+            .into_iter()
+            .map(|(name, one, another)| format!("{name}: {one} and {another}"))
+            .collect();
         Err(PyValueError::new_err(format!(
             "there is a DatabaseManager for '{}' already, with other settings than are asked for with \
              '{}': {}",
@@ -116,7 +140,7 @@ impl DatabaseManager {
             let target = slf.get().manager.target();
             match known.by_target.get(target) {
                 Some(object) if object.is(slf) => {
-                    known.by_url.retain(|_, other| other != target);
+                    known.by_url.retain(|_, other| other.target != *target);
                     known.by_target.remove(target)
                 }
                 _ => None,
@@ -139,16 +163,22 @@ impl DatabaseManager {
             Some(url) => Some(string(url, "url")?.to_str()?),
             None => None,
         };
-        if let (Some(url), None) = (url, settings) {
+        let key = url.unwrap_or_default();
+        if settings.is_none() {
             // The common question needs no look at the file system.
-            let known = managers(py).lock();
-            if let Some(manager) = known.by_url.get(url).and_then(|t| known.by_target.get(t))
-                && !url.contains('?')
-            {
+            let all = managers(py).lock();
+            let known = all.by_url.get(key).filter(|known| known.is_agreed);
+            if let Some(manager) = known.and_then(|known| all.by_target.get(&known.target)) {
                 return Ok(manager.clone_ref(py));
             }
         }
-        Self::of(py, resolve(py, url, settings)?)
+        let manager = Self::of(py, resolve(py, url, settings)?)?;
+        if settings.is_none()
+            && let Some(known) = managers(py).lock().by_url.get_mut(key)
+        {
+            known.is_agreed = true;
+        }
+        Ok(manager)
     }
 
     /// The URL that the manager was made for.

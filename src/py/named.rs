@@ -85,12 +85,17 @@ fn configure(py: Python<'_>, databases: &Bound<'_, PyDict>, file: Option<&str>) 
     Ok(())
 }
 
-/// The database of a name, which is in use from now on.
-fn find(py: Python<'_>, name: &str) -> Option<Wish> {
-    let mut names = names(py).lock();
-    let named = names.get_mut(name)?;
-    named.is_used = true;
-    Some(named.wish.clone())
+/// The manager of the database of a name, which keeps its meaning from now on. None if there is no such name.
+fn manager_of(py: Python<'_>, name: &str) -> PyResult<Option<Py<DatabaseManager>>> {
+    let wish = names(py).lock().get(name).map(|named| named.wish.clone());
+    let Some(wish) = wish else {
+        return Ok(None);
+    };
+    let manager = DatabaseManager::of(py, wish)?;
+    if let Some(named) = names(py).lock().get_mut(name) {
+        named.is_used = true;
+    }
+    Ok(Some(manager))
 }
 
 /// The names that there are.
@@ -114,8 +119,8 @@ impl DatabaseManager {
     #[pyo3(signature = (name, /))]
     fn named(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let name = string(name, "name")?.to_str()?;
-        if let Some(wish) = find(py, name) {
-            return Self::of(py, wish);
+        if let Some(manager) = manager_of(py, name)? {
+            return Ok(manager);
         }
         let (file, loaded): (String, Bound<'_, PyDict>) = py
             .import("dbmanager._config")?
@@ -128,8 +133,8 @@ impl DatabaseManager {
             }
         }
         configure(py, &loaded, Some(&file))?;
-        if let Some(wish) = find(py, name) {
-            return Self::of(py, wish);
+        if let Some(manager) = manager_of(py, name)? {
+            return Ok(manager);
         }
         let known = known(py);
         Err(PyValueError::new_err(format!(

@@ -5,19 +5,23 @@ use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
+use super::interpreter::Stretch;
 use super::names::string;
 use super::physical::Physical;
 use super::settings::{IsolationLevel, Optional};
+use crate::core::error::Error;
 use crate::core::pool::{Lease, Pool, Turn};
 use crate::core::raw::{LockGuard, Statement};
 use crate::core::session::Manager;
+use crate::core::thread;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use std::ffi::c_ulong;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +64,10 @@ impl Mode {
 pub struct State {
     mode: Mode,
     pool: Arc<Pool>,
+    /// Whether to see, before it writes and commits, if its file is still the one at the path.
+    looks: bool,
+    /// It was seen just now.
+    was_seen: bool,
     /// This thread's turn to write, from BEGIN IMMEDIATE to the end of the transaction.
     turn: Option<Turn>,
     /// Cursors in the midst of their rows: borrowed, each takes itself out before it dies.
@@ -94,9 +102,9 @@ impl Connection {
         unsafe { self.session.peek(py) }.is_some()
     }
 
-    /// Refuse to write a backup over the file of a session, which no transaction can undo. A database in memory may be
-    /// filled so.
-    pub(super) fn refuse_backup(&self, py: Python<'_>) -> PyResult<()> {
+    /// Refuse to write a backup over the file of a session, which no transaction can undo, or to put another database in
+    /// its place (`what`). A database in memory may be filled so.
+    pub(super) fn refuse_to_fill(&self, py: Python<'_>, what: &str) -> PyResult<()> {
         // SAFETY: looking at a field runs no Python code.
         let is_of_file = unsafe { self.session.peek(py) }
             .as_ref()
@@ -104,8 +112,9 @@ impl Connection {
         match is_of_file {
             true => Err(programming_error(
                 py,
-                "a session can't be the target of a backup, which no transaction could undo; use a connection of \
-                 connect()",
+                format!(
+                    "a session can't be {what}, which no transaction could undo; use a connection of connect()"
+                ),
             )),
             false => Ok(()),
         }
@@ -162,9 +171,37 @@ impl Connection {
         }
     }
 
+    /// Refuse to write to, or to commit in, a file that is not at its path any more: nobody would find it there.
+    pub(super) fn refuse_replaced(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
+        // SAFETY: looking at a field and setting it run no Python code.
+        let looks = unsafe { self.session.peek_mut(py) }
+            .as_mut()
+            .is_some_and(|session| !std::mem::take(&mut session.was_seen) && session.looks);
+        match looks && guard.has_moved() {
+            true => Err(operational_error(
+                py,
+                "the database file was replaced or moved while this session was open, which has the old one; end the \
+                 session and open another",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// `refuse_replaced` before a COMMIT of what was written.
+    pub(super) fn refuse_replaced_commit(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+    ) -> PyResult<()> {
+        match self.is_session(py) && guard.is_writing() {
+            true => self.refuse_replaced(py, guard),
+            false => Ok(()),
+        }
+    }
+
     /// BEGIN IMMEDIATE, in turn. Open cursors are read to their end first: their snapshot would make it fail.
     pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
-        self.read_ahead(py, guard)?;
+        self.read_ahead(py, guard, |_| true)?;
         self.take_turn(py)?;
         // SAFETY: cloning an Arc runs no Python code.
         let pool = unsafe { self.session.peek(py) }
@@ -178,7 +215,12 @@ impl Connection {
         outcome
     }
 
-    fn read_ahead(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
+    fn read_ahead(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        wanted: impl Fn(&Bound<'_, Cursor>) -> bool,
+    ) -> PyResult<()> {
         // SAFETY: taking references runs no Python code; each cursor in the list is alive.
         let cursors: Vec<Bound<'_, Cursor>> = unsafe {
             match self.session.peek(py) {
@@ -190,7 +232,7 @@ impl Connection {
                 None => Vec::new(),
             }
         };
-        for cursor in cursors {
+        for cursor in cursors.into_iter().filter(wanted) {
             ahead::read_ahead(&cursor, self, guard)?;
         }
         Ok(())
@@ -204,9 +246,11 @@ impl Connection {
         };
         let turn = match pool.try_turn() {
             Some(turn) => Ok(turn),
-            None => py.detach(|| pool.turn()),
+            None => py.detach(|| pool.turn(Duration::ZERO)),
         };
         let turn = turn.map_err(|error| core_exception(py, error))?;
+        // It may have been closed meanwhile, by a signal's handler or another thread.
+        self.check_open(py)?;
         // SAFETY: no Python code runs while the state is borrowed.
         if let Some(session) = unsafe { self.session.peek_mut(py) } {
             session.turn = Some(turn);
@@ -243,6 +287,14 @@ impl Connection {
     }
 }
 
+/// Whether a COMMIT failed because of a statement that is in the midst of its rows.
+fn has_statements_in_progress(py: Python<'_>, error: &PyErr) -> bool {
+    error
+        .value(py)
+        .to_string()
+        .ends_with("SQL statements in progress")
+}
+
 /// A connection for the time of a `with` block.
 #[pyclass(frozen, extends = Connection, name = "Session", module = "dbmanager")]
 pub struct Session {
@@ -262,7 +314,8 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 struct OpenSession {
     number: u64,
     manager: *const Manager,
-    thread: c_ulong,
+    /// Not the system's number, which the next thread may get.
+    thread: usize,
     session: *mut ffi::PyObject,
 }
 
@@ -273,7 +326,7 @@ unsafe impl Send for OpenSession {}
 pub fn current<'py>(py: Python<'py>, manager: &Arc<Manager>) -> Option<Bound<'py, Session>> {
     // SAFETY: looking and taking a reference run no Python code; what is in the list is alive.
     unsafe {
-        let thread = ffi::PyThread_get_thread_ident();
+        let thread = thread::number();
         let all = OPEN.peek(py).iter().rev();
         let own = all.filter(|open| {
             std::ptr::eq(open.manager, Arc::as_ptr(manager)) && open.thread == thread
@@ -321,6 +374,8 @@ impl Session {
         let state = State {
             mode,
             pool: Arc::clone(lease.pool()),
+            looks: slf.get().manager.settings().pool_pre_ping,
+            was_seen: mode == Mode::Write,
             turn,
             reading: Vec::new(),
         };
@@ -333,7 +388,7 @@ impl Session {
             OPEN.peek_mut(py).push(OpenSession {
                 number,
                 manager: Arc::as_ptr(&slf.get().manager),
-                thread: ffi::PyThread_get_thread_ident(),
+                thread: thread::number(),
                 session: slf.as_ptr(),
             });
         }
@@ -463,7 +518,15 @@ impl Session {
             false => connection.lock(py).and_then(|guard| {
                 // An open BLOB would keep the COMMIT from going through.
                 guard.close_blobs();
-                connection.commit_open(py, &guard)
+                connection.refuse_replaced_commit(py, &guard)?;
+                match connection.commit_open(py, &guard) {
+                    // So would rows that a statement still has to give, and has written already.
+                    Err(error) if has_statements_in_progress(py, &error) => {
+                        guard.reset_busy_statements();
+                        connection.commit_open(py, &guard)
+                    }
+                    outcome => outcome,
+                }
             }),
         };
         // The pool rolls back what is open, after an exception as after a failed commit.
@@ -485,6 +548,32 @@ impl Session {
             true => connection.begin_writing(py, &guard),
             false => Ok(()),
         }
+    }
+
+    /// Run a statement that makes, releases or rolls back to a savepoint: each has a name of its own, so their texts are
+    /// not worth a place in the statement cache. Rows that RETURNING still has to give are read ahead: SQLite neither
+    /// makes nor releases a savepoint in their midst.
+    #[pyo3(signature = (sql, /))]
+    fn _control(slf: &Bound<'_, Self>, sql: &str) -> PyResult<()> {
+        let py = slf.py();
+        let connection = slf.as_super().get();
+        connection.check(py)?;
+        let sql = CString::new(sql)?;
+        let guard = connection.lock(py)?;
+        connection.read_ahead(py, &guard, |cursor| ahead::is_writing(cursor, connection))?;
+        let stretch = Stretch::detached_for_others(py, guard.database());
+        let outcome = guard.execute_batch(&sql);
+        drop(stretch);
+        connection.settle_turn(py, &guard);
+        outcome.map_err(|error| match error {
+            Error::Sqlite(mut failure) if failure.message.starts_with("cannot open savepoint") => {
+                failure
+                    .message
+                    .push_str("; close the BLOB that is open to write");
+                core_exception(py, Error::Sqlite(failure))
+            }
+            error => core_exception(py, error),
+        })
     }
 
     /// A savepoint for a `with` block: released at its end, rolled back on an exception.

@@ -2,10 +2,11 @@
 //!
 //! r2d2 wakes its waiters in no order, and none when a connection is discarded, so nobody waits there.
 
-use super::waits::{self, Circle};
-use crate::core::raw::this_thread;
+use super::waits::{self, Circle, Wait};
+use crate::core::thread;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,17 @@ impl State {
 
     /// Whether a thread may come in past the queue.
     fn lets_in(&self, thread: usize) -> bool {
-        self.in_use() < self.places && (self.queue.is_empty() || self.last == thread)
+        self.in_use() < self.places && (self.first().is_none() || self.last == thread)
+    }
+
+    /// Where the first in the queue is who could take a place now.
+    fn first(&self) -> Option<usize> {
+        self.queue.iter().position(|waiter| !waiter.is_away())
+    }
+
+    fn position(&self, waiter: &Arc<Waiter>) -> Option<usize> {
+        let mut queue = self.queue.iter();
+        queue.position(|other| Arc::ptr_eq(other, waiter))
     }
 
     /// Whether the thread that came last may come again before those who wait.
@@ -56,15 +67,49 @@ impl State {
 
 struct Waiter {
     thread: usize,
-    admitted: Mutex<bool>,
+    /// It runs the interrupt check, which may itself wait here. Changed under the gate's lock.
+    away: AtomicBool,
+    news: Mutex<News>,
     signal: Condvar,
 }
 
+/// What a waiter was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    /// There may be a place for it.
+    MayLook,
+    /// It has a place.
+    Admitted,
+}
+
 impl Waiter {
-    /// Wait for admission without being woken.
+    fn new(thread: usize) -> Arc<Self> {
+        Arc::new(Self {
+            thread,
+            away: AtomicBool::new(false),
+            news: Mutex::new(News::None),
+            signal: Condvar::new(),
+        })
+    }
+
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Tell it something. It need not sleep yet.
+    fn tell(&self, what: News) {
+        let mut news = self.news.lock();
+        if *news != News::Admitted {
+            *news = what;
+        }
+        self.signal.notify_one();
+    }
+
+    /// Wait for news without being woken.
     fn stay_awake(&self) {
         let until = Instant::now() + STAY_AWAKE;
-        while !*self.admitted.lock() && Instant::now() < until {
+        while *self.news.lock() != News::Admitted && Instant::now() < until {
             std::hint::spin_loop();
         }
     }
@@ -81,7 +126,7 @@ impl Place {
     /// Whether dropping it hands it over to another thread.
     pub fn hands_over(&self) -> bool {
         let state = self.gate.state.lock();
-        !state.queue.is_empty() && !state.is_in_slice(self.gate.slice)
+        state.first().is_some() && !state.is_in_slice(self.gate.slice)
     }
 }
 
@@ -147,7 +192,7 @@ impl Gate {
     #[inline]
     pub fn try_enter(self: &Arc<Self>) -> Option<Place> {
         let mut state = self.state.lock();
-        let me = this_thread();
+        let me = thread::number();
         if !state.lets_in(me) {
             return None;
         }
@@ -157,33 +202,30 @@ impl Gate {
 
     /// Take a place, waiting up to `timeout` for one. Who came first is served first.
     pub fn enter(self: &Arc<Self>, timeout: Duration) -> Result<Place, InVain> {
-        let me = this_thread();
-        let waiter = {
+        let me = thread::number();
+        let waiter = Waiter::new(me);
+        let waiting = waits::begin(me, || {
             let mut state = self.state.lock();
             if state.lets_in(me) {
                 state.take(me, self.slice);
-                return Ok(self.place(me));
+                return None;
             }
-            let waiter = Arc::new(Waiter {
-                thread: me,
-                admitted: Mutex::new(false),
-                signal: Condvar::new(),
-            });
             state.queue.push_back(Arc::clone(&waiter));
-            waiter
-        };
-        let _waiting = match waits::begin(me, self.holders_for(&waiter)) {
-            Ok(waiting) => waiting,
+            Some(self.look_for(&waiter))
+        });
+        let _waiting = match waiting {
+            Ok(Some(waiting)) => waiting,
+            Ok(None) => return Ok(self.place(me)),
             Err(circle) => return self.give_up(&waiter, Reason::Endless(circle)),
         };
         let deadline = Instant::now().checked_add(timeout);
         // When to look again without being woken.
         let mut look = None;
-        let mut admitted = waiter.admitted.lock();
-        while !*admitted {
+        let mut news = waiter.news.lock();
+        while *news != News::Admitted {
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
-                drop(admitted);
+                drop(news);
                 return self.give_up(&waiter, Reason::TimedOut);
             }
             let ask = now + ASK_EVERY;
@@ -191,9 +233,12 @@ impl Gate {
                 .into_iter()
                 .flatten()
                 .fold(ask, Instant::min);
-            waiter.signal.wait_until(&mut admitted, until);
-            if !*admitted && !self.slice.is_zero() {
-                drop(admitted);
+            if *news == News::None {
+                waiter.signal.wait_until(&mut news, until);
+            }
+            if *news != News::Admitted && !self.slice.is_zero() {
+                *news = News::None;
+                drop(news);
                 if look.is_some_and(|look| Instant::now() >= look) {
                     waiter.stay_awake();
                 }
@@ -201,21 +246,20 @@ impl Gate {
                     Ok(()) => return Ok(self.place(me)),
                     Err(look) => look,
                 };
-                admitted = waiter.admitted.lock();
+                news = waiter.news.lock();
             }
             if let Some(check) = INTERRUPT_CHECK.get()
-                && !*admitted
+                && *news != News::Admitted
                 && Instant::now() >= ask
             {
-                // It may run Python code.
-                drop(admitted);
-                if check() {
+                drop(news);
+                if self.interrupts(check, &waiter) {
                     return self.give_up(&waiter, Reason::Interrupted);
                 }
-                admitted = waiter.admitted.lock();
+                news = waiter.news.lock();
             }
         }
-        drop(admitted);
+        drop(news);
         if !self.slice.is_zero() {
             self.state.lock().last = me;
         }
@@ -229,22 +273,38 @@ impl Gate {
         }
     }
 
+    /// Run the interrupt check. It may run Python code that wants a place here, too: meanwhile the others in the queue
+    /// are served.
+    fn interrupts(&self, check: &InterruptCheck, waiter: &Waiter) -> bool {
+        {
+            let _state = self.state.lock();
+            waiter.away.store(true, Ordering::Relaxed);
+        }
+        let interrupted = check();
+        let mut state = self.state.lock();
+        waiter.away.store(false, Ordering::Relaxed);
+        state.is_woken = false;
+        self.admit(state);
+        interrupted
+    }
+
     /// For whom one waits here.
-    fn holders_for(self: &Arc<Self>, waiter: &Arc<Waiter>) -> waits::Holders {
+    fn look_for(self: &Arc<Self>, waiter: &Arc<Waiter>) -> waits::Look {
         let (gate, waiter) = (Arc::clone(self), Arc::clone(waiter));
         Box::new(move || {
             let state = gate.state.lock();
-            let mut queue = state.queue.iter();
-            let waits = queue.any(|other| Arc::ptr_eq(other, &waiter));
-            waits.then(|| state.holders.clone())
+            state.position(&waiter)?;
+            Some(Wait {
+                holders: state.holders.clone(),
+                leavers: (state.in_use() + 1).saturating_sub(state.places) as usize,
+            })
         })
     }
 
-    /// Leave the queue, unless a place was handed over at the last moment.
+    /// Leave the queue. A place that was handed over at the last moment is taken, unless the caller must go all the same.
     fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, reason: Reason) -> Result<Place, InVain> {
         let mut state = self.state.lock();
-        let mut queue = state.queue.iter();
-        match queue.position(|other| Arc::ptr_eq(other, waiter)) {
+        match state.position(waiter) {
             Some(position) => {
                 state.queue.remove(position);
                 let in_vain = InVain {
@@ -257,15 +317,30 @@ impl Gate {
                 self.admit(state);
                 Err(in_vain)
             }
-            None => Ok(self.place(waiter.thread)),
+            None => {
+                let place = self.place(waiter.thread);
+                if reason != Reason::Interrupted {
+                    return Ok(place);
+                }
+                let in_vain = InVain {
+                    reason,
+                    holders: state.holders.clone(),
+                    waiting: state.queue.len() as u32,
+                };
+                drop(state);
+                drop(place);
+                Err(in_vain)
+            }
         }
     }
 
     /// Take a free place as the first in the queue. If there is none, tells when to look again unless woken before.
     fn step_in(&self, waiter: &Arc<Waiter>) -> Result<(), Option<Instant>> {
         let mut state = self.state.lock();
-        let first = state.queue.front();
-        if !first.is_some_and(|first| Arc::ptr_eq(first, waiter)) {
+        let Some(position) = state.first() else {
+            return Err(None);
+        };
+        if !Arc::ptr_eq(&state.queue[position], waiter) {
             return Err(None);
         }
         if state.in_use() >= state.places {
@@ -276,7 +351,7 @@ impl Gate {
             return Err(end);
         }
         state.is_woken = false;
-        state.queue.pop_front();
+        state.queue.remove(position);
         state.take(waiter.thread, self.slice);
         Ok(())
     }
@@ -288,12 +363,11 @@ impl Gate {
         }
         if state.is_in_slice(self.slice) && state.in_use() < state.places {
             // Whoever is quicker: this thread again, or the first of those who wait.
-            if let Some(first) = state.queue.front().cloned()
+            if let Some(first) = state.first().map(|first| Arc::clone(&state.queue[first]))
                 && !std::mem::replace(&mut state.is_woken, true)
             {
                 drop(state);
-                let _awake = first.admitted.lock();
-                first.signal.notify_one();
+                first.tell(News::MayLook);
             }
             return;
         }
@@ -306,7 +380,8 @@ impl Gate {
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
         while state.in_use() < state.places
-            && let Some(waiter) = state.queue.pop_front()
+            && let Some(first) = state.first()
+            && let Some(waiter) = state.queue.remove(first)
         {
             state.holders.push(waiter.thread);
             state.since = (!self.slice.is_zero()).then(Instant::now);
@@ -315,8 +390,7 @@ impl Gate {
         }
         drop(state);
         for waiter in admitted {
-            *waiter.admitted.lock() = true;
-            waiter.signal.notify_one();
+            waiter.tell(News::Admitted);
         }
     }
 
@@ -381,7 +455,7 @@ mod tests {
                 other.join().unwrap(),
                 Some(InVain {
                     reason: Reason::TimedOut,
-                    holders: vec![this_thread()],
+                    holders: vec![thread::number()],
                     waiting: 0
                 })
             );
@@ -426,6 +500,39 @@ mod tests {
             drop(own);
             assert!(other.join().unwrap());
         });
+    }
+
+    #[test]
+    fn a_waiter_that_does_not_sleep_yet_keeps_the_news() {
+        let gate = Gate::with_slice(1, Duration::from_secs(60));
+        let place = gate.enter(Duration::ZERO).ok().unwrap();
+        let waiter = Waiter::new(usize::MAX);
+        gate.state.lock().queue.push_back(Arc::clone(&waiter));
+        drop(place);
+        assert_eq!(*waiter.news.lock(), News::MayLook);
+        assert_eq!(gate.step_in(&waiter), Ok(()));
+        assert_eq!(gate.load(), (1, 0));
+    }
+
+    #[test]
+    fn who_runs_the_interrupt_check_is_passed_over_and_keeps_its_place_in_the_queue() {
+        for slice in [Duration::ZERO, Duration::from_secs(60)] {
+            let gate = Gate::with_slice(1, slice);
+            let place = gate.enter(Duration::ZERO).ok().unwrap();
+            let waiters = [Waiter::new(usize::MAX), Waiter::new(usize::MAX - 1)];
+            gate.state.lock().queue.extend(waiters.iter().cloned());
+            let check: InterruptCheck = || false;
+            waiters[0].away.store(true, Ordering::Relaxed);
+            drop(place);
+            match slice.is_zero() {
+                true => assert_eq!(*waiters[1].news.lock(), News::Admitted),
+                false => assert_eq!(gate.step_in(&waiters[1]), Ok(())),
+            }
+            drop(gate.place(waiters[1].thread));
+            assert!(!gate.interrupts(&check, &waiters[0]));
+            assert_eq!(*waiters[0].news.lock(), News::Admitted);
+            assert_eq!(gate.load(), (1, 0));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who holds sessions, and since when: for the message of a time-out, and to report those that are held too long.
 
-use crate::core::raw::this_thread;
+use crate::core::thread;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ impl Holders {
     pub fn enter(&self, place: Place) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let holder = Holder {
-            thread: this_thread(),
+            thread: thread::number(),
             since: Instant::now(),
             place,
             reported: false,
@@ -83,8 +83,8 @@ mod tests {
         assert_eq!(overdue[0].1, "service.py:7");
         assert!(holders.overdue(later, Duration::from_secs(1)).is_empty());
         assert_eq!(holders.places(None).len(), 1);
-        assert_eq!(holders.places(Some(&[this_thread()])).len(), 1);
-        assert!(holders.places(Some(&[1])).is_empty());
+        assert_eq!(holders.places(Some(&[thread::number()])).len(), 1);
+        assert!(holders.places(Some(&[0])).is_empty());
         holders.leave(number);
         assert!(holders.places(None).is_empty());
     }

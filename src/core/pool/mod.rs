@@ -11,6 +11,7 @@ mod leaks;
 mod lease;
 mod opener;
 mod path;
+mod pragmas;
 mod refusal;
 pub mod registry;
 pub mod settings;
@@ -376,14 +377,14 @@ impl Pool {
         self.writers.try_enter()
     }
 
-    /// Wait for this thread's turn to write. Blocks.
-    pub fn turn(&self) -> Result<Turn> {
+    /// Wait for this thread's turn to write, which it has waited for already for some time. Blocks.
+    pub fn turn(&self, already: Duration) -> Result<Turn> {
         if let Some(turn) = self.writers.try_enter() {
             return Ok(turn);
         }
         let timeout = self.managed().settings.read().pool_timeout;
         let since = Instant::now();
-        let turn = self.writers.enter(timeout);
+        let turn = self.writers.enter(timeout.saturating_sub(already));
         let waited = since.elapsed();
         let reason = turn.as_ref().map_err(|vain| vain.reason).err();
         if reason == Some(gate::Reason::TimedOut) {
@@ -394,7 +395,7 @@ impl Pool {
         if !matches!(reason, Some(gate::Reason::Endless(_))) {
             self.counters.writer_waited_for(waited);
         }
-        turn.map_err(|vain| self.no_turn(waited, &vain))
+        turn.map_err(|vain| self.no_turn(already + waited, &vain))
     }
 
     /// How long a managed connection waits for locks of others.

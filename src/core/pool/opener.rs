@@ -155,7 +155,7 @@ impl Opener {
     fn configure(&self, guard: &LockGuard<'_>, settings: &Settings) -> Result<()> {
         let _turn = self.configuring.lock();
         let since = Instant::now();
-        for (name, value) in in_order(&settings.pragmas) {
+        for (name, value) in settings.pragmas.in_order() {
             let sql = pragma(name, value);
             let patience = busy_timeout(settings);
             loop {
@@ -242,11 +242,9 @@ impl Opener {
     fn set_back_pragmas(&self, guard: &LockGuard<'_>, altered: Effect) -> Result<()> {
         let settings = self.settings();
         for (name, _) in RESTORABLE.iter().filter(|(_, effect)| altered.has(*effect)) {
-            let own = settings.as_ref().and_then(|settings| {
-                let mut set = settings.pragmas.iter();
-                set.find(|(known, _)| known == name)
-                    .map(|(_, value)| value.as_str())
-            });
+            let own = settings
+                .as_ref()
+                .and_then(|settings| settings.pragmas.get(name));
             guard.execute_batch(&pragma(name, own.unwrap_or(default_of(name))))?;
         }
         Ok(())
@@ -310,18 +308,6 @@ fn default_of(name: &str) -> &'static str {
     }
 }
 
-/// Pragmas in the order in which they take effect: what counts for a file that is made goes before what makes it.
-fn in_order(pragmas: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
-    let is_first = |pragma: &&(String, String)| {
-        matches!(
-            pragma.0.as_str(),
-            "busy_timeout" | "encoding" | "page_size" | "auto_vacuum"
-        )
-    };
-    let others = pragmas.iter().filter(move |pragma| !is_first(pragma));
-    pragmas.iter().filter(is_first).chain(others)
-}
-
 fn pragma(name: &str, value: &str) -> CString {
     // Settings hold words and numbers only; `UTF-16` is neither without quotes.
     CString::new(format!("PRAGMA {name}='{value}'")).unwrap_or_default()
@@ -329,11 +315,8 @@ fn pragma(name: &str, value: &str) -> CString {
 
 /// How long a managed connection waits for locks of others.
 pub fn busy_timeout(settings: &Settings) -> Duration {
-    let set = settings
-        .pragmas
-        .iter()
-        .find(|(name, _)| name == "busy_timeout");
-    let milliseconds = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let set = settings.pragmas.get("busy_timeout");
+    let milliseconds = set.and_then(|value| value.parse().ok()).unwrap_or(0);
     Duration::from_millis(milliseconds)
 }
 

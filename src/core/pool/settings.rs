@@ -1,5 +1,6 @@
 //! The settings of a pool, named as SQLAlchemy names them where it has them.
 
+use super::pragmas::Pragmas;
 use crate::core::error::{Error, Result};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub struct Settings {
     /// Sessions open for longer are reported in the log, with the place that opened them.
     pub leak_detection_threshold: Option<Duration>,
     /// `PRAGMA name = value` for each new connection.
-    pub pragmas: Vec<(String, String)>,
+    pub pragmas: Pragmas,
     /// Run `PRAGMA optimize` before a connection is closed.
     pub optimize_on_close: bool,
 }
@@ -39,22 +40,6 @@ const MOST: f64 = 1e9;
 
 /// The greatest `pool_size`: the memory for the idle connections is taken at once.
 const MOST_KEPT: f64 = 1e5;
-
-const JOURNAL_MODES: [&str; 6] = ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "WAL", "OFF"];
-
-fn is_journal_mode(word: &str) -> bool {
-    JOURNAL_MODES
-        .iter()
-        .any(|mode| mode.eq_ignore_ascii_case(word))
-}
-
-/// What a managed database is set to, unless its settings say otherwise.
-const MANAGED: [(&str, &str); 4] = [
-    ("busy_timeout", "5000"),
-    ("journal_mode", "WAL"),
-    ("synchronous", "NORMAL"),
-    ("foreign_keys", "ON"),
-];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -69,10 +54,7 @@ impl Default for Settings {
             pool_idle_timeout: Some(Duration::from_secs(600)),
             cached_statements: 128,
             leak_detection_threshold: None,
-            pragmas: MANAGED
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            pragmas: Pragmas::default(),
             optimize_on_close: true,
         }
     }
@@ -226,24 +208,22 @@ impl Settings {
         Ok(())
     }
 
-    /// Those settings that two have not in common, as `name=one/other`, for a message.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        self.shown()
+    /// What another one has otherwise, for a message: the name, this one's value and the other one's.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let mut all: Vec<_> = self
+            .shown()
             .into_iter()
             .zip(other.shown())
-            .filter(|(one, another)| one != another)
-            .map(|((name, one), (_, another))| format!("{name}: {one} and {another}"))
-            .collect()
-    }
-
-    /// What another one has that this one has not, as `name=value`, for a message.
-    pub fn changes(&self, other: &Self) -> Vec<String> {
-        self.shown()
-            .into_iter()
-            .zip(other.shown())
-            .filter(|(one, another)| one != another)
-            .map(|(_, (name, another))| format!("{name}={another}"))
-            .collect()
+            .filter(|((name, one), (_, another))| one != another && *name != "pragmas")
+            .map(|((name, one), (_, another))| (name.to_owned(), one, another))
+            .collect();
+        let pragmas = self.pragmas.differences(&other.pragmas);
+        all.extend(
+            pragmas
+                .into_iter()
+                .map(|(name, one, another)| (format!("pragma {name}"), one, another)),
+        );
+        all
     }
 
     /// Every setting with its value as Python would write it.
@@ -254,7 +234,7 @@ impl Settings {
         let truth = |truth| if truth { "True" } else { "False" }.to_owned();
         let pragmas: Vec<String> = self
             .pragmas
-            .iter()
+            .in_order()
             .map(|(name, value)| format!("'{name}': '{value}'"))
             .collect();
         vec![
@@ -283,41 +263,6 @@ impl Settings {
         ]
     }
 
-    /// Set a pragma for each new connection, instead of what was set before.
-    pub fn set_pragma(&mut self, name: &str, value: &str) -> Result<()> {
-        let is_word = |text: &str, more: &[u8]| {
-            !text.is_empty()
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-        };
-        if !is_word(name, b"_") {
-            return Err(Error::Setting(format!("'{name}' is no name of a pragma")));
-        }
-        if !is_word(value, b"_-+.") {
-            return Err(Error::Setting(format!(
-                "'{value}' is no value for PRAGMA {name}: write a number or a word"
-            )));
-        }
-        let name = name.to_ascii_lowercase();
-        let takes = match name.as_str() {
-            "busy_timeout" if value.parse::<u32>().is_err() => Some("milliseconds".to_owned()),
-            "journal_mode" if !is_journal_mode(value) => Some(JOURNAL_MODES.join(", ")),
-            "foreign_keys" if !is_one_of(value, &SWITCH) => Some(SWITCH.join(", ")),
-            "synchronous" if !is_one_of(value, &SYNCHRONOUS) => Some(SYNCHRONOUS.join(", ")),
-            _ => None,
-        };
-        if let Some(takes) = takes {
-            // SQLite would do otherwise without a word.
-            return Err(Error::Setting(format!(
-                "'{value}' is no value for PRAGMA {name}: it takes {takes}"
-            )));
-        }
-        self.pragmas.retain(|(known, _)| *known != name);
-        self.pragmas.push((name, value.to_owned()));
-        Ok(())
-    }
-
     /// The most sessions that can be open at a time; None: any number.
     pub fn most_sessions(&self) -> Option<u32> {
         self.max_overflow
@@ -341,56 +286,9 @@ impl Settings {
     }
 }
 
-/// Values of the pragmas that are set by default: SQLite takes any other word for "off", or for NORMAL.
-const SWITCH: [&str; 8] = ["ON", "OFF", "YES", "NO", "TRUE", "FALSE", "1", "0"];
-const SYNCHRONOUS: [&str; 8] = ["OFF", "NORMAL", "FULL", "EXTRA", "0", "1", "2", "3"];
-
-fn is_one_of(value: &str, known: &[&str]) -> bool {
-    known.iter().any(|known| known.eq_ignore_ascii_case(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_that_would_mean_another_is_refused() {
-        let mut settings = Settings::default();
-        for (name, wrong, right) in [
-            ("foreign_keys", "maybe", "off"),
-            ("foreign_keys", "2", "1"),
-            ("synchronous", "FUL", "full"),
-            ("synchronous", "4", "3"),
-        ] {
-            let refused = settings.set_pragma(name, wrong).unwrap_err().to_string();
-            assert!(refused.contains("it takes O"), "{refused}");
-            settings.set_pragma(name, right).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_pragma_takes_the_place_of_the_default() {
-        let mut settings = Settings::default();
-        settings.set_pragma("Synchronous", "FULL").unwrap();
-        let set: Vec<_> = settings
-            .pragmas
-            .iter()
-            .filter(|(name, _)| name == "synchronous")
-            .collect();
-        assert_eq!(set, [&("synchronous".to_owned(), "FULL".to_owned())]);
-    }
-
-    #[test]
-    fn a_pragma_that_is_more_than_one_is_refused() {
-        let mut settings = Settings::default();
-        assert!(settings.set_pragma("a; drop table t", "1").is_err());
-        assert!(
-            settings
-                .set_pragma("cache_size", "1; drop table t")
-                .is_err()
-        );
-        assert!(settings.set_pragma("cache_size", "-2000").is_ok());
-    }
 
     #[test]
     fn settings_without_any_session_are_refused() {

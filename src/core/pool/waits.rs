@@ -2,13 +2,21 @@
 //! begun.
 
 use crate::core::process::PerProcess;
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
 
-/// Tells for which threads one waits, any of which can end that by going on; None if it waits no more.
-pub type Holders = Box<dyn Fn() -> Option<Vec<usize>> + Send>;
+/// What a thread waits for.
+pub struct Wait {
+    /// The threads that have it; who has it several times is there as often.
+    pub holders: Vec<usize>,
+    /// How many of these must let go.
+    pub leavers: usize,
+}
 
-type All = HashMap<usize, Holders>;
+/// Tells what a thread waits for now; None if it waits no more.
+pub type Look = Box<dyn Fn() -> Option<Wait> + Send>;
+
+type All = HashMap<usize, Look>;
 
 static WAITING: PerProcess<Mutex<All>> = PerProcess::new(Mutex::default);
 
@@ -17,7 +25,7 @@ static WAITING: PerProcess<Mutex<All>> = PerProcess::new(Mutex::default);
 pub enum Circle {
     /// It would be for the waiting thread itself.
     Own,
-    /// All for whom it would be wait, directly or through others, for the thread itself.
+    /// Too few of those for whom it would be can go on: they wait, directly or through others, for the thread itself.
     Others,
 }
 
@@ -25,17 +33,24 @@ pub enum Circle {
 pub struct Waiting {
     thread: usize,
     /// What it waited for already: a signal's handler waits for something else meanwhile.
-    before: Option<Holders>,
+    before: Option<Look>,
 }
 
-/// Note that a thread begins to wait, unless that could never end.
-pub fn begin(thread: usize, holders: Holders) -> Result<Waiting, Circle> {
+/// Let a thread join a queue, unless its wait could never end. None if it need not wait. Of two that would wait for each
+/// other the second to join is refused.
+pub fn begin(
+    thread: usize,
+    join: impl FnOnce() -> Option<Look>,
+) -> Result<Option<Waiting>, Circle> {
     let mut all = WAITING.get().lock();
-    let own = holders().unwrap_or_default();
-    let before = all.insert(thread, holders);
+    let Some(look) = join() else {
+        return Ok(None);
+    };
+    let own = look().map_or(Vec::new(), |wait| wait.holders);
+    let before = all.insert(thread, look);
     let entry = Waiting { thread, before };
-    if can_go_on(thread, &all, &mut HashSet::from([thread])) {
-        return Ok(entry);
+    if can_go_on(thread, &all) {
+        return Ok(Some(entry));
     }
     drop(all);
     drop(entry);
@@ -45,16 +60,36 @@ pub fn begin(thread: usize, holders: Holders) -> Result<Waiting, Circle> {
     })
 }
 
-/// Whether a thread runs, or waits for one that can go on. Those in `seen` wait, and don't count again.
-fn can_go_on(thread: usize, all: &All, seen: &mut HashSet<usize>) -> bool {
-    let Some(holders) = all.get(&thread).and_then(|holders| holders()) else {
-        return true;
-    };
-    // If nobody has it, the first in its queue is about to take it.
-    holders.is_empty()
-        || holders
-            .into_iter()
-            .any(|holder| seen.insert(holder) && can_go_on(holder, all, seen))
+/// Whether the thread will come to what it waits for, if those that run let go of all that they have.
+fn can_go_on(thread: usize, all: &All) -> bool {
+    // Those for whom it waits, directly and through others, and wait themselves.
+    let mut waiting: HashMap<usize, Wait> = HashMap::new();
+    let mut seen = HashSet::new();
+    let mut next = vec![thread];
+    while let Some(one) = next.pop() {
+        if seen.insert(one)
+            && let Some(wait) = all.get(&one).and_then(|look| look())
+        {
+            next.extend(&wait.holders);
+            waiting.insert(one, wait);
+        }
+    }
+    loop {
+        let come: Vec<usize> = waiting
+            .iter()
+            .filter(|(_, wait)| {
+                let leave = |holder: &&usize| !waiting.contains_key(holder);
+                wait.holders.iter().filter(leave).count() >= wait.leavers
+            })
+            .map(|(one, _)| *one)
+            .collect();
+        if come.is_empty() {
+            return !waiting.contains_key(&thread);
+        }
+        for one in come {
+            waiting.remove(&one);
+        }
+    }
 }
 
 impl Drop for Waiting {
@@ -72,35 +107,58 @@ mod tests {
     use super::*;
 
     // Numbers that no thread of other tests has.
-    const ONE: usize = 1;
-    const TWO: usize = 2;
-    const THREE: usize = 3;
-    const RUNS: usize = 4;
+    const MANY: usize = usize::MAX / 4;
+    const ONE: usize = MANY;
+    const TWO: usize = MANY + 1;
+    const THREE: usize = MANY + 2;
+    const RUNS: usize = MANY + 3;
 
-    fn of(threads: &[usize]) -> Holders {
-        let threads = threads.to_vec();
-        Box::new(move || Some(threads.clone()))
+    fn some_of(leavers: usize, threads: &[usize]) -> impl FnOnce() -> Option<Look> {
+        let holders = threads.to_vec();
+        let look = move || {
+            Some(Wait {
+                holders: holders.clone(),
+                leavers,
+            })
+        };
+        || Some(Box::new(look))
+    }
+
+    fn one_of(threads: &[usize]) -> impl FnOnce() -> Option<Look> {
+        some_of(1, threads)
     }
 
     #[test]
     fn a_wait_ends_if_one_of_those_waited_for_can_go_on() {
-        let _one = begin(ONE, of(&[TWO, THREE])).ok().unwrap();
-        let two = begin(TWO, of(&[ONE, RUNS])).ok().unwrap();
+        let _one = begin(ONE, one_of(&[TWO, THREE])).ok().unwrap();
+        let two = begin(TWO, one_of(&[ONE, RUNS])).ok().unwrap();
         // TWO waits for RUNS, too.
-        let three = begin(THREE, of(&[ONE])).ok().unwrap();
+        let three = begin(THREE, one_of(&[ONE])).ok().unwrap();
         drop((two, three));
-        let _three = begin(THREE, of(&[ONE])).ok().unwrap();
-        assert_eq!(begin(TWO, of(&[ONE, TWO])).err(), Some(Circle::Others));
-        assert_eq!(begin(TWO, of(&[TWO, TWO])).err(), Some(Circle::Own));
+        let _three = begin(THREE, one_of(&[ONE])).ok().unwrap();
+        assert_eq!(begin(TWO, one_of(&[ONE, TWO])).err(), Some(Circle::Others));
+        assert_eq!(begin(TWO, one_of(&[TWO, TWO])).err(), Some(Circle::Own));
         // What was refused does not wait.
-        assert!(begin(RUNS, of(&[TWO])).is_ok());
+        assert!(begin(RUNS, one_of(&[TWO])).is_ok());
+    }
+
+    #[test]
+    fn where_two_must_let_go_one_that_can_is_not_enough() {
+        let (five, six, runs, runs_too) = (MANY + 5, MANY + 6, MANY + 7, MANY + 8);
+        let _five = begin(five, one_of(&[six])).ok().unwrap();
+        assert!(begin(six, some_of(1, &[five, runs])).is_ok());
+        assert!(begin(six, some_of(2, &[runs, runs_too, five])).is_ok());
+        let refused = begin(six, some_of(2, &[five, runs])).err();
+        assert_eq!(refused, Some(Circle::Others));
+        // One that nobody has is about to be taken.
+        assert!(begin(six, some_of(0, &[five])).is_ok());
     }
 
     #[test]
     fn what_was_waited_for_before_counts_again_afterwards() {
-        let (five, six) = (5, 6);
-        let _outer = begin(five, of(&[six])).ok().unwrap();
-        drop(begin(five, of(&[RUNS])));
-        assert_eq!(begin(six, of(&[five])).err(), Some(Circle::Others));
+        let (one, two) = (2 * MANY, 2 * MANY + 1);
+        let _outer = begin(one, one_of(&[two])).ok().unwrap();
+        drop(begin(one, one_of(&[RUNS])));
+        assert_eq!(begin(two, one_of(&[one])).err(), Some(Circle::Others));
     }
 }

@@ -256,6 +256,12 @@ impl LockGuard<'_> {
         unsafe { ffi::sqlite3_txn_state(self.handle(), ptr::null()) > ffi::SQLITE_TXN_NONE }
     }
 
+    /// Whether a transaction writes to the main database.
+    pub fn is_writing(&self) -> bool {
+        // SAFETY: the handle is open, the name NUL-terminated.
+        unsafe { ffi::sqlite3_txn_state(self.handle(), c"main".as_ptr()) == ffi::SQLITE_TXN_WRITE }
+    }
+
     /// Leave the database and its `-wal` file as they are when the handle is closed.
     pub fn close_without_checkpoint(&self) {
         // SAFETY: the handle is open; this option takes an int and a pointer that may be null.

@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::text::effect::{asks_journal_mode, can_be_undone};
+use crate::core::text::effect::{asks_journal_mode, can_be_undone, optimizes};
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
 use std::any::{Any, TypeId};
@@ -226,8 +226,10 @@ impl Statement {
         // Now, and again when it runs: many pragmas take effect while they are compiled.
         database.note(effect);
         // SAFETY: NULL is allowed and counts as read-only.
-        let readonly = unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 }
-            || keyword == Keyword::Other && asks_journal_mode(sql);
+        let readonly = match unsafe { ffi::sqlite3_stmt_readonly(raw) != 0 } {
+            true => keyword != Keyword::Other || !optimizes(sql),
+            false => keyword == Keyword::Other && asks_journal_mode(sql),
+        };
         if !readonly {
             effect = effect.and(Effect::WROTE);
         }
@@ -282,7 +284,7 @@ impl Statement {
         self.keyword == Keyword::Dml
     }
 
-    /// `sqlite3_stmt_readonly`, and the question for the journal mode; note that it is true for COMMIT.
+    /// `sqlite3_stmt_readonly`, but for the question for the journal mode and `PRAGMA optimize`; note that it is true for COMMIT.
     #[inline]
     pub fn is_readonly(&self) -> bool {
         self.readonly

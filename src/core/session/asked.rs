@@ -31,7 +31,7 @@ impl Asked {
         for change in &self.changes {
             match change {
                 Change::Setting(name, value) => settings.set(name, value)?,
-                Change::Pragma(name, value) => settings.set_pragma(name, value)?,
+                Change::Pragma(name, value) => settings.pragmas.set(name, value)?,
             }
         }
         settings.check()

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use url::Target;
 
 /// See the head of this file.
@@ -58,7 +58,7 @@ impl Manager {
     }
 
     /// What is asked for otherwise than it is; nothing if it was made with that, before it was resized.
-    pub fn differences(&self, asked: &Asked) -> Result<Vec<String>> {
+    pub fn differences(&self, asked: &Asked) -> Result<Vec<(String, String, String)>> {
         let mut wanted = self.first.clone();
         asked.apply(&mut wanted)?;
         if self.first == wanted {
@@ -111,9 +111,16 @@ impl Manager {
     /// theirs keep no connection, and the one that was used last is used next. Who has the turn does not wait for a
     /// connection, though: all may be lent to sessions that wait for the turn. Blocks.
     pub fn lease_for_writing(&self, caller: Option<String>) -> Result<(Turn, Lease)> {
+        let mut waited = Duration::ZERO;
+        let mut turn_of = |pool: &Pool| {
+            let since = Instant::now();
+            let turn = pool.turn(waited);
+            waited += since.elapsed();
+            turn
+        };
         loop {
             let pool = self.find()?.0;
-            let turn = pool.turn()?;
+            let turn = turn_of(&pool)?;
             // The look comes after the turn, for the same reason.
             let (now, look) = self.find()?;
             if !Arc::ptr_eq(&pool, &now) {
@@ -125,7 +132,7 @@ impl Manager {
             }
             drop(turn);
             let lease = self.lease(caller.clone())?;
-            let turn = lease.pool().turn()?;
+            let turn = turn_of(lease.pool())?;
             if Arc::ptr_eq(&self.find()?.0, lease.pool()) {
                 return Ok((turn, lease));
             }
@@ -331,7 +338,8 @@ mod tests {
     use crate::core::raw::{ColumnValue, Statement, Step};
 
     fn manager(url: &str, folder: &Path) -> Manager {
-        let target = DatabaseUrl::parse(url, folder).unwrap().target;
+        let parsed = DatabaseUrl::parse(url, || Ok(folder.to_owned()));
+        let target = parsed.unwrap().target;
         Manager::new(url, target, &Asked::default()).unwrap()
     }
 

@@ -5,7 +5,7 @@ use crate::core::error::{Error, Result};
 use crate::core::pool::settings::Value;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What a database URL points at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,8 +26,8 @@ pub struct DatabaseUrl {
 
 impl DatabaseUrl {
     /// Read a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (memory), each with options
-    /// (`?pool_size=5&pool_timeout=10`). Relative paths are resolved against `folder`.
-    pub fn parse(url: &str, folder: &Path) -> Result<Self> {
+    /// (`?pool_size=5&pool_timeout=10`). Relative paths are resolved against `folder`, which is asked for if need be.
+    pub fn parse(url: &str, folder: impl FnOnce() -> Result<PathBuf>) -> Result<Self> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Error::Url(format!(
                 "'{url}' is not a database URL; write sqlite:///relative.db or sqlite:////absolute.db"
@@ -55,7 +55,8 @@ impl DatabaseUrl {
             _ if path.contains('\0') => {
                 return Err(Error::Url("the URL contains a null character".to_owned()));
             }
-            _ => Target::File(resolved(&folder.join(path))),
+            _ if path.starts_with('/') => Target::File(resolved(Path::new(path))),
+            _ => Target::File(resolved(&folder()?.join(path))),
         };
         Ok(Self {
             target,
@@ -131,10 +132,25 @@ fn resolved(path: &Path) -> PathBuf {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => match parent.canonicalize() {
             Ok(parent) => parent.join(name),
-            Err(_) => path,
+            Err(_) => without_dots(&path),
         },
         _ => path,
     }
+}
+
+/// A path of which the folders are not there (yet), so that no link changes what `..` means.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// A path that Python gave, as bytes.
@@ -147,7 +163,7 @@ mod tests {
     use super::*;
 
     fn parse(url: &str) -> Result<DatabaseUrl> {
-        DatabaseUrl::parse(url, Path::new("/srv/none"))
+        DatabaseUrl::parse(url, || Ok("/srv/none".into()))
     }
 
     #[test]
@@ -168,7 +184,12 @@ mod tests {
     #[test]
     fn one_file_is_one_target_whatever_the_spelling() {
         let folder = tempfile::tempdir().unwrap();
-        let url = |name: &str| DatabaseUrl::parse(&format!("sqlite:///{name}"), folder.path());
+        let path = || Ok(folder.path().to_owned());
+        let url = |name: &str| DatabaseUrl::parse(&format!("sqlite:///{name}"), path);
+        assert_eq!(
+            url("no/a.db").unwrap(),
+            url("no/../no/./b/../a.db").unwrap()
+        );
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         assert_eq!(url("a.db").unwrap(), url("sub/../a.db").unwrap());
         assert_eq!(url("a.db").unwrap(), url("./a.db").unwrap());
@@ -189,11 +210,7 @@ mod tests {
         let url = parse("sqlite:///a.db?pool_size=3&pool_recycle=none&pragma.synchronous=FULL");
         let settings = url.unwrap().asked().settings().unwrap();
         assert_eq!(settings.pool_size, 3);
-        assert!(
-            settings
-                .pragmas
-                .contains(&("synchronous".into(), "FULL".into()))
-        );
+        assert_eq!(settings.pragmas.get("synchronous"), Some("FULL"));
     }
 
     #[test]

@@ -147,7 +147,13 @@ pub fn asks_journal_mode(sql: &str) -> bool {
 }
 
 /// Pragmas that write into the database, and are undone with a transaction.
-const TRANSACTIONAL: [&str; 2] = ["user_version", "application_id"];
+const TRANSACTIONAL: [&str; 3] = ["user_version", "application_id", "optimize"];
+
+/// Whether it is a PRAGMA that runs ANALYZE. SQLite takes it for reading.
+pub fn optimizes(sql: &str) -> bool {
+    let (word, rest) = identifier(sql);
+    word.eq_ignore_ascii_case("pragma") && Pragma::of(rest).name.eq_ignore_ascii_case("optimize")
+}
 
 /// Whether a statement that writes changes data or schema, which a transaction can undo: whatever stands before its first
 /// word, and be it a PRAGMA.
@@ -285,6 +291,14 @@ mod tests {
         ] {
             assert!(!asks_journal_mode(sql), "{sql}");
         }
+    }
+
+    #[test]
+    fn optimizing_is_writing() {
+        for sql in ["PRAGMA optimize", "pragma main.Optimize(0x10002);"] {
+            assert!(optimizes(sql) && can_be_undone(sql), "{sql}");
+        }
+        assert!(!optimizes("PRAGMA user_version") && !optimizes("select optimize"));
     }
 
     #[test]
