@@ -1,4 +1,4 @@
-"""Savepoints of sessions: what they undo, what ends them, and what is open meanwhile."""
+"""Savepoints of sessions, and blocks that join one: what they undo, and what ends them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from dbmanager import DatabaseManager, Session, sqlite3
+
+ROWS = 9
 
 
 @pytest.fixture
@@ -18,6 +20,14 @@ def db(tmp_path: Path) -> Iterator[DatabaseManager]:
     figures = db.get_stats()
     assert (figures["pool_in_use"], figures["writers_waiting"]) == (0, 0)
     DatabaseManager.reset()
+
+
+@pytest.fixture
+def filled(db: DatabaseManager) -> DatabaseManager:
+    """The manager with some rows in its table."""
+    with db.session() as session:
+        session.executemany("INSERT INTO t (x) VALUES (?)", [(n,) for n in range(ROWS)])
+    return db
 
 
 def stored(db: DatabaseManager) -> list[object]:
@@ -178,3 +188,110 @@ def test_joined_session_can_be_entered_once(db: DatabaseManager) -> None:
     with pytest.raises(sqlite3.ProgrammingError, match="used already"), joined:
         pass
     assert stored(db) == [1]
+
+
+def test_join_is_a_savepoint_of_the_outer_session(filled: DatabaseManager) -> None:
+    with filled.session() as outer:
+        outer.execute("UPDATE t SET x = 'outer' WHERE id = 1")
+        with filled.session(join=True) as inner:
+            assert inner is outer
+            inner.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        with pytest.raises(RuntimeError), filled.session(join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+    with filled.session(join=True) as alone:
+        rows = alone.execute("SELECT x FROM t WHERE id < 3").scalars().all()
+        assert rows == ["outer", "kept"]
+
+
+def test_savepoint_is_undone_alone(filled: DatabaseManager) -> None:
+    with filled.session() as session:
+        with session.begin_nested():
+            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
+        with pytest.raises(RuntimeError), session.begin_nested():
+            session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+        with session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'undone too' WHERE id = 1")
+            savepoint.rollback()
+    with filled.session() as session:
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "block"])
+def test_savepoint_that_is_no_more_says_so(filled: DatabaseManager, end: str) -> None:
+    with filled.session() as session:
+        with session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'first' WHERE id = 1")
+            if end != "block":
+                getattr(session, end)()
+                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                    savepoint.rollback()
+                session.execute("UPDATE t SET x = 'second' WHERE id = 2")
+                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                    savepoint.rollback()
+        with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+            savepoint.rollback()
+    with filled.session() as session:
+        rows = session.execute("SELECT x FROM t WHERE id < 3").scalars().all()
+    assert (
+        rows
+        == {
+            "commit": ["first", "second"],
+            "rollback": [0, "second"],
+            "block": ["first", 1],
+        }[end]
+    )
+
+
+def test_block_that_joins_to_read_begins_no_transaction(filled: DatabaseManager) -> None:
+    with filled.session() as outer:
+        with filled.session("read", join=True) as inner:
+            assert inner is outer
+            assert inner.scalar("SELECT count(*) FROM t") == ROWS
+            assert not inner.in_transaction
+        assert not outer.in_transaction
+        with pytest.raises(RuntimeError), filled.session("read", join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+            raise RuntimeError
+        outer.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        with pytest.raises(RuntimeError), filled.session("read", join=True) as inner:
+            inner.execute("UPDATE t SET x = 'undone' WHERE id = 2")
+            raise RuntimeError
+    with filled.session("read") as session:
+        assert session.execute("SELECT x FROM t WHERE id < 3").scalars().all() == [0, "kept"]
+
+
+def test_savepoint_begins_when_it_is_asked_for_and_can_be_ended_without_a_block(
+    filled: DatabaseManager,
+) -> None:
+    with filled.session() as session:
+        savepoint = session.begin_nested()
+        session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
+        savepoint.rollback()
+        session.execute("UPDATE t SET x = 'kept' WHERE id = 2")
+        savepoint.commit()
+        for end in (savepoint.commit, savepoint.rollback):
+            with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
+                end()
+        with pytest.raises(sqlite3.ProgrammingError, match="used already"), savepoint:
+            pass
+        # One that is left open is committed with the session.
+        session.begin_nested()
+        session.execute("UPDATE t SET x = 'kept, too' WHERE id = 3")
+    with pytest.raises(sqlite3.ProgrammingError, match="not open"):
+        session.begin_nested()
+    with filled.session("read") as session:
+        rows = session.execute("SELECT x FROM t WHERE id < 4").scalars().all()
+        assert rows == [0, "kept", "kept, too"]
+
+
+def test_savepoint_that_is_committed_in_its_block_keeps_what_was_done(
+    filled: DatabaseManager,
+) -> None:
+    with filled.session() as session:
+        with pytest.raises(RuntimeError), session.begin_nested() as savepoint:
+            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
+            savepoint.commit()
+            raise RuntimeError
+        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pytest
 
@@ -17,7 +17,6 @@ from dbmanager import (
     MultipleResultsFound,
     NoResultFound,
     PoolTimeout,
-    Session,
     dict_row,
     sqlite3,
 )
@@ -389,78 +388,6 @@ def test_waiting_in_opposite_order_for_two_databases_is_reported(tmp_path: Path)
     DatabaseManager.reset()
 
 
-def test_join_is_a_savepoint_of_the_outer_session(db: DatabaseManager) -> None:
-    with db.session() as outer:
-        outer.execute("UPDATE t SET x = 'outer' WHERE id = 1")
-        with db.session(join=True) as inner:
-            assert inner is outer
-            inner.execute("UPDATE t SET x = 'kept' WHERE id = 2")
-        with pytest.raises(RuntimeError), db.session(join=True) as inner:
-            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
-            raise RuntimeError
-    with db.session(join=True) as alone:
-        rows = alone.execute("SELECT x FROM t WHERE id < 3").scalars().all()
-        assert rows == ["outer", "kept"]
-
-
-def test_savepoint_is_undone_alone(db: DatabaseManager) -> None:
-    with db.session() as session:
-        with session.begin_nested():
-            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
-        with pytest.raises(RuntimeError), session.begin_nested():
-            session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
-            raise RuntimeError
-        with session.begin_nested() as savepoint:
-            session.execute("UPDATE t SET x = 'undone too' WHERE id = 1")
-            savepoint.rollback()
-    with db.session() as session:
-        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
-
-
-@pytest.mark.parametrize("end", ["commit", "rollback", "block"])
-def test_savepoint_that_is_no_more_says_so(db: DatabaseManager, end: str) -> None:
-    with db.session() as session:
-        with session.begin_nested() as savepoint:
-            session.execute("UPDATE t SET x = 'first' WHERE id = 1")
-            if end != "block":
-                getattr(session, end)()
-                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
-                    savepoint.rollback()
-                session.execute("UPDATE t SET x = 'second' WHERE id = 2")
-                with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
-                    savepoint.rollback()
-        with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
-            savepoint.rollback()
-    with db.session() as session:
-        rows = session.execute("SELECT x FROM t WHERE id < 3").scalars().all()
-    assert (
-        rows
-        == {
-            "commit": ["first", "second"],
-            "rollback": [0, "second"],
-            "block": ["first", 1],
-        }[end]
-    )
-
-
-def test_block_that_joins_to_read_begins_no_transaction(db: DatabaseManager) -> None:
-    with db.session() as outer:
-        with db.session("read", join=True) as inner:
-            assert inner is outer
-            assert inner.scalar("SELECT count(*) FROM t") == ROWS
-            assert not inner.in_transaction
-        assert not outer.in_transaction
-        with pytest.raises(RuntimeError), db.session("read", join=True) as inner:
-            inner.execute("UPDATE t SET x = 'undone' WHERE id = 1")
-            raise RuntimeError
-        outer.execute("UPDATE t SET x = 'kept' WHERE id = 2")
-        with pytest.raises(RuntimeError), db.session("read", join=True) as inner:
-            inner.execute("UPDATE t SET x = 'undone' WHERE id = 2")
-            raise RuntimeError
-    with db.session("read") as session:
-        assert session.execute("SELECT x FROM t WHERE id < 3").scalars().all() == [0, "kept"]
-
-
 def test_waiting_in_vain_for_the_turn_to_write_is_a_time_out_and_counted(tmp_path: Path) -> None:
     db = DatabaseManager(
         f"sqlite:///{tmp_path}/app.db", pool_timeout=0.05, leak_detection_threshold=3600
@@ -556,48 +483,6 @@ def test_autocommit_of_a_session_can_not_be_changed(db: DatabaseManager, value: 
         session.execute("DELETE FROM t")
         session.rollback()
         assert session.scalar("SELECT count(*) FROM t") == ROWS
-
-
-def test_run_repeats_a_function_while_the_database_is_busy(tmp_path: Path) -> None:
-    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pragmas={"busy_timeout": 0})
-    with db.session() as session:
-        session.execute("CREATE TABLE t (x)")
-    other = sqlite3.connect(tmp_path / "app.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    tries = []
-
-    def work(session: Any) -> int:
-        tries.append(1)
-        if len(tries) == 2:
-            other.execute("COMMIT")
-        session.execute("INSERT INTO t VALUES (1)")
-        return int(session.scalar("SELECT count(*) FROM t"))
-
-    assert db.run(work, mode="auto") == 1
-    assert len(tries) in (2, 3)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        db.run(work, retries=1)
-    other.close()
-    DatabaseManager.reset()
-
-
-@pytest.mark.parametrize("retries", [-1, 10**30])
-def test_run_says_which_retries_there_are(db: DatabaseManager, retries: int) -> None:
-    with pytest.raises(ValueError, match=f"retries must be a number from 0 to .*, not {retries}"):
-        db.run(lambda session: None, retries=retries)
-
-
-def test_run_does_not_repeat_other_errors(db: DatabaseManager) -> None:
-    tries = []
-
-    def work(session: Any) -> None:
-        tries.append(1)
-        session.execute("nonsense")
-
-    with pytest.raises(sqlite3.OperationalError, match="syntax error"):
-        db.run(work)
-    assert len(tries) == 1
 
 
 @pytest.mark.parametrize(
@@ -772,22 +657,6 @@ def test_session_of_a_file_is_not_deserialized_into(db: DatabaseManager) -> None
         assert session.scalar("SELECT x FROM t") == 7
 
 
-def test_run_pauses_a_second_at_most(db: DatabaseManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
-
-    def busy(_: Session) -> None:
-        error = sqlite3.OperationalError("database is locked")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        raise error
-
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        db.run(busy, retries=2000, mode="read")
-    assert len(pauses) == 2000
-    assert pauses[0] <= 0.005
-    assert 0.5 <= max(pauses) <= 1
-
-
 @pytest.mark.parametrize("mode", ["read", "auto"])
 @pytest.mark.parametrize("explain", ["EXPLAIN", "EXPLAIN QUERY PLAN"])
 def test_explaining_a_write_is_none(tmp_path: Path, mode: str, explain: str) -> None:
@@ -843,89 +712,6 @@ def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_n
         assert session.execute("SELECT x FROM t ORDER BY x").scalars().all() == [1, 2, 3]
         assert session.scalar("PRAGMA integrity_check") == "ok"
     DatabaseManager.reset()
-
-
-def test_savepoint_begins_when_it_is_asked_for_and_can_be_ended_without_a_block(
-    db: DatabaseManager,
-) -> None:
-    with db.session() as session:
-        savepoint = session.begin_nested()
-        session.execute("UPDATE t SET x = 'undone' WHERE id = 1")
-        savepoint.rollback()
-        session.execute("UPDATE t SET x = 'kept' WHERE id = 2")
-        savepoint.commit()
-        for end in (savepoint.commit, savepoint.rollback):
-            with pytest.raises(sqlite3.ProgrammingError, match="this savepoint is no more"):
-                end()
-        with pytest.raises(sqlite3.ProgrammingError, match="used already"), savepoint:
-            pass
-        # One that is left open is committed with the session.
-        session.begin_nested()
-        session.execute("UPDATE t SET x = 'kept, too' WHERE id = 3")
-    with pytest.raises(sqlite3.ProgrammingError, match="not open"):
-        session.begin_nested()
-    with db.session("read") as session:
-        rows = session.execute("SELECT x FROM t WHERE id < 4").scalars().all()
-        assert rows == [0, "kept", "kept, too"]
-
-
-def test_savepoint_that_is_committed_in_its_block_keeps_what_was_done(db: DatabaseManager) -> None:
-    with db.session() as session:
-        with pytest.raises(RuntimeError), session.begin_nested() as savepoint:
-            session.execute("UPDATE t SET x = 'kept' WHERE id = 1")
-            savepoint.commit()
-            raise RuntimeError
-        assert session.scalar("SELECT x FROM t WHERE id = 1") == "kept"
-
-
-def test_run_joins_the_session_of_its_caller(db: DatabaseManager) -> None:
-    def change(session: Session) -> Session:
-        session.execute("UPDATE t SET x = x + 1 WHERE id = 1")
-        return session
-
-    with db.session("write") as outer:
-        with pytest.raises(sqlite3.OperationalError, match=r"run\(…, join=True\)"):
-            db.run(change)
-        assert db.run(change, join=True) is outer
-        outer.rollback()
-    assert db.run(change, join=True) is not outer
-    with db.session("read") as session:
-        assert session.scalar("SELECT x FROM t WHERE id = 1") == 1
-
-
-def test_run_that_joins_is_not_repeated(db: DatabaseManager) -> None:
-    calls = []
-
-    def busy(session: Session) -> None:
-        calls.append(session)
-        path = session.scalar("SELECT file FROM pragma_database_list")
-        with closing(sqlite3.connect(path, timeout=0)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-
-    with db.session("write"), pytest.raises(sqlite3.OperationalError, match="locked"):
-        db.run(busy, join=True)
-    assert len(calls) == 1
-
-
-def test_run_refuses_what_is_no_plain_function(db: DatabaseManager) -> None:
-    async def change(session: Session) -> None:
-        session.execute("UPDATE t SET x = 1")
-
-    def yields(session: Session) -> Iterator[None]:
-        yield session.execute("UPDATE t SET x = 1")
-
-    with pytest.raises(TypeError, match=r"<function .*change.*> gave a coroutine"):
-        db.run(change)
-    with pytest.raises(TypeError, match=r"<function .*yields.*> gave a generator"):
-        db.run(yields)
-    wrong: Any = 5
-    with pytest.raises(TypeError, match="function must be callable, not int"):
-        db.run(wrong)
-    with pytest.raises(TypeError, match="retries must be int, not str"):
-        db.run(lambda _: None, retries=cast("Any", "3"))
-    with pytest.raises(TypeError, match="mode must be str, not None"):
-        db.run(lambda _: None, mode=cast("Any", None))
-    assert db.get_stats()["pool_in_use"] == 0
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"read"])

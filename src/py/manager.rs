@@ -2,8 +2,9 @@
 
 use super::asked::{self, Wish};
 use super::error::core_exception;
+use super::in_session::Mode;
 use super::names::{string, wrong_argument};
-use super::session::{self, Mode, Session};
+use super::session::{self, Session};
 use super::settings::Optional;
 use crate::core::session::Manager;
 use crate::core::session::url::Target;

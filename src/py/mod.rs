@@ -27,6 +27,7 @@ mod freelist;
 mod function;
 mod guarded;
 mod hook;
+mod in_session;
 mod interpreter;
 mod logger;
 mod manager;

@@ -1,291 +1,24 @@
-//! `Session`: a connection for the time of a `with` block, and what its connection does differently.
+//! `Session`: a connection for the time of a `with` block.
 
 use super::ahead;
 use super::connection::Connection;
-use super::cursor::Cursor;
 use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
+use super::in_session::{Mode, State};
 use super::interpreter::Stretch;
-use super::names::string;
 use super::physical::Physical;
-use super::settings::{IsolationLevel, Optional};
+use super::settings::Optional;
 use crate::core::error::Error;
-use crate::core::pool::{Lease, Pool, Turn};
-use crate::core::raw::{LockGuard, Statement};
+use crate::core::pool::{Lease, Turn};
 use crate::core::session::Manager;
 use crate::core::thread;
-use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// What a session is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Reads in autocommit; begins a write transaction at its first write.
-    Auto,
-    /// One snapshot, no writes.
-    Read,
-    /// Begins a write transaction at once.
-    Write,
-}
-
-impl Mode {
-    /// An argument `mode`, "auto" if it was left out.
-    pub fn of(given: &Optional<'_>) -> PyResult<Self> {
-        let Some(given) = &given.0 else {
-            return Ok(Self::Auto);
-        };
-        let text = string(given, "mode")?.to_str()?;
-        match text {
-            "auto" => Ok(Self::Auto),
-            "read" => Ok(Self::Read),
-            "write" => Ok(Self::Write),
-            _ => Err(PyValueError::new_err(format!(
-                "mode must be 'auto', 'read' or 'write', not '{text}'"
-            ))),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
-}
-
-/// What the connection of a session knows beyond others.
-pub struct State {
-    mode: Mode,
-    pool: Arc<Pool>,
-    /// Whether to see, before it writes and commits, if its file is still the one at the path.
-    looks: bool,
-    /// It was seen just now.
-    was_seen: bool,
-    /// This thread's turn to write, from BEGIN IMMEDIATE to the end of the transaction.
-    turn: Option<Turn>,
-    /// Cursors in the midst of their rows: borrowed, each takes itself out before it dies.
-    reading: Vec<*mut ffi::PyObject>,
-}
-
-// SAFETY: the pointers are used under the interpreter lock only.
-unsafe impl Send for State {}
-
-impl Connection {
-    /// What must happen before a statement runs: the transaction that it needs, the turn to write.
-    #[inline]
-    pub(super) fn before_statement(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-        statement: &Statement,
-    ) -> PyResult<()> {
-        if self.is_session(py) {
-            return self.before_session_statement(py, guard, statement);
-        }
-        match self.begins_implicitly(py, guard, statement) {
-            true => self.begin(py, guard),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether it is a session's.
-    #[inline]
-    pub(super) fn is_session(&self, py: Python<'_>) -> bool {
-        // SAFETY: a look at the discriminant runs no Python code.
-        unsafe { self.session.peek(py) }.is_some()
-    }
-
-    /// Refuse to write a backup over the file of a session, which no transaction can undo, or to put another database in
-    /// its place (`what`). A database in memory may be filled so.
-    pub(super) fn refuse_to_fill(&self, py: Python<'_>, what: &str) -> PyResult<()> {
-        // SAFETY: looking at a field runs no Python code.
-        let is_of_file = unsafe { self.session.peek(py) }
-            .as_ref()
-            .is_some_and(|session| !session.pool.is_in_memory());
-        match is_of_file {
-            true => Err(programming_error(
-                py,
-                format!(
-                    "a session can't be {what}, which no transaction could undo; use a connection of connect()"
-                ),
-            )),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether a statement may run as it is: on a plain connection, or reading, or with the turn to write.
-    #[inline]
-    pub(super) fn needs_no_turn(&self, py: Python<'_>, statement: &Statement) -> bool {
-        if statement.is_readonly() {
-            return true;
-        }
-        // SAFETY: looks at fields run no Python code.
-        match unsafe { self.session.peek(py) } {
-            None => true,
-            Some(session) => session.turn.is_some(),
-        }
-    }
-
-    fn before_session_statement(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-        statement: &Statement,
-    ) -> PyResult<()> {
-        if statement.is_readonly() || statement.is_explained() {
-            return Ok(());
-        }
-        self.before_writing(py, guard, statement.can_be_undone())
-    }
-
-    /// Before a session writes: begin its transaction if there is none and it can undo that, else take the turn only.
-    pub(super) fn before_writing(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-        can_be_undone: bool,
-    ) -> PyResult<()> {
-        // SAFETY: copying a field runs no Python code.
-        let mode = unsafe { self.session.peek(py) }
-            .as_ref()
-            .map(|session| session.mode);
-        if mode == Some(Mode::Read) {
-            return Err(operational_error(
-                py,
-                "this session was opened with mode='read', and the statement writes; use mode='auto' or 'write'",
-            ));
-        }
-        let begins = can_be_undone
-            && guard.is_autocommit()
-            && self.isolation_level.get(py) != IsolationLevel::None;
-        match begins {
-            true => self.begin_writing(py, guard),
-            false => self.take_turn(py),
-        }
-    }
-
-    /// Refuse to write to, or to commit in, a file that is not at its path any more: nobody would find it there.
-    pub(super) fn refuse_replaced(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
-        // SAFETY: looking at a field and setting it run no Python code.
-        let looks = unsafe { self.session.peek_mut(py) }
-            .as_mut()
-            .is_some_and(|session| !std::mem::take(&mut session.was_seen) && session.looks);
-        match looks && guard.has_moved() {
-            true => Err(operational_error(
-                py,
-                "the database file was replaced or moved while this session was open, which has the old one; end the \
-                 session and open another",
-            )),
-            false => Ok(()),
-        }
-    }
-
-    /// `refuse_replaced` before a COMMIT of what was written.
-    pub(super) fn refuse_replaced_commit(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-    ) -> PyResult<()> {
-        match self.is_session(py) && guard.is_writing() {
-            true => self.refuse_replaced(py, guard),
-            false => Ok(()),
-        }
-    }
-
-    /// BEGIN IMMEDIATE, in turn. Open cursors are read to their end first: their snapshot would make it fail.
-    pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
-        self.read_ahead(py, guard, |_| true)?;
-        self.take_turn(py)?;
-        // SAFETY: cloning an Arc runs no Python code.
-        let pool = unsafe { self.session.peek(py) }
-            .as_ref()
-            .map(|session| Arc::clone(&session.pool));
-        let outcome = match pool {
-            Some(pool) => self.begin_immediate(py, guard, &pool),
-            None => self.run_begin(py, guard, c"BEGIN IMMEDIATE"),
-        };
-        self.settle_turn(py, guard);
-        outcome
-    }
-
-    fn read_ahead(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-        wanted: impl Fn(&Bound<'_, Cursor>) -> bool,
-    ) -> PyResult<()> {
-        // SAFETY: taking references runs no Python code; each cursor in the list is alive.
-        let cursors: Vec<Bound<'_, Cursor>> = unsafe {
-            match self.session.peek(py) {
-                Some(session) => session
-                    .reading
-                    .iter()
-                    .map(|cursor| Bound::from_borrowed_ptr(py, *cursor).cast_into_unchecked())
-                    .collect(),
-                None => Vec::new(),
-            }
-        };
-        for cursor in cursors.into_iter().filter(wanted) {
-            ahead::read_ahead(&cursor, self, guard)?;
-        }
-        Ok(())
-    }
-
-    fn take_turn(&self, py: Python<'_>) -> PyResult<()> {
-        // SAFETY: cloning an Arc runs no Python code.
-        let pool = match unsafe { self.session.peek(py) } {
-            Some(session) if session.turn.is_none() => Arc::clone(&session.pool),
-            _ => return Ok(()),
-        };
-        let turn = match pool.try_turn() {
-            Some(turn) => Ok(turn),
-            None => py.detach(|| pool.turn(Duration::ZERO)),
-        };
-        let turn = turn.map_err(|error| core_exception(py, error))?;
-        // It may have been closed meanwhile, by a signal's handler or another thread.
-        self.check_open(py)?;
-        // SAFETY: no Python code runs while the state is borrowed.
-        if let Some(session) = unsafe { self.session.peek_mut(py) } {
-            session.turn = Some(turn);
-        }
-        Ok(())
-    }
-
-    /// End the turn to write if the transaction has ended.
-    #[inline]
-    pub(super) fn settle_turn(&self, py: Python<'_>, guard: &LockGuard<'_>) {
-        // SAFETY: no Python code runs while the state is borrowed.
-        let turn = match unsafe { self.session.peek_mut(py) } {
-            Some(session) if session.turn.is_some() && guard.is_autocommit() => session.turn.take(),
-            _ => return,
-        };
-        // Whoever gets it wants the interpreter next: let go of first, it need not be waited for.
-        match turn {
-            Some(turn) if turn.hands_over() => py.detach(|| drop(turn)),
-            turn => drop(turn),
-        }
-    }
-
-    /// Note that a cursor of a session is in the midst of its rows, or not any more.
-    #[inline]
-    pub(super) fn note_reading(&self, py: Python<'_>, cursor: &Cursor, reads: bool) {
-        // SAFETY: no Python code runs while the state is borrowed.
-        if let Some(session) = unsafe { self.session.peek_mut(py) } {
-            let object = cursor.as_object();
-            session.reading.retain(|known| *known != object);
-            if reads {
-                session.reading.push(object);
-            }
-        }
-    }
-}
 
 /// Whether a COMMIT failed because of a statement that is in the midst of its rows.
 fn has_statements_in_progress(py: Python<'_>, error: &PyErr) -> bool {
@@ -371,14 +104,8 @@ impl Session {
         let py = slf.py();
         let connection = slf.as_super().get();
         let mode = slf.get().mode;
-        let state = State {
-            mode,
-            pool: Arc::clone(lease.pool()),
-            looks: slf.get().manager.settings().pool_pre_ping,
-            was_seen: mode == Mode::Write,
-            turn,
-            reading: Vec::new(),
-        };
+        let looks = slf.get().manager.settings().pool_pre_ping;
+        let state = State::new(mode, Arc::clone(lease.pool()), looks, turn);
         drop(connection.session.replace(py, Some(Box::new(state))));
         connection.lend(py, Physical::Leased(Box::new(lease)));
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
