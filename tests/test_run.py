@@ -1,6 +1,6 @@
 """`DatabaseManager.run`: when it repeats a function, and what it takes."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -118,8 +118,14 @@ def test_run_refuses_what_is_no_plain_function(db: DatabaseManager) -> None:
 
     with pytest.raises(TypeError, match=r"<function .*change.*> gave a coroutine"):
         db.run(change)
+
+    async def streams(session: Session) -> AsyncIterator[object]:
+        yield session.execute("UPDATE t SET x = 1")
+
     with pytest.raises(TypeError, match=r"<function .*yields.*> gave a generator"):
         db.run(yields)
+    with pytest.raises(TypeError, match=r"<function .*streams.*> gave a async_generator"):
+        db.run(streams)
     wrong: Any = 5
     with pytest.raises(TypeError, match="function must be callable, not int"):
         db.run(wrong)

@@ -147,6 +147,30 @@ def test_savepoint_of_a_session_without_transaction_control_is_a_transaction(
     assert stored(db) == [1, 2, 3, 4]
 
 
+def test_savepoint_that_is_a_transaction_and_can_not_be_committed_is_undone(
+    db: DatabaseManager,
+) -> None:
+    with db.session() as session:
+        session.execute("CREATE TABLE c (x REFERENCES t DEFERRABLE INITIALLY DEFERRED)")
+    with db.session() as session:
+        session.isolation_level = None
+        with session.begin_nested():
+            session.execute("INSERT INTO t (x) VALUES (1), (2) RETURNING x").fetchone()
+        assert not session.in_transaction
+        with pytest.raises(sqlite3.IntegrityError), session.begin_nested():
+            session.execute("INSERT INTO c VALUES (99)")
+        assert not session.in_transaction
+        insert(session, 3)
+        savepoint = session.begin_nested()
+        session.commit()
+        session.begin()
+        with pytest.raises(sqlite3.ProgrammingError, match="no more"):
+            savepoint.commit()
+        insert(session, "undone")
+        session.rollback()
+    assert stored(db) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("mode", ["auto", "read"])
 @pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("fails", [True, False])

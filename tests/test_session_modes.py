@@ -1,6 +1,7 @@
 """What a session does in each mode, and how sessions of one process take turns to write."""
 
 import shutil
+import sqlite3 as stdlib
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from dbmanager import (
     MultipleResultsFound,
     NoResultFound,
     PoolTimeout,
+    Session,
     dict_row,
     sqlite3,
 )
@@ -626,6 +628,83 @@ def test_nothing_is_written_to_a_file_that_is_not_at_its_path_any_more(
     session.__exit__(type(error), error, None)
     with db.session("write") as session:
         assert session.scalar("SELECT x FROM t WHERE id = 1") == 0
+
+
+def begin_and(*statements: str) -> Callable[[Session], object]:
+    """Run statements without the session's own transaction."""
+
+    def run(session: Session) -> None:
+        session.isolation_level = None
+        for sql in statements:
+            session.execute(sql)
+
+    return run
+
+
+UPDATE = "UPDATE t SET x = 'lost' WHERE id = 1"
+WAYS_TO_COMMIT: dict[str, tuple[Callable[[Session], object], Callable[[Session], object]]] = {
+    "COMMIT": (lambda s: s.execute(UPDATE), lambda s: s.execute("COMMIT")),
+    "end": (lambda s: s.execute(UPDATE), lambda s: s.execute("/* x */ end transaction")),
+    "script": (lambda s: s.execute(UPDATE), lambda s: s.executescript(f"{UPDATE}; commit;")),
+    "savepoint": (begin_and("SAVEPOINT a", UPDATE), lambda s: s.execute("RELEASE a")),
+    "deferred": (begin_and("BEGIN", UPDATE), lambda s: s.execute("COMMIT")),
+    "written later": (begin_and("BEGIN"), lambda s: s.execute(UPDATE)),
+    "by itself": (begin_and("SELECT 1"), lambda s: s.execute(UPDATE)),
+    "many by themselves": (begin_and(), lambda s: s.executemany(f"{UPDATE} OR ?", [(0,)])),
+    "vacuum": (begin_and(), lambda s: s.execute("VACUUM")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_COMMIT)
+def test_no_way_to_commit_leads_into_the_file_of_others(
+    db: DatabaseManager, tmp_path: Path, way: str
+) -> None:
+    first, then = WAYS_TO_COMMIT[way]
+    db.drain()
+    shutil.copy(tmp_path / "app.db", tmp_path / "copy.db")
+    with db.session() as session:
+        first(session)
+        (tmp_path / "copy.db").replace(tmp_path / "app.db")
+        with pytest.raises(sqlite3.OperationalError, match="was replaced or moved") as caught:
+            then(session)
+        assert not hasattr(caught.value, "sqlite_errorcode")
+        session.rollback()
+    with closing(stdlib.connect(tmp_path / "app.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT x FROM t WHERE id = 1").fetchall() == [(0,)]
+
+
+class Ends:
+    """A value whose adapter ends the transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __conform__(self, _: object) -> int:
+        self.session.commit()
+        return 2
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "adapter"])
+def test_rows_behind_the_end_of_a_transaction_begin_another_one(
+    db: DatabaseManager, end: str
+) -> None:
+    def rows(session: Session) -> Iterator[tuple[object, int]]:
+        yield 1, 1
+        if end == "adapter":
+            yield Ends(session), 2
+        else:
+            getattr(session, end)()
+        assert end == "adapter" or not session.in_transaction
+        yield 3, 3
+
+    with pytest.raises(RuntimeError), db.session() as session:
+        session.executemany("UPDATE t SET x = 'written' || ? WHERE id = ?", rows(session))
+        assert session.in_transaction
+        raise RuntimeError
+    with db.session() as session:
+        written = session.execute("SELECT id FROM t WHERE x GLOB 'written*'").scalars().all()
+    assert written == ([] if end == "rollback" else [1])
 
 
 def test_optimizing_is_writing(db: DatabaseManager) -> None:

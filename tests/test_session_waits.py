@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -222,6 +223,74 @@ print(order, figures["pool_in_use"], figures["requests_waiting"], figures["write
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("['handler', 'main'] 0 0 0\n", "")
+
+
+def test_handler_of_a_signal_may_write_with_the_session_that_waits_for_its_turn(
+    tmp_path: Path,
+) -> None:
+    code = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+db = DatabaseManager("sqlite:///" + sys.argv[1], pool_timeout=3600)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+held, handles = threading.Event(), threading.Event()
+def handle(*_):
+    handles.set()
+    session.execute("INSERT INTO t VALUES ('handler')")
+signal.signal(signal.SIGUSR1, handle)
+def hold():
+    with db.session("write"):
+        held.set()
+        while not db.get_stats()["writers_waiting"]:
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+        handles.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+with db.session() as session:
+    session.execute("INSERT INTO t VALUES ('main')")
+thread.join()
+with db.session("write") as session:
+    print(session.execute("SELECT x FROM t").scalars().all(), db.get_stats()["pool_in_use"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("['handler', 'main'] 1\n", "")
+
+
+@pytest.mark.parametrize("wait", ["connection", "turn"])
+def test_those_who_wait_keep_their_order_while_the_interpreter_is_busy(
+    tmp_path: Path, wait: Literal["connection", "turn"]
+) -> None:
+    size = {"pool_size": 1, "max_overflow": 0} if wait == "connection" else {}
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=60, **size)
+    order = []
+
+    def use(number: int) -> None:
+        with db.session("auto" if wait == "connection" else "write"):
+            order.append(number)
+
+    waiting = "requests_waiting" if wait == "connection" else "writers_waiting"
+    interval = sys.getswitchinterval()
+    with ThreadPoolExecutor(4) as executor:
+        with db.session("write"):
+            for number in range(4):
+                executor.submit(use, number)
+                waits_for(lambda count=number: db.get_stats()[waiting] > count)
+            # Longer than a tenth of a second, after which they used to ask for the interpreter.
+            sys.setswitchinterval(1000)
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                pass
+        sys.setswitchinterval(interval)
+    assert order == [0, 1, 2, 3]
+    DatabaseManager.reset()
 
 
 def test_session_that_a_handler_closes_while_it_waits_for_its_turn_says_so(tmp_path: Path) -> None:

@@ -287,6 +287,38 @@ def test_manager_is_found_by_its_url_whatever_becomes_of_the_environment(
         DatabaseManager("sqlite:///r.db")
 
 
+def test_empty_url_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    DatabaseManager()
+    for ask in (DatabaseManager, lambda url: DatabaseManager.configure({"app": url})):
+        with pytest.raises(ValueError, match="'' is not a database URL"):
+            ask("")
+
+
+def test_options_of_a_url_are_compared_with_what_a_resize_made_of_them(url: str) -> None:
+    db = DatabaseManager(url, pool_size=5)
+    db.resize(pool_size=7)
+    assert DatabaseManager(f"{url}?pool_size=7") is db
+    db.resize(pool_size=9)
+    with pytest.raises(ValueError, match="pool_size: 9 and 7"):
+        DatabaseManager(f"{url}?pool_size=7")
+
+
+def test_name_of_a_relative_path_tells_where_it_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    DatabaseManager.configure({"app": "sqlite:///app.db"})
+    DatabaseManager.named("app").close()
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    with pytest.raises(ValueError, match="is in use already") as caught:
+        DatabaseManager.configure({"app": "sqlite:///app.db"})
+    assert f"({tmp_path}/app.db)" in str(caught.value)
+    assert f"({tmp_path}/deep/app.db)" in str(caught.value)
+
+
 def test_url_with_other_options_is_refused_each_time(url: str) -> None:
     DatabaseManager(url)
     for _ in range(2):
@@ -399,7 +431,7 @@ def test_name_that_was_asked_for_keeps_its_database(url: str, tmp_path: Path) ->
     for other in (f"{url}2", {"url": url, "pool_size": 7}):
         with pytest.raises(ValueError, match="the database 'app' is in use already as ") as caught:
             DatabaseManager.configure({"new": url, "app": other})
-        assert "/app.db', and is now to be 'sqlite:///" in str(caught.value)
+        assert ", and is now to be 'sqlite:///" in str(caught.value)
     assert "pool_size=7" in str(caught.value)
     assert DatabaseManager.named("app") is db
     with pytest.raises(ValueError, match="no database is named 'new'"):

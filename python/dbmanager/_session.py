@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from types import CoroutineType, GeneratorType, TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from dbmanager._core import (
@@ -149,11 +149,18 @@ class Savepoint:
         return self._run(f"ROLLBACK TO {self._name}")
 
     def _end(self) -> bool:
+        """Release it, and commit if it is the whole transaction. False if it is no more."""
         self._is_over = True
+        if not self._run(f"RELEASE {self._name}"):
+            return False
         if self._is_whole and self._session.mode != "read":
-            self._session.execute("COMMIT")
-            return True
-        return self._run(f"RELEASE {self._name}")
+            try:
+                self._session._control("COMMIT")
+            except BaseException:
+                if _in_transaction(self._session):
+                    self._session._control("ROLLBACK")
+                raise
+        return True
 
     def _run(self, sql: str) -> bool:
         """Run ROLLBACK TO or RELEASE. False if there is no such savepoint (any more).
@@ -260,8 +267,9 @@ def run(
         try:
             with manager.session(mode, join=join) as session:
                 result = function(session)
-                if isinstance(result, CoroutineType | GeneratorType):
-                    result.close()
+                if isinstance(result, CoroutineType | GeneratorType | AsyncGeneratorType):
+                    if not isinstance(result, AsyncGeneratorType):
+                        result.close()  # or it warns that nobody awaited it
                     raise TypeError(
                         f"run() calls plain functions, and {function!r} gave a "
                         f"{type(result).__name__}, whose code would run after the session"

@@ -46,6 +46,11 @@ pub fn number() -> usize {
     })
 }
 
+/// Whether it is the thread that the process began with, or may be: Python runs the handlers of signals there.
+pub fn is_first() -> bool {
+    !cfg!(target_os = "linux") || i64::from(this()) == i64::from(std::process::id())
+}
+
 /// The system's number of this thread.
 #[cfg(target_os = "linux")]
 pub fn this() -> i32 {

@@ -36,6 +36,11 @@ impl Wish {
 impl fmt::Display for Wish {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "'{}'", self.url)?;
+        if let Target::File(path) = &self.target
+            && !self.url.contains(&*path.to_string_lossy())
+        {
+            write!(formatter, " ({})", path.display())?;
+        }
         // The defaults are of no interest.
         let Ok(settings) = self.asked.settings() else {
             return Ok(());

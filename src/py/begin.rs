@@ -23,6 +23,10 @@ impl Connection {
         pool: &Pool,
     ) -> PyResult<()> {
         self.refuse_replaced(py, guard)?;
+        if !guard.is_autocommit() {
+            // A signal's handler began a transaction, while the turn was waited for.
+            return Ok(());
+        }
         let since = Instant::now();
         let mut pauses = PAUSES.iter().copied();
         let mut pause = Duration::ZERO;

@@ -23,9 +23,6 @@ impl Connection {
     fn end_transaction(&self, py: Python<'_>, sql: &'static CStr) -> PyResult<()> {
         self.check(py)?;
         let guard = self.lock(py)?;
-        if sql == c"COMMIT" {
-            self.refuse_replaced_commit(py, &guard)?;
-        }
         let outcome = match self.autocommit.get(py) {
             Autocommit::Legacy if guard.is_autocommit() => Ok(()),
             Autocommit::Legacy => self.run(py, &guard, sql),

@@ -289,6 +289,11 @@ impl Cursor {
                     return Err(error);
                 }
             };
+        if let Err(error) = connection.before_statement_again(py, &guard, &statement) {
+            drop(bound);
+            connection.give_back(py, statement);
+            return Err(error);
+        }
         self.start_rows(py, connection, &guard, statement, bound)
     }
 

@@ -84,6 +84,7 @@ impl Cursor {
                 return Err(core_exception(py, Error::Closed));
             }
             let (_bound, guard) = bind::parameters(py, connection, statement, guard, Some(&row))?;
+            connection.before_statement_again(py, &guard, statement)?;
             turn.offer(py, &guard);
             let step = connection.step(py, &guard, statement);
             if let Step::Failed(_) = step {

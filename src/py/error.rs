@@ -29,6 +29,10 @@ impl<T> OrRaise<T> for PyResult<T> {
     }
 }
 
+/// A session writes or commits to a file that is not at its path any more.
+pub const FILE_IS_GONE: &str = "the database file was replaced or moved while this session was open, which has the old \
+                                one; end the session and open another";
+
 /// An exception of one of the stdlib's classes.
 #[cold]
 pub fn exception(py: Python<'_>, class: &Py<PyType>, message: impl Into<String>) -> PyErr {
@@ -75,6 +79,13 @@ fn class_for(py: Python<'_>, primary: i32) -> &'static Py<PyType> {
 pub fn sqlite_exception(py: Python<'_>, failure: &SqliteFailure) -> PyErr {
     if failure.primary_code() == ffi::SQLITE_NOMEM {
         return PyMemoryError::new_err(());
+    }
+    if failure.extended_code == ffi::SQLITE_CONSTRAINT_COMMITHOOK {
+        // The only hook there is.
+        return operational_error(
+            py,
+            format!("{FILE_IS_GONE}; what was not committed is rolled back"),
+        );
     }
     let class = class_for(py, failure.primary_code());
     let error = exception(py, class, failure.message.clone());

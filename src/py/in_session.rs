@@ -4,7 +4,7 @@
 use super::ahead;
 use super::connection::Connection;
 use super::cursor::Cursor;
-use super::error::{core_exception, operational_error, programming_error};
+use super::error::{FILE_IS_GONE, core_exception, operational_error, programming_error};
 use super::names::string;
 use super::settings::{IsolationLevel, Optional};
 use crate::core::pool::{Pool, Turn};
@@ -139,6 +139,20 @@ impl Connection {
         }
     }
 
+    /// `before_statement` once more, if Python code that ran since may have ended the session's transaction.
+    #[inline]
+    pub(super) fn before_statement_again(
+        &self,
+        py: Python<'_>,
+        guard: &LockGuard<'_>,
+        statement: &Statement,
+    ) -> PyResult<()> {
+        match !statement.is_readonly() && self.is_session(py) && guard.is_autocommit() {
+            true => self.before_session_statement(py, guard, statement),
+            false => Ok(()),
+        }
+    }
+
     fn before_session_statement(
         &self,
         py: Python<'_>,
@@ -171,36 +185,23 @@ impl Connection {
         let begins = can_be_undone
             && guard.is_autocommit()
             && self.isolation_level.get(py) != IsolationLevel::None;
-        match begins {
-            true => self.begin_writing(py, guard),
-            false => self.take_turn(py),
+        if begins {
+            return self.begin_writing(py, guard);
         }
+        if !guard.is_writing() {
+            self.refuse_replaced(py, guard)?;
+        }
+        self.take_turn(py)
     }
 
-    /// Refuse to write to, or to commit in, a file that is not at its path any more: nobody would find it there.
+    /// Refuse to write to a file that is not at its path any more. (It could not be committed.)
     pub(super) fn refuse_replaced(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
         // SAFETY: looking at a field and setting it run no Python code.
         let looks = unsafe { self.session.peek_mut(py) }
             .as_mut()
             .is_some_and(|session| !std::mem::take(&mut session.was_seen) && session.looks);
         match looks && guard.has_moved() {
-            true => Err(operational_error(
-                py,
-                "the database file was replaced or moved while this session was open, which has the old one; end the \
-                 session and open another",
-            )),
-            false => Ok(()),
-        }
-    }
-
-    /// `refuse_replaced` before a COMMIT of what was written.
-    pub(super) fn refuse_replaced_commit(
-        &self,
-        py: Python<'_>,
-        guard: &LockGuard<'_>,
-    ) -> PyResult<()> {
-        match self.is_session(py) && guard.is_writing() {
-            true => self.refuse_replaced(py, guard),
+            true => Err(operational_error(py, FILE_IS_GONE)),
             false => Ok(()),
         }
     }
@@ -254,9 +255,17 @@ impl Connection {
             Some(turn) => Ok(turn),
             None => py.detach(|| pool.turn(Duration::ZERO)),
         };
-        let turn = turn.map_err(|error| core_exception(py, error))?;
-        // It may have been closed meanwhile, by a signal's handler or another thread.
+        // Meanwhile a signal's handler may have closed it, or written through it.
         self.check_open(py)?;
+        // SAFETY: looking at a field runs no Python code.
+        let needs_it = unsafe { self.session.peek(py) }
+            .as_ref()
+            .is_some_and(|session| session.turn.is_none());
+        if !needs_it {
+            drop(turn);
+            return Ok(());
+        }
+        let turn = turn.map_err(|error| core_exception(py, error))?;
         // SAFETY: no Python code runs while the state is borrowed.
         if let Some(session) = unsafe { self.session.peek_mut(py) } {
             session.turn = Some(turn);

@@ -200,10 +200,15 @@ fn attach<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     Python::attach(body)
 }
 
-/// Whether Python's signal handlers raise an exception; it stays set for whoever attaches on this thread next.
-fn interrupted() -> bool {
-    // SAFETY: the thread is attached within.
-    Python::attach(|_| unsafe { ffi::PyErr_CheckSignals() != 0 })
+/// Whether Python's signal handlers raise an exception; it stays set for whoever attaches on this thread next. `away` runs
+/// the part in which they run.
+fn interrupted(away: &mut dyn FnMut(&mut dyn FnMut())) -> bool {
+    Python::attach(|_| {
+        let mut raised = false;
+        // SAFETY: the thread is attached.
+        away(&mut || raised = unsafe { ffi::PyErr_CheckSignals() != 0 });
+        raised
+    })
 }
 
 /// Run a function that blocks without the interpreter, if this thread has it.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Managers {
     by_target: HashMap<Target, Py<DatabaseManager>>,
-    /// The URLs that were asked for; the empty one is that of `DatabaseManager()`.
-    by_url: HashMap<String, Known>,
+    /// The URLs that were asked for; None is that of `DatabaseManager()`.
+    by_url: HashMap<Option<String>, Known>,
 }
 
 /// What a URL was resolved to at its first use.
@@ -45,22 +45,19 @@ pub fn resolve(
     url: Option<&str>,
     given: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Wish> {
-    let key = url.unwrap_or_default();
+    let key = url.map(str::to_owned);
     let known = managers(py)
         .lock()
         .by_url
-        .get(key)
+        .get(&key)
         .map(|known| (known.url.clone(), known.target.clone()));
     let wish = asked::read(py, url, known, given)?;
     let mut managers = managers(py).lock();
-    let known = managers
-        .by_url
-        .entry(key.to_owned())
-        .or_insert_with(|| Known {
-            url: wish.url.clone(),
-            target: wish.target.clone(),
-            is_agreed: false,
-        });
+    let known = managers.by_url.entry(key).or_insert_with(|| Known {
+        url: wish.url.clone(),
+        target: wish.target.clone(),
+        is_agreed: false,
+    });
     Ok(Wish {
         target: known.target.clone(),
         ..wish
@@ -164,18 +161,18 @@ impl DatabaseManager {
             Some(url) => Some(string(url, "url")?.to_str()?),
             None => None,
         };
-        let key = url.unwrap_or_default();
+        let key = url.map(str::to_owned);
         if settings.is_none() {
             // The common question needs no look at the file system.
             let all = managers(py).lock();
-            let known = all.by_url.get(key).filter(|known| known.is_agreed);
+            let known = all.by_url.get(&key).filter(|known| known.is_agreed);
             if let Some(manager) = known.and_then(|known| all.by_target.get(&known.target)) {
                 return Ok(manager.clone_ref(py));
             }
         }
         let manager = Self::of(py, resolve(py, url, settings)?)?;
         if settings.is_none()
-            && let Some(known) = managers(py).lock().by_url.get_mut(key)
+            && let Some(known) = managers(py).lock().by_url.get_mut(&key)
         {
             known.is_agreed = true;
         }
@@ -296,7 +293,13 @@ impl DatabaseManager {
             }
         }
         py.detach(|| self.manager.resize(settings))
-            .map_err(|error| core_exception(py, error))
+            .map_err(|error| core_exception(py, error))?;
+        // What the URLs ask for is to be compared anew.
+        let target = self.manager.target();
+        for known in managers(py).lock().by_url.values_mut() {
+            known.is_agreed &= known.target != *target;
+        }
+        Ok(())
     }
 
     /// Close the connections that nobody uses. Gives how many.

@@ -245,7 +245,6 @@ impl Session {
             false => connection.lock(py).and_then(|guard| {
                 // An open BLOB would keep the COMMIT from going through.
                 guard.close_blobs();
-                connection.refuse_replaced_commit(py, &guard)?;
                 match connection.commit_open(py, &guard) {
                     // So would rows that a statement still has to give, and has written already.
                     Err(error) if has_statements_in_progress(py, &error) => {

@@ -150,8 +150,9 @@ pub enum Reason {
     Endless(Circle),
 }
 
-/// Tells whether the calling thread is to give up waiting (Ctrl-C in Python).
-pub type InterruptCheck = fn() -> bool;
+/// Tells whether the calling thread is to give up waiting (Ctrl-C in Python). It is handed what runs the part of it that may
+/// take long, or wait itself.
+pub type InterruptCheck = fn(&mut dyn FnMut(&mut dyn FnMut())) -> bool;
 
 static INTERRUPT_CHECK: OnceLock<InterruptCheck> = OnceLock::new();
 
@@ -213,7 +214,7 @@ impl Gate {
             state.queue.push_back(Arc::clone(&waiter));
             Some(self.look_for(&waiter))
         });
-        let _waiting = match waiting {
+        let waiting = match waiting {
             Ok(Some(waiting)) => waiting,
             Ok(None) => return Ok(self.place(me)),
             Err(circle) => return self.give_up(&waiter, Reason::Endless(circle)),
@@ -251,10 +252,14 @@ impl Gate {
             if let Some(check) = INTERRUPT_CHECK.get()
                 && *news != News::Admitted
                 && Instant::now() >= ask
+                && thread::is_first()
             {
                 drop(news);
-                if self.interrupts(check, &waiter) {
+                if check(&mut |part| self.away(&waiter, part)) {
                     return self.give_up(&waiter, Reason::Interrupted);
+                }
+                if let Err(circle) = waiting.check() {
+                    return self.give_up(&waiter, Reason::Endless(circle));
                 }
                 news = waiter.news.lock();
             }
@@ -273,19 +278,17 @@ impl Gate {
         }
     }
 
-    /// Run the interrupt check. It may run Python code that wants a place here, too: meanwhile the others in the queue
-    /// are served.
-    fn interrupts(&self, check: &InterruptCheck, waiter: &Waiter) -> bool {
-        {
-            let _state = self.state.lock();
-            waiter.away.store(true, Ordering::Relaxed);
-        }
-        let interrupted = check();
+    /// Do something that may want a place here, too (a signal's handler): meanwhile the others in the queue are served.
+    fn away(&self, waiter: &Waiter, part: &mut dyn FnMut()) {
         let mut state = self.state.lock();
+        waiter.away.store(true, Ordering::Relaxed);
+        state.is_woken = false;
+        self.admit(state);
+        part();
+        state = self.state.lock();
         waiter.away.store(false, Ordering::Relaxed);
         state.is_woken = false;
         self.admit(state);
-        interrupted
     }
 
     /// For whom one waits here.
@@ -521,7 +524,6 @@ mod tests {
             let place = gate.enter(Duration::ZERO).ok().unwrap();
             let waiters = [Waiter::new(usize::MAX), Waiter::new(usize::MAX - 1)];
             gate.state.lock().queue.extend(waiters.iter().cloned());
-            let check: InterruptCheck = || false;
             waiters[0].away.store(true, Ordering::Relaxed);
             drop(place);
             match slice.is_zero() {
@@ -529,7 +531,7 @@ mod tests {
                 false => assert_eq!(gate.step_in(&waiters[1]), Ok(())),
             }
             drop(gate.place(waiters[1].thread));
-            assert!(!gate.interrupts(&check, &waiters[0]));
+            gate.away(&waiters[0], &mut || ());
             assert_eq!(*waiters[0].news.lock(), News::Admitted);
             assert_eq!(gate.load(), (1, 0));
         }

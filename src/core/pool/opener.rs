@@ -131,6 +131,9 @@ impl Opener {
         guard.install_counters()?;
         if let Some(settings) = &settings {
             self.configure(&guard, settings)?;
+            if settings.pool_pre_ping {
+                guard.refuse_commits_when_moved();
+            }
         }
         drop(guard);
         database.forget_effects();

@@ -36,7 +36,7 @@ impl PartialEq for Pragmas {
         let within = |one: &Self, other: &Self| {
             one.0.iter().all(|(name, value)| {
                 let another = other.get(name);
-                another.is_some_and(|another| meaning(value) == meaning(another))
+                another.is_some_and(|another| meaning(name, value) == meaning(name, another))
             })
         };
         within(self, other) && within(other, self)
@@ -44,15 +44,24 @@ impl PartialEq for Pragmas {
 }
 
 /// One spelling of the values that have several.
-fn meaning(value: &str) -> String {
+fn meaning(name: &str, value: &str) -> String {
+    let words: &[&str] = match name {
+        "synchronous" => &["OFF", "NORMAL", "FULL", "EXTRA"],
+        "auto_vacuum" => &["NONE", "FULL", "INCREMENTAL"],
+        "temp_store" => &["DEFAULT", "FILE", "MEMORY"],
+        "journal_mode" => &[],
+        _ => &["OFF", "ON"],
+    };
     let value = value.to_ascii_uppercase();
-    match value.as_str() {
-        "OFF" | "NO" | "FALSE" => "0".to_owned(),
-        "ON" | "YES" | "TRUE" | "NORMAL" => "1".to_owned(),
-        "FULL" => "2".to_owned(),
-        "EXTRA" => "3".to_owned(),
-        _ => value,
-    }
+    let number = match value.as_str() {
+        "NO" | "FALSE" => Some(0),
+        "YES" | "TRUE" => Some(1),
+        word => match words.iter().position(|known| *known == word) {
+            Some(position) => i64::try_from(position).ok(),
+            None => word.parse().ok(),
+        },
+    };
+    number.map_or(value, |number| number.to_string())
 }
 
 fn is_one_of(value: &str, known: &[&str]) -> bool {
@@ -127,7 +136,10 @@ impl Pragmas {
         names.dedup();
         names
             .into_iter()
-            .filter(|name| self.get(name).map(meaning) != other.get(name).map(meaning))
+            .filter(|name| {
+                let of = |pragmas: &Self| pragmas.get(name).map(|value| meaning(name, value));
+                of(self) != of(other)
+            })
             .map(|name| {
                 (
                     name.to_owned(),
@@ -187,6 +199,11 @@ mod tests {
     #[test]
     fn what_comes_to_the_same_is_equal() {
         assert_eq!(with(&[("synchronous", "1")]), Pragmas::default());
+        assert_eq!(with(&[("busy_timeout", "05000")]), Pragmas::default());
+        let vacuum = |value| with(&[("auto_vacuum", value)]);
+        assert_eq!(vacuum("full"), vacuum("1"));
+        assert_eq!(vacuum("incremental"), vacuum("2"));
+        assert_ne!(vacuum("FULL"), vacuum("2"));
         let (one, other) = (("cache_size", "-100"), ("synchronous", "full"));
         assert_eq!(with(&[one, other]), with(&[("synchronous", "2"), one]));
         assert_ne!(with(&[one]), Pragmas::default());

@@ -46,15 +46,46 @@ pub fn begin(
     let Some(look) = join() else {
         return Ok(None);
     };
-    let own = look().map_or(Vec::new(), |wait| wait.holders);
     let before = all.insert(thread, look);
     let entry = Waiting { thread, before };
-    if can_go_on(thread, &all) {
-        return Ok(Some(entry));
+    match endless(thread, &all) {
+        None => Ok(Some(entry)),
+        Some(circle) => {
+            // Under the same lock: others would take this thread for one that waits.
+            entry.end(&mut all);
+            Err(circle)
+        }
     }
-    drop(all);
-    drop(entry);
-    Err(match own.iter().all(|holder| *holder == thread) {
+}
+
+impl Waiting {
+    /// Look once more: what a signal's handler did, and what others began to wait for meanwhile, was not seen with this
+    /// wait.
+    pub fn check(&self) -> Result<(), Circle> {
+        endless(self.thread, &WAITING.get().lock()).map_or(Ok(()), Err)
+    }
+
+    /// Take it out.
+    fn end(mut self, all: &mut All) {
+        self.put_back(all);
+        std::mem::forget(self);
+    }
+
+    fn put_back(&mut self, all: &mut All) {
+        match self.before.take() {
+            Some(before) => all.insert(self.thread, before),
+            None => all.remove(&self.thread),
+        };
+    }
+}
+
+/// Why a thread's wait would never end, if that is so.
+fn endless(thread: usize, all: &All) -> Option<Circle> {
+    if can_go_on(thread, all) {
+        return None;
+    }
+    let wait = all.get(&thread).and_then(|look| look())?;
+    Some(match wait.holders.iter().all(|holder| *holder == thread) {
         true => Circle::Own,
         false => Circle::Others,
     })
@@ -94,11 +125,7 @@ fn can_go_on(thread: usize, all: &All) -> bool {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut all = WAITING.get().lock();
-        match self.before.take() {
-            Some(before) => all.insert(self.thread, before),
-            None => all.remove(&self.thread),
-        };
+        self.put_back(&mut WAITING.get().lock());
     }
 }
 
@@ -160,5 +187,16 @@ mod tests {
         let _outer = begin(one, one_of(&[two])).ok().unwrap();
         drop(begin(one, one_of(&[RUNS])));
         assert_eq!(begin(two, one_of(&[one])).err(), Some(Circle::Others));
+    }
+
+    #[test]
+    fn a_circle_that_was_closed_while_a_handler_waited_is_seen_afterwards() {
+        let (one, two) = (2 * MANY + 2, 2 * MANY + 3);
+        let outer = begin(one, one_of(&[two])).ok().flatten().unwrap();
+        let inner = begin(one, one_of(&[RUNS])).ok().flatten().unwrap();
+        let _other = begin(two, one_of(&[one])).ok().flatten().unwrap();
+        assert_eq!(outer.check(), Ok(()));
+        drop(inner);
+        assert_eq!(outer.check(), Err(Circle::Others));
     }
 }

@@ -5,7 +5,7 @@ use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::text::{self, Effect, Terminated};
 use crate::core::vfs::{self, Traces};
 use rusqlite::ffi;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
@@ -262,6 +262,16 @@ impl LockGuard<'_> {
         unsafe { ffi::sqlite3_txn_state(self.handle(), c"main".as_ptr()) == ffi::SQLITE_TXN_WRITE }
     }
 
+    /// Roll back instead of committing, however that is asked for, when the file is not at its path any more: nobody
+    /// would find there what is committed, and the journal beside the path is another file's.
+    pub fn refuse_commits_when_moved(&self) {
+        // SAFETY: the handle is open, and the hook ends with it.
+        unsafe {
+            let handle = self.handle();
+            ffi::sqlite3_commit_hook(handle, Some(has_moved_at_commit), handle.cast());
+        }
+    }
+
     /// Leave the database and its `-wal` file as they are when the handle is closed.
     pub fn close_without_checkpoint(&self) {
         // SAFETY: the handle is open; this option takes an int and a pointer that may be null.
@@ -334,4 +344,19 @@ impl LockGuard<'_> {
             (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
         }
     }
+}
+
+/// The hook of a commit: anything but 0 turns it into a rollback.
+unsafe extern "C" fn has_moved_at_commit(handle: *mut c_void) -> c_int {
+    let mut moved: c_int = 0;
+    // SAFETY: the handle that the hook was installed on, which is committing; asking changes nothing on it.
+    unsafe {
+        ffi::sqlite3_file_control(
+            handle.cast(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_HAS_MOVED,
+            (&raw mut moved).cast(),
+        );
+    }
+    moved
 }
