@@ -35,6 +35,10 @@ COST_LIMIT = 1.5
 # A round leases each of many databases about so often, and the one as often as all together.
 LEASES_EACH = 4
 
+# What is read between two leases, more than the processor's caches hold; how many leases.
+WORK_BYTES = 96 << 20
+LEASES_AFTER_WORK = 60
+
 Use = Callable[[Any], object]
 
 
@@ -104,6 +108,7 @@ def measure(scale: Scale, folder: Path) -> Fleet:
     costs = [
         _cost("session() alone", COST_LIMIT, _enter, kept, scale.rounds),
         _cost("session() and a select", None, _read, kept, scale.rounds),
+        _cost_after_work("session() after other work", _enter, kept, scale.rounds),
         _cost("os.stat() of the file alone", None, os.stat, paths[:count], scale.rounds),
         control,
     ]
@@ -175,6 +180,28 @@ def _cost(name: str, target: float | None, use: Use, all_: Sequence[Any], rounds
             one_us.append(one)
             many_us.append(many)
     return Cost(name, target, one_us, many_us)
+
+
+def _cost_after_work(name: str, use: Use, all_: Sequence[Any], rounds: int) -> Cost:
+    """As `_cost`, but the processor's caches hold neither the one nor the many."""
+    among_many = random.Random(SEED).choices(all_, k=LEASES_AFTER_WORK)
+    # Written, or all its pages would be one.
+    work = b"." * WORK_BYTES
+    one_us, many_us = [], []
+    for number in range(rounds + 1):
+        one = median(_single_us(use, all_[0], work) for _ in among_many)
+        many = median(_single_us(use, manager, work) for manager in among_many)
+        if number:
+            one_us.append(one)
+            many_us.append(many)
+    return Cost(name, COST_LIMIT, one_us, many_us)
+
+
+def _single_us(use: Use, manager: Any, work: bytes) -> float:
+    work.find(b"x")
+    start = time.perf_counter()
+    use(manager)
+    return (time.perf_counter() - start) * 1e6
 
 
 def _lease_us(use: Use, managers: Sequence[Any]) -> float:

@@ -115,7 +115,8 @@ def fleet(measured: Fleet) -> str:
         f"{measured.databases} databases{fewer}, each with one idle connection "
         f"({measured.descriptors} descriptors), leased uniformly at random, against one database "
         f"leased as often; smaller is better, at most {COST_LIMIT}. stdlib: the same with as many "
-        "open connections and no pool, for what the processor's caches cost."
+        "open connections and no pool, for what the processor's caches cost. After other work: "
+        "before each lease so much memory is read that the caches hold nothing of either."
     )
     bound = measured.bound
     bound_header = ["W13 descriptors", "before", "most", "limit", "lease us", "met"]
