@@ -611,7 +611,7 @@ def test_nothing_is_written_to_a_file_that_is_not_at_its_path_any_more(
     db.drain()
     shutil.copy(tmp_path / "app.db", tmp_path / "copy.db")
     session = db.session(mode).__enter__()
-    message = "the database file was replaced or moved"
+    message = "the database file was replaced, moved or removed"
     if end != "write" or mode == "write":
         session.execute("UPDATE t SET x = 'lost' WHERE id = 1")
     else:
@@ -665,7 +665,9 @@ def test_no_way_to_commit_leads_into_the_file_of_others(
     with db.session() as session:
         first(session)
         (tmp_path / "copy.db").replace(tmp_path / "app.db")
-        with pytest.raises(sqlite3.OperationalError, match="was replaced or moved") as caught:
+        with pytest.raises(
+            sqlite3.OperationalError, match="was replaced, moved or removed"
+        ) as caught:
             then(session)
         assert not hasattr(caught.value, "sqlite_errorcode")
         session.rollback()
@@ -771,7 +773,9 @@ def test_session_that_is_open_when_the_file_is_replaced_takes_nothing_from_the_n
                 session.execute(uses).fetchall()
             opened.set()
             over.wait()
-            with pytest.raises(sqlite3.OperationalError, match="was replaced or moved while this"):
+            with pytest.raises(
+                sqlite3.OperationalError, match="was replaced, moved or removed while"
+            ):
                 session.execute("INSERT INTO t VALUES ('old')")
 
     with ThreadPoolExecutor(1) as executor:

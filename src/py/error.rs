@@ -30,8 +30,8 @@ impl<T> OrRaise<T> for PyResult<T> {
 }
 
 /// A session writes or commits to a file that is not at its path any more.
-pub const FILE_IS_GONE: &str = "the database file was replaced or moved while this session was open, which has the old \
-                                one; end the session and open another";
+pub const FILE_IS_GONE: &str = "the database file was replaced, moved or removed while this session was open, which has \
+                                the old one; end the session and open another";
 
 /// An exception of one of the stdlib's classes.
 #[cold]
