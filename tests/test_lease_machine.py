@@ -55,6 +55,8 @@ class Leases(RuleBasedStateMachine):
 
     @initialize()
     def open_manager(self) -> None:
+        # What Hypothesis remembers of a thousand examples need not be looked through at each leak.
+        gc.freeze()
         with closing(stdlib.connect(self.path)) as connection:
             connection.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (x)")
         self.manager = self.new_manager()
