@@ -411,6 +411,20 @@ LEAKS = {
             c.close()
         measure(step, 1000, 10_000)
     """,
+    "sessions": """
+        from dbmanager import DatabaseManager
+        db = DatabaseManager("sqlite:///" + path)
+        with db.session() as c:
+            c.execute("CREATE TABLE t (a)")
+        def step():
+            with db.session("write") as c:
+                with c.begin_nested() as savepoint:
+                    c.execute("INSERT INTO t VALUES (?)", ("x" * 100,))
+                    savepoint.rollback()
+            with db.session("read") as c, db.session(join=True) as joined:
+                joined.execute("SELECT * FROM t WHERE a = ?", (1,)).all()
+        measure(step, 1000, 10_000)
+    """,
     "memory connections": """
         def step():
             c = s.connect(":memory:")

@@ -9,17 +9,7 @@ import pytest
 
 from dbmanager import DatabaseManager, Session, sqlite3
 
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[DatabaseManager]:
-    """A manager of a table with some rows; every connection must be back at the end."""
-    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=60)
-    with db.session() as session:
-        session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
-        session.executemany("INSERT INTO t (x) VALUES (?)", [(n,) for n in range(9)])
-    yield db
-    assert db.get_stats()["pool_in_use"] == 0
-    DatabaseManager.reset()
+ROWS = 9
 
 
 def test_run_repeats_a_function_while_the_database_is_busy(tmp_path: Path) -> None:

@@ -26,18 +26,6 @@ from dbmanager import (
 ROWS = 500
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[DatabaseManager]:
-    """A manager of a table with some rows; every connection must be back at the end."""
-    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db", pool_timeout=60)
-    with db.session() as session:
-        session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
-        session.executemany("INSERT INTO t (x) VALUES (?)", [(n,) for n in range(ROWS)])
-    yield db
-    assert db.get_stats()["pool_in_use"] == 0
-    DatabaseManager.reset()
-
-
 def other_process(tmp_path: Path, sql: str) -> None:
     """Run a statement in another process, by the stdlib."""
     code = (

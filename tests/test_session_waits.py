@@ -19,6 +19,45 @@ from dbmanager import (
 )
 
 
+def said_by(code: str, *arguments: object) -> str:
+    """Run code in another process that says nothing on stderr, and give what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+# A thread has the turn to write, and sends a signal when the main thread waits for it; it lets go
+# when the handler has said so.
+HOLD = """
+import os, signal, sys, threading
+from dbmanager import DatabaseManager
+path, waiting = sys.argv[1:]
+size = {"pool_size": 1, "max_overflow": 0} if waiting == "requests_waiting" else {}
+db = DatabaseManager("sqlite:///" + path, pool_timeout=3600, **size)
+with db.session() as session:
+    session.execute("CREATE TABLE t (x)")
+held, handled = threading.Event(), threading.Event()
+def hold():
+    with db.session("write"):
+        held.set()
+        while not db.get_stats()[waiting]:
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+        handled.wait()
+def hold_until(handle):
+    signal.signal(signal.SIGUSR1, handle)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    return thread
+"""
+
+
 def test_waiting_for_a_session_is_interrupted_by_a_signal(tmp_path: Path) -> None:
     code = """
 import os, signal, sys, threading
@@ -43,13 +82,7 @@ except KeyboardInterrupt:
     print("interrupted", db.get_stats()["requests_waiting"])
 done.set()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, f"sqlite:///{tmp_path}/app.db"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("interrupted 0\n", "")
+    assert said_by(code, f"sqlite:///{tmp_path}/app.db") == "interrupted 0\n"
 
 
 @pytest.mark.parametrize("mode", ["auto", "write"])
@@ -83,13 +116,7 @@ with db.session() as session:
 write()
 print(db.get_stats()["opened_total"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "app.db", mode],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("interrupted\n3600000 0\n2\n", "")
+    assert said_by(code, tmp_path / "app.db", mode) == "interrupted\n3600000 0\n2\n"
 
 
 HANDLERS = {
@@ -140,13 +167,7 @@ with db.session() as session:
 stats = db.get_stats()
 assert (stats["pool_in_use"], stats["writers_waiting"]) == (0, 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "app.db"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == (expected + "\n", "")
+    assert said_by(code, tmp_path / "app.db") == expected + "\n"
 
 
 @pytest.mark.parametrize("timeout", ["PRAGMA busy_timeout = 40", None])
@@ -173,95 +194,65 @@ def test_another_process_is_waited_for_as_long_as_the_busy_timeout_says(
     DatabaseManager.reset()
 
 
-@pytest.mark.parametrize("wait", ["connection", "turn"])
+@pytest.mark.parametrize("waiting", ["requests_waiting", "writers_waiting"])
 def test_handler_of_a_signal_may_open_the_session_that_the_thread_waits_for(
-    tmp_path: Path, wait: str
+    tmp_path: Path, waiting: str
 ) -> None:
     code = """
-import os, signal, sys, threading
-from dbmanager import DatabaseManager
-path, wait = sys.argv[1:]
-size = {"pool_size": 1, "max_overflow": 0} if wait == "connection" else {}
-db = DatabaseManager("sqlite:///" + path, pool_timeout=3600, **size)
-with db.session() as session:
-    session.execute("CREATE TABLE t (x)")
 order = []
-def write(name):
-    with db.session("write") as session:
+def write(name, mode="write"):
+    with db.session(mode) as session:
         session.execute("INSERT INTO t VALUES (?)", (name,))
     order.append(name)
-held, handles = threading.Event(), threading.Event()
 def handle(*_):
-    handles.set()
+    handled.set()
     write("handler")
-signal.signal(signal.SIGUSR1, handle)
-def hold():
-    with db.session("write"):
-        held.set()
-        waiting = "requests_waiting" if wait == "connection" else "writers_waiting"
-        while not db.get_stats()[waiting]:
-            pass
-        os.kill(os.getpid(), signal.SIGUSR1)
-        handles.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
-if wait == "connection":
-    with db.session() as session:
-        session.execute("INSERT INTO t VALUES ('main')")
-    order.append("main")
-else:
-    write("main")
+thread = hold_until(handle)
+write("main", "auto" if waiting == "requests_waiting" else "write")
 thread.join()
 figures = db.get_stats()
 print(order, figures["pool_in_use"], figures["requests_waiting"], figures["writers_waiting"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "app.db", wait],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("['handler', 'main'] 0 0 0\n", "")
+    said = said_by(HOLD + code, tmp_path / "app.db", waiting)
+    assert said == "['handler', 'main'] 0 0 0\n"
 
 
 def test_handler_of_a_signal_may_write_with_the_session_that_waits_for_its_turn(
     tmp_path: Path,
 ) -> None:
     code = """
-import os, signal, sys, threading
-from dbmanager import DatabaseManager
-db = DatabaseManager("sqlite:///" + sys.argv[1], pool_timeout=3600)
-with db.session() as session:
-    session.execute("CREATE TABLE t (x)")
-held, handles = threading.Event(), threading.Event()
 def handle(*_):
-    handles.set()
+    handled.set()
     session.execute("INSERT INTO t VALUES ('handler')")
-signal.signal(signal.SIGUSR1, handle)
-def hold():
-    with db.session("write"):
-        held.set()
-        while not db.get_stats()["writers_waiting"]:
-            pass
-        os.kill(os.getpid(), signal.SIGUSR1)
-        handles.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
+thread = hold_until(handle)
 with db.session() as session:
     session.execute("INSERT INTO t VALUES ('main')")
 thread.join()
 with db.session("write") as session:
     print(session.execute("SELECT x FROM t").scalars().all(), db.get_stats()["pool_in_use"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "app.db"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("['handler', 'main'] 1\n", "")
+    said = said_by(HOLD + code, tmp_path / "app.db", "writers_waiting")
+    assert said == "['handler', 'main'] 1\n"
+
+
+def test_session_that_a_handler_closes_while_it_waits_for_its_turn_says_so(tmp_path: Path) -> None:
+    code = """
+def handle(*_):
+    session.close()
+    handled.set()
+thread = hold_until(handle)
+try:
+    with db.session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+except Exception as error:
+    print(repr(error))
+thread.join()
+with db.session("write") as session:
+    print(session.scalar("SELECT count(*) FROM t"), db.get_stats()["pool_in_use"])
+"""
+    error = "ProgrammingError('this session is not open; use it within its `with` block')"
+    said = said_by(HOLD + code, tmp_path / "app.db", "writers_waiting")
+    assert said == f"{error}\n0 1\n"
 
 
 @pytest.mark.parametrize("wait", ["connection", "turn"])
@@ -285,53 +276,14 @@ def test_those_who_wait_keep_their_order_while_the_interpreter_is_busy(
                 waits_for(lambda count=number: db.get_stats()[waiting] > count)
             # Longer than a tenth of a second, after which they used to ask for the interpreter.
             sys.setswitchinterval(1000)
-            end = time.monotonic() + 0.3
-            while time.monotonic() < end:
-                pass
-        sys.setswitchinterval(interval)
+            try:
+                end = time.monotonic() + 0.3
+                while time.monotonic() < end:
+                    pass
+            finally:
+                sys.setswitchinterval(interval)
     assert order == [0, 1, 2, 3]
     DatabaseManager.reset()
-
-
-def test_session_that_a_handler_closes_while_it_waits_for_its_turn_says_so(tmp_path: Path) -> None:
-    code = """
-import os, signal, sys, threading
-from dbmanager import DatabaseManager
-db = DatabaseManager("sqlite:///" + sys.argv[1], pool_timeout=3600)
-with db.session() as session:
-    session.execute("CREATE TABLE t (x)")
-held, closed = threading.Event(), threading.Event()
-def handle(*_):
-    session.close()
-    closed.set()
-signal.signal(signal.SIGUSR1, handle)
-def hold():
-    with db.session("write"):
-        held.set()
-        while not db.get_stats()["writers_waiting"]:
-            pass
-        os.kill(os.getpid(), signal.SIGUSR1)
-        closed.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
-try:
-    with db.session() as session:
-        session.execute("INSERT INTO t VALUES (1)")
-except Exception as error:
-    print(repr(error))
-thread.join()
-with db.session("write") as session:
-    print(session.scalar("SELECT count(*) FROM t"), db.get_stats()["pool_in_use"])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "app.db"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    error = "ProgrammingError('this session is not open; use it within its `with` block')"
-    assert (done.stdout, done.stderr) == (f"{error}\n0 1\n", "")
 
 
 def waits_for(condition: Callable[[], object]) -> None:

@@ -287,7 +287,9 @@ def test_manager_is_found_by_its_url_whatever_becomes_of_the_environment(
         DatabaseManager("sqlite:///r.db")
 
 
-def test_empty_url_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_url_is_refused_also_when_there_is_a_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
     DatabaseManager()
