@@ -102,8 +102,9 @@ class Savepoint:
         self._name = f"dbmanager_{next(_savepoints)}"
         self._is_used = self._is_over = False
         # A session without transaction control has none that this could be a part of.
-        self._is_whole = session.isolation_level is None and not session.in_transaction
-        if session.mode != "read":
+        writes = session.mode != "read"
+        self._is_whole = writes and session.isolation_level is None and not session.in_transaction
+        if writes:
             session.begin()
         session._control(f"SAVEPOINT {self._name}")
 
@@ -153,7 +154,7 @@ class Savepoint:
         self._is_over = True
         if not self._run(f"RELEASE {self._name}"):
             return False
-        if self._is_whole and self._session.mode != "read":
+        if self._is_whole:
             try:
                 self._session._control("COMMIT")
             except BaseException:

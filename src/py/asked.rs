@@ -141,15 +141,15 @@ pub fn read(
         (None, None) => (None, default_url()?),
     };
     let folder = || {
-        match known {
-        // It leads to nothing.
-        Some(_) => Ok(PathBuf::from("/")),
-        None => std::env::current_dir().map_err(|error| {
+        if known.is_some() {
+            // It leads to nothing.
+            return Ok(PathBuf::from("/"));
+        }
+        std::env::current_dir().map_err(|error| {
             Error::File(format!(
                 "the relative path in '{url}' leads nowhere, because the working directory can't be told: {error}"
             ))
-        }),
-    }
+        })
     };
     let looked_through = DatabaseUrl::parse(&url, folder).and_then(|parsed| {
         let asked = parsed.asked();
@@ -165,10 +165,10 @@ pub fn read(
     })?;
     if let Some(given) = given {
         add(&mut asked, given)?;
+        asked
+            .settings()
+            .map_err(|error| core_exception(py, error))?;
     }
-    asked
-        .settings()
-        .map_err(|error| core_exception(py, error))?;
     Ok(Wish { url, target, asked })
 }
 

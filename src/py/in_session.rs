@@ -104,25 +104,27 @@ impl Connection {
     /// Whether it is a session's.
     #[inline]
     pub(super) fn is_session(&self, py: Python<'_>) -> bool {
-        // SAFETY: a look at the discriminant runs no Python code.
-        unsafe { self.session.peek(py) }.is_some()
+        self.look(py, |_| ()).is_some()
+    }
+
+    /// Look at what a session's connection knows; None for other connections. The look must run no Python code.
+    #[inline]
+    fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&State) -> R) -> Option<R> {
+        // SAFETY: the looks in this file read fields, clone and take references.
+        unsafe { self.session.peek(py) }.as_deref().map(look)
     }
 
     /// Refuse to write a backup over the file of a session, which no transaction can undo, or to put another database in
     /// its place (`what`). A database in memory may be filled so.
     pub(super) fn refuse_to_fill(&self, py: Python<'_>, what: &str) -> PyResult<()> {
-        // SAFETY: looking at a field runs no Python code.
-        let is_of_file = unsafe { self.session.peek(py) }
-            .as_ref()
-            .is_some_and(|session| !session.pool.is_in_memory());
-        match is_of_file {
-            true => Err(programming_error(
+        match self.look(py, |session| session.pool.is_in_memory()) {
+            Some(false) => Err(programming_error(
                 py,
                 format!(
                     "a session can't be {what}, which no transaction could undo; use a connection of connect()"
                 ),
             )),
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -132,11 +134,8 @@ impl Connection {
         if statement.is_readonly() {
             return true;
         }
-        // SAFETY: looks at fields run no Python code.
-        match unsafe { self.session.peek(py) } {
-            None => true,
-            Some(session) => session.turn.is_some(),
-        }
+        self.look(py, |session| session.turn.is_some())
+            .unwrap_or(true)
     }
 
     /// `before_statement` once more, if Python code that ran since may have ended the session's transaction.
@@ -172,11 +171,7 @@ impl Connection {
         guard: &LockGuard<'_>,
         can_be_undone: bool,
     ) -> PyResult<()> {
-        // SAFETY: copying a field runs no Python code.
-        let mode = unsafe { self.session.peek(py) }
-            .as_ref()
-            .map(|session| session.mode);
-        if mode == Some(Mode::Read) {
+        if self.look(py, |session| session.mode) == Some(Mode::Read) {
             return Err(operational_error(
                 py,
                 "this session was opened with mode='read', and the statement writes; use mode='auto' or 'write'",
@@ -210,11 +205,7 @@ impl Connection {
     pub(super) fn begin_writing(&self, py: Python<'_>, guard: &LockGuard<'_>) -> PyResult<()> {
         self.read_ahead(py, guard, |_| true)?;
         self.take_turn(py)?;
-        // SAFETY: cloning an Arc runs no Python code.
-        let pool = unsafe { self.session.peek(py) }
-            .as_ref()
-            .map(|session| Arc::clone(&session.pool));
-        let outcome = match pool {
+        let outcome = match self.look(py, |session| Arc::clone(&session.pool)) {
             Some(pool) => self.begin_immediate(py, guard, &pool),
             None => self.run_begin(py, guard, c"BEGIN IMMEDIATE"),
         };
@@ -228,28 +219,24 @@ impl Connection {
         guard: &LockGuard<'_>,
         wanted: impl Fn(&Bound<'_, Cursor>) -> bool,
     ) -> PyResult<()> {
-        // SAFETY: taking references runs no Python code; each cursor in the list is alive.
-        let cursors: Vec<Bound<'_, Cursor>> = unsafe {
-            match self.session.peek(py) {
-                Some(session) => session
-                    .reading
-                    .iter()
-                    .map(|cursor| Bound::from_borrowed_ptr(py, *cursor).cast_into_unchecked())
-                    .collect(),
-                None => Vec::new(),
-            }
-        };
-        for cursor in cursors.into_iter().filter(wanted) {
+        let cursors = self.look(py, |session| {
+            let all = session.reading.iter();
+            // SAFETY: each cursor in the list is alive.
+            all.map(|cursor| unsafe {
+                Bound::from_borrowed_ptr(py, *cursor).cast_into_unchecked::<Cursor>()
+            })
+            .collect::<Vec<_>>()
+        });
+        for cursor in cursors.into_iter().flatten().filter(wanted) {
             ahead::read_ahead(&cursor, self, guard)?;
         }
         Ok(())
     }
 
     fn take_turn(&self, py: Python<'_>) -> PyResult<()> {
-        // SAFETY: cloning an Arc runs no Python code.
-        let pool = match unsafe { self.session.peek(py) } {
-            Some(session) if session.turn.is_none() => Arc::clone(&session.pool),
-            _ => return Ok(()),
+        let needed = |session: &State| session.turn.is_none().then(|| Arc::clone(&session.pool));
+        let Some(pool) = self.look(py, needed).flatten() else {
+            return Ok(());
         };
         let turn = match pool.try_turn() {
             Some(turn) => Ok(turn),
@@ -257,12 +244,7 @@ impl Connection {
         };
         // Meanwhile a signal's handler may have closed it, or written through it.
         self.check_open(py)?;
-        // SAFETY: looking at a field runs no Python code.
-        let needs_it = unsafe { self.session.peek(py) }
-            .as_ref()
-            .is_some_and(|session| session.turn.is_none());
-        if !needs_it {
-            drop(turn);
+        if self.look(py, |session| session.turn.is_none()) != Some(true) {
             return Ok(());
         }
         let turn = turn.map_err(|error| core_exception(py, error))?;

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyMapping, PyString};
 use std::collections::BTreeMap;
 
 /// A database with a name.
-pub struct Named {
+struct Named {
     wish: Wish,
     /// Somebody asked for it: it stays what it is.
     is_used: bool,
@@ -146,6 +146,7 @@ impl DatabaseManager {
             }
         )))
     }
+
     /// Close and forget every manager of this process, and the names of databases. For tests.
     #[staticmethod]
     fn reset(py: Python<'_>) {

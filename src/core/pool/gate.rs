@@ -133,7 +133,7 @@ impl Place {
 /// Waiting was in vain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InVain {
-    pub reason: Reason,
+    pub reason: Refusal,
     /// The threads that have the places, one entry each place.
     pub holders: Vec<usize>,
     /// Others that still wait.
@@ -142,7 +142,7 @@ pub struct InVain {
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum Refusal {
     TimedOut,
     /// The interrupt check said so, before the time was up.
     Interrupted,
@@ -217,7 +217,7 @@ impl Gate {
         let waiting = match waiting {
             Ok(Some(waiting)) => waiting,
             Ok(None) => return Ok(self.place(me)),
-            Err(circle) => return self.give_up(&waiter, Reason::Endless(circle)),
+            Err(circle) => return self.give_up(&waiter, Refusal::Endless(circle)),
         };
         let deadline = Instant::now().checked_add(timeout);
         // When to look again without being woken.
@@ -227,7 +227,7 @@ impl Gate {
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 drop(news);
-                return self.give_up(&waiter, Reason::TimedOut);
+                return self.give_up(&waiter, Refusal::TimedOut);
             }
             let ask = now + ASK_EVERY;
             let until = [deadline, look]
@@ -256,10 +256,10 @@ impl Gate {
             {
                 drop(news);
                 if check(&mut |part| self.away(&waiter, part)) {
-                    return self.give_up(&waiter, Reason::Interrupted);
+                    return self.give_up(&waiter, Refusal::Interrupted);
                 }
                 if let Err(circle) = waiting.check() {
-                    return self.give_up(&waiter, Reason::Endless(circle));
+                    return self.give_up(&waiter, Refusal::Endless(circle));
                 }
                 news = waiter.news.lock();
             }
@@ -305,7 +305,7 @@ impl Gate {
     }
 
     /// Leave the queue. A place that was handed over at the last moment is taken, unless the caller must go all the same.
-    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, reason: Reason) -> Result<Place, InVain> {
+    fn give_up(self: &Arc<Self>, waiter: &Arc<Waiter>, reason: Refusal) -> Result<Place, InVain> {
         let mut state = self.state.lock();
         match state.position(waiter) {
             Some(position) => {
@@ -322,7 +322,7 @@ impl Gate {
             }
             None => {
                 let place = self.place(waiter.thread);
-                if reason != Reason::Interrupted {
+                if reason != Refusal::Interrupted {
                     return Ok(place);
                 }
                 let in_vain = InVain {
@@ -457,7 +457,7 @@ mod tests {
             assert_eq!(
                 other.join().unwrap(),
                 Some(InVain {
-                    reason: Reason::TimedOut,
+                    reason: Refusal::TimedOut,
                     holders: vec![thread::number()],
                     waiting: 0
                 })
@@ -472,7 +472,7 @@ mod tests {
         let gate = Gate::new(1);
         let place = gate.enter(Duration::ZERO).ok().unwrap();
         let refused = gate.enter(Duration::from_secs(60)).err().unwrap();
-        assert_eq!(refused.reason, Reason::Endless(Circle::Own));
+        assert_eq!(refused.reason, Refusal::Endless(Circle::Own));
         assert_eq!(gate.load(), (1, 0));
         // A place may be let go of in another thread.
         std::thread::scope(|scope| scope.spawn(move || drop(place)).join().unwrap());
@@ -499,7 +499,7 @@ mod tests {
                 std::thread::yield_now();
             }
             let refused = two.enter(long).err().unwrap();
-            assert_eq!(refused.reason, Reason::Endless(Circle::Others));
+            assert_eq!(refused.reason, Refusal::Endless(Circle::Others));
             drop(own);
             assert!(other.join().unwrap());
         });

@@ -32,7 +32,7 @@ use crate::core::error::Result;
 use crate::core::process;
 use crate::core::sqlite::open::Access;
 use file::{CheckedIn, FileState};
-use gate::Gate;
+use gate::{Gate, InVain, Refusal};
 use leaks::Holders;
 use lease::Admission;
 use opener::{Door, Kept};
@@ -40,7 +40,7 @@ use parking_lot::{Mutex, RwLock};
 use shelf::{Held, Shelf};
 use statistics::{Counters, Load, Reason};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use writers::Writers;
@@ -69,6 +69,18 @@ pub struct Pool {
     recently_used: AtomicBool,
     /// Another file is at its path, as far as is known.
     has_left: AtomicBool,
+}
+
+/// Count a time-out. Tells whether there was a wait at all: what would never have ended was refused at once.
+fn count_wait<T>(outcome: &Result<T, InVain>, timeouts: &AtomicU64) -> bool {
+    match outcome.as_ref().map_err(|vain| vain.reason) {
+        Err(Refusal::Endless(_)) => return false,
+        Err(Refusal::TimedOut) => {
+            timeouts.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(_) | Err(Refusal::Interrupted) => {}
+    }
+    true
 }
 
 impl Pool {
@@ -158,11 +170,7 @@ impl Pool {
         let timeout = managed.settings.read().pool_timeout;
         let place = managed.gate.enter(timeout);
         let waited = since.elapsed();
-        let reason = place.as_ref().map_err(|vain| vain.reason).err();
-        if reason == Some(gate::Reason::TimedOut) {
-            self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-        }
-        if !matches!(reason, Some(gate::Reason::Endless(_))) {
+        if count_wait(&place, &self.counters.timeouts) {
             self.counters.waited_for(waited);
         }
         let place = place.map_err(|vain| self.no_connection(waited, &vain))?;
@@ -386,13 +394,7 @@ impl Pool {
         let since = Instant::now();
         let turn = self.writers.enter(timeout.saturating_sub(already));
         let waited = since.elapsed();
-        let reason = turn.as_ref().map_err(|vain| vain.reason).err();
-        if reason == Some(gate::Reason::TimedOut) {
-            self.counters
-                .writers_timeouts
-                .fetch_add(1, Ordering::Relaxed);
-        }
-        if !matches!(reason, Some(gate::Reason::Endless(_))) {
+        if count_wait(&turn, &self.counters.writers_timeouts) {
             self.counters.writer_waited_for(waited);
         }
         turn.map_err(|vain| self.no_turn(already + waited, &vain))

@@ -3,8 +3,6 @@
 use super::asked::Asked;
 use crate::core::error::{Error, Result};
 use crate::core::pool::settings::Value;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// What a database URL points at.
@@ -151,11 +149,6 @@ fn without_dots(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-/// A path that Python gave, as bytes.
-pub fn path_of(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(OsString::from_vec(bytes.to_vec()))
 }
 
 #[cfg(test)]
