@@ -1775,7 +1775,10 @@ def set_lingering_locks(enabled: bool, /) -> None:
     """
 
 def close_all_pools() -> None:
-    """Close all idle connections of the process. Runs by itself at its end (`atexit`); not for other use."""
+    """Close all idle connections of the process. Runs by itself at its end (`atexit`).
+
+    Blocks while they are closed. Pools go on: who wants a connection gets a new one.
+    """
 
 # ---- adapters and converters ----------------------------------------------------------
 

@@ -46,6 +46,12 @@ pub enum Error {
     /// The database handle is closed.
     #[error("Cannot operate on a closed database.")]
     Closed,
+    /// The database handle was opened by a process of which this one is a fork.
+    #[error(
+        "this connection was opened by process {parent}, and this one, {child}, is its fork; open another one here: \
+         connections, sessions and cursors do not survive a fork"
+    )]
+    Inherited { parent: i32, child: u32 },
     /// There is not enough memory.
     #[error("out of memory")]
     NoMemory,

@@ -8,6 +8,7 @@ pub mod process;
 pub mod raw;
 pub mod session;
 pub mod sqlite;
+pub mod sync;
 pub mod text;
 pub mod thread;
 pub mod vfs;

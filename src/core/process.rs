@@ -116,7 +116,7 @@ impl<T> Deref for PerProcess<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parking_lot::Mutex;
+    use crate::core::sync::Mutex;
 
     static VALUE: PerProcess<Mutex<Vec<u32>>> = PerProcess::new(Mutex::default);
 

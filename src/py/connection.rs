@@ -115,11 +115,13 @@ impl Connection {
         drop(self.physical.replace(py, Some(physical)));
     }
 
-    /// Whether there is a physical connection.
+    /// Whether there is a physical connection, and it is this process's.
     #[inline]
     pub fn is_open(&self, py: Python<'_>) -> bool {
-        // SAFETY: a look at the discriminant runs no Python code.
-        unsafe { self.physical.peek(py) }.is_some()
+        // SAFETY: a look at it runs no Python code.
+        unsafe { self.physical.peek(py) }
+            .as_ref()
+            .is_some_and(|physical| physical.database().is_open())
     }
 
     /// Close the physical connection, or give it back to its pool.
@@ -157,7 +159,11 @@ impl Connection {
 
     #[cold]
     pub(super) fn closed(&self, py: Python<'_>) -> PyErr {
-        programming_error(py, self.closed_message.get(py))
+        // SAFETY: a look at it runs no Python code.
+        match unsafe { self.physical.peek(py) } {
+            Some(physical) => core_exception(py, physical.database().why_closed()),
+            None => programming_error(py, self.closed_message.get(py)),
+        }
     }
 
     pub(super) fn empty() -> Self {
@@ -199,8 +205,7 @@ impl Connection {
     /// Refuse use before `__init__` and after `close`.
     #[inline]
     pub fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        // SAFETY: a look at the discriminant runs no Python code.
-        if unsafe { self.physical.peek(py) }.is_some() {
+        if self.is_open(py) {
             return Ok(());
         }
         self.check_initialized(py)?;
@@ -266,7 +271,8 @@ impl Connection {
         // SAFETY: looks at discriminants and lengths run no Python code; for the guard see `lock`.
         unsafe {
             let physical = self.physical.peek(py).as_ref()?;
-            let plain = self.functions.peek(py).is_empty()
+            let plain = physical.database().is_open()
+                && self.functions.peek(py).is_empty()
                 && self.authorizer.peek(py).is_none()
                 && self.progress.peek(py).is_none()
                 && self.trace.peek(py).is_none()

@@ -118,7 +118,9 @@ pub fn core_exception(py: Python<'_>, error: Error) -> PyErr {
         Error::File(_) | Error::Endless(_) => operational_error(py, error.to_string()),
         // The check that interrupted it left the exception.
         Error::Interrupted => PyErr::fetch(py),
-        Error::Closed | Error::ManagerClosed(_) => programming_error(py, error.to_string()),
+        Error::Closed | Error::Inherited { .. } | Error::ManagerClosed(_) => {
+            programming_error(py, error.to_string())
+        }
     }
 }
 
@@ -130,7 +132,7 @@ pub fn prepare_exception(py: Python<'_>, error: PrepareError) -> PyErr {
             exception(py, &state(py).exceptions.data_error, error.to_string())
         }
         PrepareError::Sqlite(failure) => sqlite_exception(py, &failure),
-        PrepareError::ContainsNul | PrepareError::Multiple | PrepareError::Closed => {
+        PrepareError::ContainsNul | PrepareError::Multiple | PrepareError::Closed(_) => {
             programming_error(py, error.to_string())
         }
     }

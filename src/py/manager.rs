@@ -8,7 +8,7 @@ use super::session::{self, Session};
 use super::settings::Optional;
 use crate::core::session::Manager;
 use crate::core::session::url::Target;
-use parking_lot::Mutex;
+use crate::core::sync::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -349,6 +349,4 @@ pub fn set_lingering_locks(py: Python<'_>, enabled: bool) {
 #[pyfunction]
 pub fn close_all_pools(py: Python<'_>) {
     py.detach(crate::core::pool::registry::close_all);
-    // What is closed later, while the interpreter goes down, can't be logged in Python any more.
-    log::set_max_level(log::LevelFilter::Off);
 }

@@ -3,7 +3,7 @@
 use super::asked::{self, Wish};
 use super::manager::{self, DatabaseManager};
 use super::names::{string, wrong_argument};
-use parking_lot::Mutex;
+use crate::core::sync::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

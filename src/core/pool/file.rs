@@ -4,8 +4,8 @@ use super::identity::{Beside, Look, Stamp};
 use super::opener::Kept;
 use super::{LOG, Pool};
 use crate::core::error::Result;
+use crate::core::sync::MutexGuard;
 use crate::core::text::Effect;
-use parking_lot::MutexGuard;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

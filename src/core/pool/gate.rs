@@ -3,8 +3,8 @@
 //! r2d2 wakes its waiters in no order, and none when a connection is discarded, so nobody waits there.
 
 use super::waits::{self, Circle, Wait};
+use crate::core::sync::{Condvar, Mutex, MutexGuard};
 use crate::core::thread;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -235,7 +235,7 @@ impl Gate {
                 .flatten()
                 .fold(ask, Instant::min);
             if *news == News::None {
-                waiter.signal.wait_until(&mut news, until);
+                news = waiter.signal.wait_until(news, until);
             }
             if *news != News::Admitted && !self.slice.is_zero() {
                 *news = News::None;

@@ -1,7 +1,7 @@
 //! Who holds sessions, and since when: for the message of a time-out, and to report those that are held too long.
 
+use crate::core::sync::Mutex;
 use crate::core::thread;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

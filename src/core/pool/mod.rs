@@ -31,12 +31,13 @@ pub use writers::Turn;
 use crate::core::error::Result;
 use crate::core::process;
 use crate::core::sqlite::open::Access;
+use crate::core::sync::{Mutex, RwLock};
+use crate::core::vfs;
 use file::{CheckedIn, FileState};
 use gate::{Gate, InVain, Refusal};
 use leaks::Holders;
 use lease::Admission;
 use opener::{Door, Kept};
-use parking_lot::{Mutex, RwLock};
 use shelf::{Held, Shelf};
 use statistics::{Counters, Load, Reason};
 use std::path::{Path, PathBuf};
@@ -349,6 +350,7 @@ impl Pool {
     pub fn drain(&self) {
         self.next_generation();
         self.discard_idle(Reason::Closed);
+        vfs::close_parked();
     }
 
     /// Keep another number of connections, and let another number of sessions in.
@@ -460,6 +462,7 @@ impl Pool {
         let mut load = Load {
             max: self.plain.size(),
             writers_waiting: self.writers.waiting(),
+            parked: vfs::parked(),
             ..Load::default()
         };
         if let Some(managed) = self.managed.get() {
@@ -477,6 +480,7 @@ impl Pool {
     pub fn no_statistics(size: u32) -> Statistics {
         Counters::default().read(Load {
             max: size,
+            parked: vfs::parked(),
             ..Load::default()
         })
     }

@@ -11,9 +11,9 @@ use crate::core::error::{Error, Result};
 use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
+use crate::core::sync::Mutex;
 use crate::core::vfs;
 use foldhash::HashMap;
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -30,7 +30,7 @@ static AT_PATH: PerProcess<Mutex<HashMap<PathBuf, Weak<Pool>>>> = PerProcess::ne
 static WRITERS: PerProcess<Mutex<HashMap<Identity, Weak<Writers>>>> =
     PerProcess::new(Mutex::default);
 
-/// How many idle connections the process keeps at most, each with up to three open files.
+/// How many idle connections the process keeps at most, each with up to five open files.
 static MAX_IDLE: AtomicU32 = AtomicU32::new(BY_DEFAULT);
 const BY_DEFAULT: u32 = u32::MAX;
 
@@ -58,7 +58,7 @@ fn default_max_idle() -> u32 {
     };
     // SAFETY: the limit is written to a live structure.
     match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
-        0 => (limit.rlim_cur / 12).clamp(1, 256) as u32,
+        0 => (limit.rlim_cur / 20).clamp(1, 256) as u32,
         _ => 256,
     }
 }
@@ -228,6 +228,7 @@ pub fn sweep(now: Instant) {
     for pool in all() {
         pool.sweep(now);
     }
+    vfs::close_parked();
     // Every other time, so that a pool that was just made is not forgotten before its first use.
     if TURN.fetch_xor(true, Ordering::Relaxed) {
         let forgotten: Vec<_> = {
@@ -269,6 +270,7 @@ pub fn close_all() {
     for pool in all() {
         pool.drain();
     }
+    vfs::close_parked();
 }
 
 /// What `connect()` got.

@@ -11,7 +11,7 @@ use crate::core::error::{Error, Result};
 use crate::core::process;
 use crate::core::raw::Database;
 use crate::core::sqlite::open::Access;
-use parking_lot::{Mutex, RwLock};
+use crate::core::sync::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -100,6 +100,8 @@ pub struct Load {
     pub waiting: u32,
     /// Sessions that wait for their turn to write.
     pub writers_waiting: u32,
+    /// Descriptors of the process that could not be closed yet.
+    pub parked: u32,
 }
 
 /// The figures of one moment by name. Counters since the pool was made end in `_total`, times in their unit.
@@ -116,6 +118,7 @@ impl Counters {
             ("pool_in_use", u64::from(load.size - load.idle)),
             ("requests_waiting", u64::from(load.waiting)),
             ("writers_waiting", u64::from(load.writers_waiting)),
+            ("descriptors_parked", u64::from(load.parked)),
             ("acquired_total", get(&self.acquired)),
             ("waited_total", get(&self.waited)),
             ("wait_ms", get(&self.wait_us) / 1000),

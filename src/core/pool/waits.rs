@@ -2,8 +2,8 @@
 //! begun.
 
 use crate::core::process::PerProcess;
+use crate::core::sync::Mutex;
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
-use parking_lot::Mutex;
 
 /// What a thread waits for.
 pub struct Wait {

@@ -3,8 +3,8 @@
 
 use super::LOG;
 use crate::core::process::PerProcess;
+use crate::core::sync::Mutex;
 use crate::core::thread;
-use parking_lot::Mutex;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};

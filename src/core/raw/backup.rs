@@ -56,7 +56,7 @@ impl Backup {
     pub fn step(&mut self, pages: c_int) -> Result<Progress> {
         let (from, to) = lock_both(&self.source, &self.destination);
         if !from.database().is_open() || !to.database().is_open() {
-            return Err(Error::Closed);
+            return Err(from.database().why_closed());
         }
         // SAFETY: the backup is unfinished and both handles are open and locked.
         unsafe {

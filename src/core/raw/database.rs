@@ -7,10 +7,13 @@
 
 use super::fixed::Fixed;
 use super::hooks::Hooks;
+use super::inherited;
 use super::leftovers::Leftovers;
 use super::lock::ReentrantLock;
+use crate::core::error::Error;
+use crate::core::sync::Mutex;
 use crate::core::text::Effect;
-use parking_lot::Mutex;
+use crate::core::vfs;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
@@ -19,7 +22,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Instant;
 
 /// What could not be closed when its owner was dropped, because another thread held the lock.
@@ -82,6 +85,8 @@ pub struct Database {
     changes_before: Cell<i64>,
     /// SQLite may know the schema from the time of an earlier user.
     schema_is_of_before: Cell<bool>,
+    /// The process that opened it, when this one is its fork and must not use it; else 0.
+    parent: AtomicI32,
 }
 
 // SAFETY: every call into the handle and every access to the `Cell`s happens under `mutex` (the public
@@ -95,7 +100,7 @@ impl Database {
     pub fn adopt(connection: rusqlite::Connection, shares_cache: bool) -> Arc<Self> {
         // SAFETY: the handle stays valid as long as `connection`, which this struct owns from here on.
         let handle = unsafe { connection.handle() };
-        Arc::new(Self {
+        let this = Arc::new(Self {
             handle,
             owner: UnsafeCell::new(Some(connection)),
             lock: if shares_cache {
@@ -124,7 +129,58 @@ impl Database {
             effects: Cell::new(Effect::NONE),
             changes_before: Cell::new(0),
             schema_is_of_before: Cell::new(false),
-        })
+            parent: AtomicI32::new(0),
+        });
+        inherited::enlist(Arc::as_ptr(&this));
+        this
+    }
+
+    /// Make what the child of a fork got from its parent usable, or unusable for ever.
+    ///
+    /// # Safety
+    /// The database is alive, and the process has no other thread.
+    pub(super) unsafe fn inherit(this: *const Self) {
+        // SAFETY: it is alive; what other threads may have been changing is not looked at before it is known that there
+        // were none, or is written anew without a look.
+        unsafe {
+            let database = &*this;
+            // Held by a thread that is gone, maybe.
+            (&raw const database.interrupt_gate)
+                .cast_mut()
+                .write(Mutex::new(()));
+            if database.orphans.try_lock().is_none() {
+                (&raw const database.orphans)
+                    .cast_mut()
+                    .write(Mutex::default());
+            }
+            let is_used = database.lock.is_used_by_another();
+            if !database.is_open() || (!is_used && !has_files(database.handle)) {
+                return;
+            }
+            database.parent.store(libc::getppid(), Ordering::Relaxed);
+            database.open.store(false, Ordering::Release);
+            database.has_orphans.store(false, Ordering::Release);
+            // What they held is the parent's, and stays as it is.
+            let (statements, blobs) = (&raw const database.statements, &raw const database.blobs);
+            statements.cast_mut().write(RefCell::default());
+            blobs.cast_mut().write(RefCell::default());
+            database.owner.get().write(None);
+            if is_used {
+                ReentrantLock::make_anew(Arc::as_ptr(&database.lock));
+            }
+        }
+    }
+
+    /// Why it is closed.
+    #[cold]
+    pub fn why_closed(&self) -> Error {
+        match self.parent.load(Ordering::Relaxed) {
+            0 => Error::Closed,
+            parent => Error::Inherited {
+                parent,
+                child: std::process::id(),
+            },
+        }
     }
 
     /// Whether the handle may still be used.
@@ -325,8 +381,34 @@ impl Database {
     }
 }
 
+/// Whether a handle has any file open.
+///
+/// # Safety
+/// The handle is open and nobody uses it.
+unsafe fn has_files(handle: *mut ffi::sqlite3) -> bool {
+    // SAFETY: as the caller promises; the names are the handle's own.
+    unsafe {
+        let mut names = (0..).map(|index| ffi::sqlite3_db_name(handle, index));
+        let is_of_file = |name| {
+            let file = ffi::sqlite3_db_filename(handle, name);
+            !file.is_null() && *file != 0
+        };
+        let mut temporary: *mut ffi::sqlite3_file = ptr::null_mut();
+        let place = (&raw mut temporary).cast();
+        ffi::sqlite3_file_control(
+            handle,
+            c"temp".as_ptr(),
+            ffi::SQLITE_FCNTL_FILE_POINTER,
+            place,
+        );
+        vfs::is_on_disk(temporary)
+            || std::iter::from_fn(|| names.next().filter(|name| !name.is_null())).any(is_of_file)
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
+        inherited::delist(self);
         // Nobody else can have the lock any more, whatever thread had it reserved.
         let guard = ManuallyDrop::new(LockGuard::new(self));
         guard.close();

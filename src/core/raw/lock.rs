@@ -1,16 +1,15 @@
 //! The lock of a connection: re-entrant, because callbacks run SQL on their own connection, and with a reservation
 //! that lets the one thread that may use a connection lock it without an atomic operation.
 
-use parking_lot::RawMutex;
-use parking_lot::lock_api::RawMutex as _;
+use crate::core::sync::Latch;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// See the head of this file.
 pub(super) struct ReentrantLock {
-    mutex: RawMutex,
-    /// The thread that has the mutex; 0 if none.
+    latch: Latch,
+    /// The thread that has the latch; 0 if none.
     owner: AtomicUsize,
     /// How often the owner has locked it. Only the owner changes it.
     depth: AtomicU32,
@@ -26,13 +25,13 @@ pub fn this_thread() -> usize {
     // SAFETY: no arguments, cannot fail.
     return unsafe { libc::pthread_self() } as usize;
     #[cfg(not(unix))]
-    parking_lot::lock_api::GetThreadId::nonzero_thread_id(&parking_lot::RawThreadId).get()
+    crate::core::thread::number()
 }
 
 impl ReentrantLock {
     pub(super) fn new() -> Self {
         Self {
-            mutex: RawMutex::INIT,
+            latch: Latch::new(),
             owner: AtomicUsize::new(0),
             depth: AtomicU32::new(0),
             idle_depth: AtomicU32::new(0),
@@ -57,7 +56,7 @@ impl ReentrantLock {
     }
 
     fn try_enter_first(&self, me: usize) -> bool {
-        if !self.mutex.try_lock() {
+        if !self.latch.try_take() {
             return false;
         }
         self.owner.store(me, Ordering::Relaxed);
@@ -68,7 +67,7 @@ impl ReentrantLock {
     /// Take the lock, waiting for the thread that has it.
     pub(super) fn enter(&self) {
         if !self.try_enter() {
-            self.mutex.lock();
+            self.latch.take();
             self.owner.store(this_thread(), Ordering::Relaxed);
             self.set_depth(1);
         }
@@ -85,15 +84,13 @@ impl ReentrantLock {
             self.set_depth(depth - 1);
             return;
         }
-        // SAFETY: this thread locked the mutex when the depth went from 0 to 1.
-        unsafe { self.free() };
+        self.free();
     }
 
-    unsafe fn free(&self) {
+    fn free(&self) {
         self.set_depth(0);
         self.owner.store(0, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { self.mutex.unlock() };
+        self.latch.let_go();
     }
 
     /// How often this thread, which has the lock, took it, without the reservation.
@@ -128,9 +125,29 @@ impl ReentrantLock {
             return false;
         }
         self.idle_depth.store(0, Ordering::Relaxed);
-        // SAFETY: the mutex is locked (by the reservation) and nobody is using it, as the depth shows.
-        unsafe { self.free() };
+        // The latch is taken (by the reservation) and nobody is using it, as the depth shows.
+        self.free();
         true
+    }
+
+    /// Whether another thread is using the lock, not only keeping it.
+    pub(super) fn is_used_by_another(&self) -> bool {
+        let owner = self.owner.load(Ordering::Relaxed);
+        let is_free = self.latch.try_take();
+        if is_free {
+            self.latch.let_go();
+            return false;
+        }
+        owner != this_thread() && self.times_entered() > 0
+    }
+
+    /// Have it free, whoever had it.
+    ///
+    /// # Safety
+    /// The process has no other thread, and this one does not have the lock.
+    pub(super) unsafe fn make_anew(this: *const Self) {
+        // SAFETY: nobody else knows it, as the caller promises; what is in it needs no destructor.
+        unsafe { this.cast_mut().write(Self::new()) };
     }
 
     #[inline]

@@ -15,6 +15,7 @@ pub mod function;
 mod handle;
 pub mod hooks;
 pub mod image;
+mod inherited;
 mod leftovers;
 pub mod library;
 mod lock;

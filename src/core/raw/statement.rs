@@ -29,8 +29,8 @@ pub enum PrepareError {
     #[error("You can only execute one statement at a time.")]
     Multiple,
     /// The connection is closed.
-    #[error("Cannot operate on a closed database.")]
-    Closed,
+    #[error("{0}")]
+    Closed(Box<Error>),
     /// SQLite's parser or a callback of it said no.
     #[error(transparent)]
     Sqlite(#[from] SqliteFailure),
@@ -40,7 +40,7 @@ impl From<PrepareError> for Error {
     fn from(error: PrepareError) -> Self {
         match error {
             PrepareError::Sqlite(failure) => Error::Sqlite(failure),
-            PrepareError::Closed => Error::Closed,
+            PrepareError::Closed(why) => *why,
             other => Error::Sqlite(SqliteFailure {
                 extended_code: ffi::SQLITE_MISUSE,
                 message: other.to_string(),
@@ -189,7 +189,7 @@ impl Statement {
         sql: Terminated<'t>,
     ) -> Result<(Self, Terminated<'t>), PrepareError> {
         if !database.is_open() {
-            return Err(PrepareError::Closed);
+            return Err(PrepareError::Closed(Box::new(database.why_closed())));
         }
         let mut raw = ptr::null_mut();
         let mut tail: *const c_char = ptr::null();

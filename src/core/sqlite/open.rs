@@ -10,7 +10,7 @@ use rusqlite::OpenFlags;
 use rusqlite::ffi;
 use std::ffi::c_int;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 /// The stdlib's flags: read, write, create; `file:` URIs on request. No SQLite mutex: we lock ourselves.
 pub fn flags(uri: bool) -> OpenFlags {
@@ -74,7 +74,25 @@ pub fn prepare(database: Arc<Database>) -> Result<Arc<Database>> {
     guard.config(ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER as c_int, 1)?;
     guard.install_yield();
     drop(guard);
+    warn_if_unisolated();
     Ok(database)
+}
+
+/// Say once that another copy of SQLite in this process endangers a file.
+fn warn_if_unisolated() {
+    static SAID: Once = Once::new();
+    if SAID.is_completed() {
+        return;
+    }
+    if let Some(why) = vfs::unisolated() {
+        SAID.call_once(|| {
+            log::warn!(
+                target: "dbmanager::locks",
+                "the stdlib's sqlite3 must not open a file in the same process as dbmanager: {why}, so each can \
+                 drop and overlook the other's locks"
+            );
+        });
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! again and again lingers at all.
 
 use super::rounds::{self, Rounds};
-use crate::core::process::{self, PerProcess};
+use crate::core::process::PerProcess;
 use rusqlite::ffi;
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -70,11 +70,10 @@ pub fn stop(until: Instant) {
 
 /// Have no lock linger when the process forks: the child's SQLite would think that it holds them. Called once.
 pub fn watch_forks() {
-    // First: the child begins with rounds of its own, as its parent's are paused for ever.
-    let watched = process::watch_forks();
+    // The child begins with rounds of its own, as its parent's are paused for ever.
     // SAFETY: the functions run in the thread that forks, before and after; they need nothing that another thread may hold
     // for long.
-    if !watched || unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) } != 0 {
+    if unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) } != 0 {
         allow(false);
     }
 }
@@ -288,7 +287,7 @@ impl Locks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parking_lot::Mutex;
+    use crate::core::sync::Mutex;
     use std::collections::HashMap;
     use std::time::Duration;
 

@@ -6,14 +6,19 @@
 //! sleep with it, whatever set the busy timeout (`timeout=`, `PRAGMA busy_timeout`), so the sleep is
 //! wrapped by a function that the bindings install. Without bindings it just sleeps.
 
-mod descriptor;
+mod descriptors;
+mod fork;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod linger;
 mod room;
 mod rounds;
+mod system_calls;
 mod temporary;
 mod watch;
 
 pub use linger::{allow as let_locks_linger, stop as stop_lingering};
+pub use temporary::is_on_disk;
 pub use watch::{Traces, expect_write, take_traces, wal_has_name};
 
 use rusqlite::ffi;
@@ -51,6 +56,29 @@ unsafe impl Sync for Parent {}
 
 const NAME: &CStr = c"dbmanager";
 
+/// Why locks are not kept apart from those of another copy of SQLite in this process, if that is so for some file
+/// (`isolation`). None as long as no file was opened.
+pub fn unisolated() -> Option<String> {
+    #[cfg(target_os = "linux")]
+    return isolation::ISOLATION.refused().map(str::to_owned);
+    #[cfg(not(target_os = "linux"))]
+    return Some("only Linux has locks of open files".to_owned());
+}
+
+/// Close descriptors that could not be closed when SQLite did it.
+pub fn close_parked() {
+    #[cfg(target_os = "linux")]
+    isolation::ISOLATION.close_parked();
+}
+
+/// How many descriptors could not be closed yet.
+pub fn parked() -> u32 {
+    #[cfg(target_os = "linux")]
+    return isolation::ISOLATION.parked();
+    #[cfg(not(target_os = "linux"))]
+    return 0;
+}
+
 /// Let the bindings wrap what blocks. The first call wins.
 pub fn set_blocking_wrapper(wrapper: BlockingWrapper) {
     WRAPPER.get_or_init(|| wrapper);
@@ -79,8 +107,8 @@ pub fn install() {
                 sleep,
                 open,
             });
-            descriptor::watch_opens(parent);
-            linger::watch_forks();
+            system_calls::install(parent);
+            fork::watch();
             ffi::sqlite3_vfs_register(Box::into_raw(copy), 1);
         }
     });
@@ -122,15 +150,44 @@ unsafe extern "C" fn open_file(
             return temporary::open(file, flags, open_temporary);
         }
         let (code, descriptor) =
-            descriptor::opened_by(|| (parent.open)(vfs, name, file, flags, out_flags));
+            system_calls::opened_by(|| (parent.open)(vfs, name, file, flags, out_flags));
         if code == ffi::SQLITE_OK {
             if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+                if !is_prepared(descriptor) {
+                    give_up(file);
+                    return ffi::SQLITE_CANTOPEN;
+                }
                 watch::watch(file);
             } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
                 watch::note_wal(ffi::sqlite3_database_file_object(name), descriptor);
             }
         }
         code
+    }
+}
+
+/// Whether a database file that was just opened can be locked.
+fn is_prepared(descriptor: c_int) -> bool {
+    #[cfg(target_os = "linux")]
+    return descriptor == descriptors::NONE || isolation::ISOLATION.prepare(descriptor).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    return {
+        let _ = descriptor;
+        true
+    };
+}
+
+/// Close a file that was just opened, as if it had not been.
+///
+/// # Safety
+/// `file` is open.
+unsafe fn give_up(file: *mut ffi::sqlite3_file) {
+    // SAFETY: an open file has methods; one without is not open.
+    unsafe {
+        if let Some(close) = (*file).pMethods.as_ref().and_then(|methods| methods.xClose) {
+            close(file);
+        }
+        (*file).pMethods = ptr::null();
     }
 }
 

@@ -2,13 +2,10 @@
 //!
 //! All processes count rounds by the same clock, so that in the last part nothing lingers in any of them. Rounds go on as
 //! long as something lingers; else the thread sleeps.
-//!
-//! The locks are the standard library's. parking_lot has one table of all who wait, and the child of a fork that does not
-//! come from Python (`py::fork` ends the threads first) would inherit this thread in it.
 
+use crate::core::sync::{Condvar, Mutex, MutexGuard};
 use crate::core::{process, thread};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -39,11 +36,6 @@ struct Clockwork {
     pauses: u32,
 }
 
-/// Nothing that is done under these locks leaves it half done.
-fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<T: Send> Rounds<T> {
     /// Rounds that have not begun, and the function that ends a thing's lingering.
     pub fn new(end: fn(&T)) -> Self {
@@ -59,7 +51,7 @@ impl<T: Send> Rounds<T> {
 
     /// Let a thing linger until the end of the round's first part, and tell whether it may.
     pub fn list(&self, thing: T) -> bool {
-        match &mut *lock(&self.listed) {
+        match &mut *self.listed.lock() {
             Some(listed) => {
                 listed.push(thing);
                 true
@@ -70,12 +62,12 @@ impl<T: Send> Rounds<T> {
 
     /// Call a function for all that may linger.
     pub fn each(&self, visit: impl FnMut(&T)) {
-        lock(&self.listed).iter().flatten().for_each(visit);
+        self.listed.lock().iter().flatten().for_each(visit);
     }
 
     /// End the round's first part, and tell whether anything was listed.
     pub fn shut(&self) -> bool {
-        let mut listed = lock(&self.listed);
+        let mut listed = self.listed.lock();
         listed.iter().flatten().for_each(self.end);
         listed.take().is_some_and(|listed| !listed.is_empty())
     }
@@ -85,7 +77,7 @@ impl<T: Send> Rounds<T> {
         if !self.sleeps.load(Ordering::Relaxed) {
             return;
         }
-        let mut clockwork = lock(&self.clockwork);
+        let mut clockwork = self.clockwork.lock();
         let is_paused = process::is_forking() || clockwork.stops || clockwork.pauses > 0;
         if is_paused || clockwork.is_wanted {
             return;
@@ -101,20 +93,17 @@ impl<T: Send> Rounds<T> {
 
     fn run(&self) {
         self.number.store(thread::this(), Ordering::Release);
-        let mut clockwork = lock(&self.clockwork);
+        let mut clockwork = self.clockwork.lock();
         while !clockwork.stops {
             if !clockwork.is_wanted || clockwork.pauses > 0 {
                 clockwork.is_wanted = false;
                 self.sleeps.store(true, Ordering::Relaxed);
-                clockwork = self
-                    .change
-                    .wait(clockwork)
-                    .unwrap_or_else(PoisonError::into_inner);
+                clockwork = self.change.wait(clockwork);
                 continue;
             }
             self.sleeps.store(false, Ordering::Relaxed);
             if let Some(rest) = FIRST_PART.checked_sub(passed()) {
-                *lock(&self.listed) = Some(Vec::new());
+                *self.listed.lock() = Some(Vec::new());
                 clockwork = self.wait(clockwork, rest);
                 clockwork.is_wanted = self.shut();
             }
@@ -125,30 +114,31 @@ impl<T: Send> Rounds<T> {
     /// Wait for a time, or until the thread is to end.
     fn wait<'a>(
         &self,
-        clockwork: MutexGuard<'a, Clockwork>,
+        mut clockwork: MutexGuard<'a, Clockwork>,
         time: Duration,
     ) -> MutexGuard<'a, Clockwork> {
-        self.change
-            .wait_timeout_while(clockwork, time, |clockwork| !clockwork.stops)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        let until = Instant::now() + time;
+        while !clockwork.stops && Instant::now() < until {
+            clockwork = self.change.wait_until(clockwork, until);
+        }
+        clockwork
     }
 
     /// Have nothing linger until `go_on` is called.
     pub fn pause(&self) {
-        lock(&self.clockwork).pauses += 1;
+        self.clockwork.lock().pauses += 1;
         self.shut();
     }
 
     /// Let things linger again after a `pause`.
     pub fn go_on(&self) {
-        lock(&self.clockwork).pauses -= 1;
+        self.clockwork.lock().pauses -= 1;
     }
 
     /// Let the thread end, and wait for that, but not beyond a time. It is started again when it is needed.
     pub fn stop(&self, until: Instant) {
         let thread = {
-            let mut clockwork = lock(&self.clockwork);
+            let mut clockwork = self.clockwork.lock();
             clockwork.stops = true;
             self.change.notify_one();
             clockwork.thread.take()
@@ -157,7 +147,7 @@ impl<T: Send> Rounds<T> {
             let number = self.number.load(Ordering::Acquire);
             thread::wait(until, || !thread::is_running(number));
         }
-        let mut clockwork = lock(&self.clockwork);
+        let mut clockwork = self.clockwork.lock();
         clockwork.stops = false;
         clockwork.is_wanted = false;
         self.sleeps.store(true, Ordering::Relaxed);

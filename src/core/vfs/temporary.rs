@@ -6,7 +6,7 @@
 
 use super::room;
 use crate::core::process::PerProcess;
-use parking_lot::Mutex;
+use crate::core::sync::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -64,6 +64,16 @@ pub unsafe fn open(file: *mut ffi::sqlite3_file, flags: c_int, open_on_disk: Ope
         (*file).pMethods = &METHODS;
     }
     ffi::SQLITE_OK
+}
+
+/// Whether a temporary file that SQLite has opened, or has not, is on the disk.
+///
+/// # Safety
+/// `file` is null or has the memory of a file of our VFS.
+pub unsafe fn is_on_disk(file: *const ffi::sqlite3_file) -> bool {
+    // SAFETY: as the caller promises; a file that is not open has no methods.
+    let methods = unsafe { file.as_ref() }.map_or(ptr::null(), |file| file.pMethods);
+    !methods.is_null() && !ptr::eq(methods, &METHODS)
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {

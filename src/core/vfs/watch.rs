@@ -7,8 +7,8 @@
 //! A main database's file gets a table of methods of ours: its own, but for the few that must be watched.
 
 use super::linger::Locks;
-use super::{descriptor, room};
-use parking_lot::Mutex;
+use super::{descriptors, room};
+use crate::core::sync::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -64,7 +64,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
                 holds_read_lock_0: false,
                 known: None,
                 was_written: false,
-                wal: descriptor::NONE,
+                wal: descriptors::NONE,
             },
         );
         (*file).pMethods = table(own);
@@ -112,9 +112,9 @@ pub unsafe fn note_wal(database: *mut ffi::sqlite3_file, wal: c_int) {
 pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
     // SAFETY: as the caller promises.
     let this = unsafe { watched(database)? };
-    match this.index.is_null() || this.wal == descriptor::NONE {
+    match this.index.is_null() || this.wal == descriptors::NONE {
         true => None,
-        false => descriptor::has_name(this.wal),
+        false => descriptors::has_name(this.wal),
     }
 }
 
@@ -296,7 +296,7 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
         if let Some(locks) = this.locks.take() {
             locks.settle();
         }
-        this.wal = descriptor::NONE;
+        this.wal = descriptors::NONE;
         this.holds_read_lock_0 = false;
         this.known = None;
         match this.own.xShmUnmap {

@@ -1,0 +1,70 @@
+//! Databases that the child of a fork inherits. Their SQLite may be in the middle of something that no thread of the child
+//! will end, believes in locks that only the parent has, and knows files by numbers that are others' there. So the child
+//! only notes that they are closed: nothing of them is ever called, closed or waited for again.
+//!
+//! What is in memory alone is the child's own, and may be used on, if no thread of the parent's was just using it.
+
+use super::Database;
+use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::vfs;
+use std::cell::UnsafeCell;
+use std::collections::BTreeSet;
+use std::sync::Once;
+
+/// A place in memory.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place(*const Database);
+
+// SAFETY: it is looked at in the child of a fork only, which has one thread.
+unsafe impl Send for Place {}
+
+/// Every database that there is.
+static ALL: Mutex<BTreeSet<Place>> = Mutex::new(BTreeSet::new());
+
+/// The list in the hands of a thread that forks.
+struct Held(UnsafeCell<Option<MutexGuard<'static, BTreeSet<Place>>>>);
+
+// SAFETY: it is touched by a thread that holds the lock of `ALL`.
+unsafe impl Sync for Held {}
+
+static HELD: Held = Held(UnsafeCell::new(None));
+
+/// Note a database that was just made.
+pub(super) fn enlist(database: *const Database) {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        // Those of the VFS first: in the child its files are closed before the databases are.
+        vfs::install();
+        // SAFETY: the functions do what may be done in the child of a process with threads.
+        let code = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        if code != 0 {
+            log::warn!("connections must not be open at a fork: it will not be noticed ({code})");
+        }
+    });
+    ALL.lock().insert(Place(database));
+}
+
+/// Forget a database that goes.
+pub(super) fn delist(database: *const Database) {
+    ALL.lock().remove(&Place(database));
+}
+
+unsafe extern "C" fn before() {
+    let all = ALL.lock();
+    // SAFETY: with the lock.
+    unsafe { *HELD.0.get() = Some(all) };
+}
+
+unsafe extern "C" fn in_parent() {
+    // SAFETY: with the lock, which `before` took.
+    drop(unsafe { (*HELD.0.get()).take() });
+}
+
+unsafe extern "C" fn in_child() {
+    // SAFETY: as above.
+    let all = unsafe { (*HELD.0.get()).take() };
+    for Place(database) in all.iter().flat_map(|all| all.iter()) {
+        // SAFETY: it is alive, as it would not be in the list else, and no other thread is.
+        unsafe { Database::inherit(*database) };
+    }
+}

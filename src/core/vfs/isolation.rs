@@ -1,0 +1,797 @@
+//! Locks that another copy of SQLite in this process can neither miss nor drop, and closes that drop none of its own.
+//!
+//! SQLite locks with record locks, which belong to the process: two copies of it in one process don't see each other's,
+//! and whoever closes any descriptor of a file drops all that the process has on it
+//! (sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_). So our copy takes
+//! locks of open file descriptions instead (fcntl(2), F_OFD_SETLK), which exclude record locks, those of this process
+//! too, and end only with their own description.
+//!
+//! SQLite keeps account of locks by inode and takes each through whatever descriptor is at hand, so all of one database
+//! file go through one descriptor of ours, with a description that is its own. A WAL index has one descriptor for all
+//! connections already, but it is mapped, and a mapping that a child inherits keeps a description: it gets one, too.
+//!
+//! A close would still drop the locks of the other copy. So a file's descriptors are closed together, when SQLite has
+//! none of them open any more, while we hold the whole file exclusively: then nobody has a lock to lose. When that is
+//! refused they are parked, all without locks, for the next open of the file or a better moment.
+
+use super::descriptors::{self, Descriptors, Known, NONE};
+use crate::core::sync::{Mutex, MutexGuard};
+use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char, c_int};
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The isolation of the library that is linked here.
+pub static ISOLATION: Isolation = Isolation::new();
+
+/// So many descriptors of a file that is in use may wait for its last close; of more, each is closed when nobody at all
+/// has a lock.
+const PARKED_OF_USED_FILE: usize = 16;
+
+/// The bytes of a WAL index that are locked (sqlite.org/walformat.html#locks). In a database file they are beyond 1 GB.
+const INDEX_LOCKS: std::ops::Range<i64> = 120..129;
+
+/// Device and inode.
+type FileKey = (u64, u64);
+
+/// The descriptor through which a database file's locks go.
+struct Locker {
+    descriptor: c_int,
+    /// How many descriptors of SQLite's lock through it.
+    users: u32,
+}
+
+/// An open descriptor that nobody uses and that has no locks.
+struct Parked {
+    descriptor: c_int,
+    is_writable: bool,
+}
+
+struct Files {
+    lockers: BTreeMap<FileKey, Locker>,
+    parked: BTreeMap<FileKey, Vec<Parked>>,
+}
+
+/// See the head of this file.
+pub struct Isolation {
+    descriptors: Descriptors,
+    files: Mutex<Files>,
+    /// How many descriptors are parked.
+    parked: AtomicU32,
+    /// Why some file has record locks of the process after all.
+    refused: OnceLock<String>,
+    /// The files, while the process forks.
+    held: UnsafeCell<Option<MutexGuard<'static, Files>>>,
+}
+
+// SAFETY: `held` is touched by a thread that holds the lock of `files`; all else is made for sharing.
+unsafe impl Sync for Isolation {}
+
+/// What came of asking for a whole file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    /// Nobody has a lock on it, and it is locked as long as the descriptor that was asked is open.
+    Locked,
+    /// Nobody had a lock on it when it was asked. A descriptor for reading only can't get more.
+    Quiet,
+    /// Somebody has a lock on it.
+    InUse,
+    /// It can't be locked: not a file, or of a file system without these locks.
+    Never,
+}
+
+impl Isolation {
+    const fn new() -> Self {
+        Self {
+            descriptors: Descriptors::new(),
+            files: Mutex::new(Files {
+                lockers: BTreeMap::new(),
+                parked: BTreeMap::new(),
+            }),
+            parked: AtomicU32::new(0),
+            refused: OnceLock::new(),
+            held: UnsafeCell::new(None),
+        }
+    }
+
+    /// Nothing logs meanwhile, and SQLite is not called.
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock()
+    }
+
+    /// How many descriptors wait to be closed.
+    pub fn parked(&self) -> u32 {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Why the locks of some file are not isolated, once that has happened.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.get().map(String::as_str)
+    }
+
+    /// `open(2)` for SQLite.
+    ///
+    /// # Safety
+    /// `path` is a C string.
+    pub unsafe fn open(&self, path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+        // SAFETY: as the caller promises.
+        let path = unsafe { CStr::from_ptr(path) };
+        // SAFETY: as above; a mode is given.
+        let open = || unsafe { libc::open(path.as_ptr(), flags, mode) };
+        let mut descriptor = self.reuse(path, flags).unwrap_or_else(open);
+        if descriptor < 0 && self.parked() > 0 && is_out_of_descriptors() {
+            self.close_parked();
+            descriptor = open();
+        }
+        // A temporary file has no locks, and a child that goes on with a database in memory needs it.
+        if flags & libc::O_EXCL == 0 {
+            self.descriptors.set(descriptor, Known::Open);
+        }
+        descriptor
+    }
+
+    /// A parked descriptor in the place of a new one.
+    #[inline]
+    fn reuse(&self, path: &CStr, flags: c_int) -> Option<c_int> {
+        let new = libc::O_EXCL | libc::O_TRUNC | libc::O_DIRECTORY;
+        match self.parked() > 0 && flags & new == 0 {
+            true => self.find_parked(path, flags),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn find_parked(&self, path: &CStr, flags: c_int) -> Option<c_int> {
+        let is_writable = flags & libc::O_ACCMODE == libc::O_RDWR;
+        let access = match is_writable {
+            true => libc::R_OK | libc::W_OK,
+            false => libc::R_OK,
+        };
+        let mut status = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the path is a C string, and the kernel writes to a place of the right size.
+        let status = unsafe {
+            let at = libc::AT_FDCWD;
+            let is_there = libc::lstat(path.as_ptr(), status.as_mut_ptr()) == 0
+                // The process may have given up rights since.
+                && libc::faccessat(at, path.as_ptr(), access, libc::AT_EACCESS) == 0;
+            is_there.then(|| status.assume_init())?
+        };
+        self.take_parked(&mut self.files(), key_of(&status), is_writable)
+    }
+
+    fn take_parked(&self, files: &mut Files, key: FileKey, is_writable: bool) -> Option<c_int> {
+        let parked = files.parked.get_mut(&key)?;
+        let fits = |one: &Parked| one.is_writable == is_writable;
+        let one = parked.swap_remove(parked.iter().position(fits)?);
+        if parked.is_empty() {
+            files.parked.remove(&key);
+        }
+        self.parked.fetch_sub(1, Ordering::Relaxed);
+        Some(one.descriptor)
+    }
+
+    /// Have the locks of a database file, which SQLite just opened, go through a descriptor of ours. Else it is done at
+    /// the first lock, where SQLite has no good word for a process that can't open any more files.
+    pub fn prepare(&self, descriptor: c_int) -> io::Result<()> {
+        match self.descriptors.get(descriptor) {
+            Known::Open => self.give_locker(descriptor, false),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn give_locker(&self, descriptor: c_int, is_index: bool) -> io::Result<()> {
+        let mut files = self.files();
+        if self.descriptors.get(descriptor) != Known::Open {
+            // Another thread was quicker.
+            return Ok(());
+        }
+        let status = descriptors::status(descriptor).ok_or_else(io::Error::last_os_error)?;
+        let key = key_of(&status);
+        let known = match self.locker(&mut files, descriptor, key, is_index)? {
+            None => Known::Plain,
+            Some(locker) if is_index => Known::IndexLocks(locker),
+            Some(locker) => Known::Locks(locker),
+        };
+        self.descriptors.set(descriptor, known);
+        Ok(())
+    }
+
+    /// The descriptor for the locks of a file; None if they can't be isolated.
+    fn locker(
+        &self,
+        files: &mut Files,
+        descriptor: c_int,
+        key: FileKey,
+        is_index: bool,
+    ) -> io::Result<Option<c_int>> {
+        if !is_index && let Some(locker) = files.lockers.get_mut(&key) {
+            locker.users += 1;
+            return Ok(Some(locker.descriptor));
+        }
+        // Giving back what nobody has: does nothing, but tells whether there are such locks here.
+        if let Err(error) = ofd_lock(descriptor, libc::F_UNLCK) {
+            self.refuse(&format!(
+                "the file system has no locks of open files ({error})"
+            ));
+            return Ok(None);
+        }
+        let opened = match self.take_parked(files, key, true) {
+            Some(parked) => Ok(parked),
+            None => open_again(descriptor),
+        };
+        let locker = match opened {
+            Ok(locker) => locker,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.refuse(&format!("there is no /proc/self/fd ({error})"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if !is_index {
+            let new = Locker {
+                descriptor: locker,
+                users: 1,
+            };
+            files.lockers.insert(key, new);
+        }
+        Ok(Some(locker))
+    }
+
+    fn refuse(&self, why: &str) {
+        self.refused.get_or_init(|| why.to_owned());
+    }
+
+    /// `fcntl(2)` for SQLite.
+    ///
+    /// # Safety
+    /// `argument` is what the command wants.
+    #[inline]
+    pub unsafe fn control(
+        &self,
+        descriptor: c_int,
+        command: c_int,
+        argument: *mut libc::c_void,
+    ) -> c_int {
+        let ofd_command = match command {
+            libc::F_SETLK => libc::F_OFD_SETLK,
+            libc::F_SETLKW => libc::F_OFD_SETLKW,
+            libc::F_GETLK => libc::F_OFD_GETLK,
+            // SAFETY: as the caller promises.
+            _ => return unsafe { libc::fcntl(descriptor, command, argument) },
+        };
+        let mut known = self.descriptors.get(descriptor);
+        if known == Known::Open {
+            // SAFETY: these commands take a lock.
+            let start = unsafe { (*argument.cast::<libc::flock>()).l_start };
+            if let Err(error) = self.give_locker(descriptor, INDEX_LOCKS.contains(&start)) {
+                set_errno(error.raw_os_error().unwrap_or(libc::EIO));
+                return -1;
+            }
+            known = self.descriptors.get(descriptor);
+        }
+        match known {
+            Known::Locks(locker) | Known::IndexLocks(locker) => {
+                // SAFETY: as above. These locks belong to no process.
+                unsafe {
+                    (*argument.cast::<libc::flock>()).l_pid = 0;
+                    libc::fcntl(locker, ofd_command, argument)
+                }
+            }
+            // SAFETY: as the caller promises.
+            Known::Plain | Known::Open | Known::No => unsafe {
+                libc::fcntl(descriptor, command, argument)
+            },
+        }
+    }
+
+    /// `close(2)` for SQLite. A descriptor that is parked is closed as far as SQLite goes.
+    pub fn close(&self, descriptor: c_int) -> c_int {
+        match self.descriptors.take(descriptor) {
+            Known::No | Known::Plain => close_at_once(descriptor),
+            // A journal, a folder, or a database in which nothing was read.
+            Known::Open => match lock_whole(descriptor) {
+                Whole::InUse => self.park(&mut self.files(), descriptor),
+                Whole::Locked | Whole::Quiet | Whole::Never => close_at_once(descriptor),
+            },
+            Known::Locks(_) => self.close_database(descriptor),
+            Known::IndexLocks(locker) => {
+                self.close_with_locker(&mut self.files(), descriptor, locker)
+            }
+        }
+    }
+
+    fn close_database(&self, descriptor: c_int) -> c_int {
+        let mut files = self.files();
+        let Some(status) = descriptors::status(descriptor) else {
+            return close_at_once(descriptor);
+        };
+        let key = key_of(&status);
+        match files.lockers.get_mut(&key) {
+            Some(locker) if locker.users > 1 => {
+                locker.users -= 1;
+                self.park(&mut files, descriptor)
+            }
+            _ => match files.lockers.remove(&key) {
+                Some(locker) => {
+                    // Those first that wait for this moment.
+                    self.close_parked_of(&mut files, key);
+                    self.close_with_locker(&mut files, descriptor, locker.descriptor)
+                }
+                None => close_at_once(descriptor),
+            },
+        }
+    }
+
+    /// Close what SQLite had open last of a file, and the descriptor of its locks.
+    fn close_with_locker(&self, files: &mut Files, descriptor: c_int, locker: c_int) -> c_int {
+        // It may lock: SQLite closes a WAL index with a lock on it.
+        if lock_whole(locker) != Whole::InUse {
+            let outcome = close_at_once(descriptor);
+            return outcome | close_at_once(locker);
+        }
+        if let Err(error) = ofd_lock(locker, libc::F_UNLCK) {
+            debug_assert!(false, "locks can always be given back: {error}");
+        }
+        self.park(files, descriptor) | self.park(files, locker)
+    }
+
+    /// Park a descriptor that has no locks.
+    fn park(&self, files: &mut Files, descriptor: c_int) -> c_int {
+        let Some(status) = descriptors::status(descriptor) else {
+            return close_at_once(descriptor);
+        };
+        let key = key_of(&status);
+        let parked = files.parked.entry(key).or_default();
+        parked.push(Parked {
+            descriptor,
+            is_writable: is_writable(descriptor),
+        });
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        if parked.len() > PARKED_OF_USED_FILE && files.lockers.contains_key(&key) {
+            // Each for itself: it excludes our own locks, too.
+            let before = parked.len();
+            parked.retain(|one| match lock_whole(one.descriptor) {
+                Whole::Locked => close_at_once(one.descriptor) != 0,
+                Whole::Quiet | Whole::InUse | Whole::Never => true,
+            });
+            self.forget(before - parked.len());
+        }
+        0
+    }
+
+    fn forget(&self, closed: usize) {
+        self.parked.fetch_sub(closed as u32, Ordering::Relaxed);
+    }
+
+    /// Close the parked descriptors of a file that SQLite has not open, if nobody has a lock on it.
+    fn close_parked_of(&self, files: &mut Files, key: FileKey) -> c_int {
+        if files.lockers.contains_key(&key) {
+            return 0;
+        }
+        let Some(parked) = files.parked.get(&key) else {
+            return 0;
+        };
+        let keeper = parked
+            .iter()
+            .find(|one| one.is_writable)
+            .or(parked.first())
+            .map_or(NONE, |one| one.descriptor);
+        if lock_whole(keeper) == Whole::InUse {
+            return 0;
+        }
+        let others = parked.iter().map(|one| one.descriptor);
+        let mut outcome = 0;
+        for descriptor in others.filter(|descriptor| *descriptor != keeper) {
+            outcome |= close_at_once(descriptor);
+        }
+        // It has the lock.
+        outcome |= close_at_once(keeper);
+        self.forget(parked.len());
+        files.parked.remove(&key);
+        outcome
+    }
+
+    /// Close what is parked, as far as nobody has a lock on its file.
+    pub fn close_parked(&self) {
+        if self.parked() == 0 {
+            return;
+        }
+        let mut files = self.files();
+        let keys: Vec<_> = files.parked.keys().copied().collect();
+        for key in keys {
+            self.close_parked_of(&mut files, key);
+        }
+    }
+}
+
+/// At a fork.
+impl Isolation {
+    /// Have no other thread change anything until `let_go`.
+    pub fn hold(&'static self) {
+        let files = self.files();
+        // SAFETY: with the lock.
+        unsafe { *self.held.get() = Some(files) };
+    }
+
+    /// See `hold`.
+    ///
+    /// # Safety
+    /// This thread called `hold`.
+    pub unsafe fn let_go(&self) {
+        // SAFETY: with the lock.
+        drop(unsafe { (*self.held.get()).take() });
+    }
+
+    /// Close in a child whatever its parent has open: the parent's locks stay as they are, and end with it.
+    ///
+    /// # Safety
+    /// As for `let_go`, and nobody uses these descriptors any more.
+    pub unsafe fn close_inherited(&self) {
+        // SAFETY: with the lock.
+        let Some(files) = (unsafe { (*self.held.get()).as_mut() }) else {
+            return;
+        };
+        self.descriptors.take_all(|descriptor, known| {
+            close_at_once(descriptor);
+            if let Known::IndexLocks(locker) = known {
+                close_at_once(locker);
+            }
+        });
+        for locker in files.lockers.values() {
+            close_at_once(locker.descriptor);
+        }
+        for parked in files.parked.values().flatten() {
+            close_at_once(parked.descriptor);
+        }
+        files.lockers.clear();
+        files.parked.clear();
+        self.parked.store(0, Ordering::Relaxed);
+    }
+}
+
+fn key_of(status: &libc::stat) -> FileKey {
+    (status.st_dev, status.st_ino)
+}
+
+/// The file of a descriptor once more, with an open file description of its own: for writing where that is permitted,
+/// because exclusive locks need it, and the connection that is opened next may want them.
+fn open_again(descriptor: c_int) -> io::Result<c_int> {
+    let path = format!("/proc/self/fd/{descriptor}\0");
+    let open = |access| {
+        // SAFETY: the path ends in a NUL.
+        match unsafe { libc::open(path.as_ptr().cast(), access | libc::O_CLOEXEC) } {
+            descriptor if descriptor >= 0 => Ok(descriptor),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    open(libc::O_RDWR).or_else(|error| match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY) => open(libc::O_RDONLY),
+        _ => Err(error),
+    })
+}
+
+/// A lock on a whole file, of a type.
+fn whole_file(kind: c_int) -> libc::flock {
+    // SAFETY: numbers only; zeros stand for all of the file, from its start, and no process.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock
+}
+
+/// Change the lock of a descriptor's description on the whole file, without waiting.
+fn ofd_lock(descriptor: c_int, kind: c_int) -> io::Result<()> {
+    let lock = whole_file(kind);
+    // SAFETY: the command reads a lock.
+    match unsafe { libc::fcntl(descriptor, libc::F_OFD_SETLK, &lock) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Lock the whole of a file if nobody has any lock on it.
+fn lock_whole(descriptor: c_int) -> Whole {
+    let Err(error) = ofd_lock(descriptor, libc::F_WRLCK) else {
+        return Whole::Locked;
+    };
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Whole::InUse,
+        Some(libc::EBADF) => {
+            let mut lock = whole_file(libc::F_WRLCK);
+            // SAFETY: the command reads and writes a lock.
+            let asked = unsafe { libc::fcntl(descriptor, libc::F_OFD_GETLK, &mut lock) };
+            match asked == 0 && c_int::from(lock.l_type) != libc::F_UNLCK {
+                true => Whole::InUse,
+                false => Whole::Quiet,
+            }
+        }
+        _ => Whole::Never,
+    }
+}
+
+fn is_writable(descriptor: c_int) -> bool {
+    // SAFETY: any number may be asked for.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
+}
+
+fn close_at_once(descriptor: c_int) -> c_int {
+    // SAFETY: the descriptor is SQLite's or ours, and nobody uses it any more.
+    unsafe { libc::close(descriptor) }
+}
+
+fn is_out_of_descriptors() -> bool {
+    let error = io::Error::last_os_error().raw_os_error();
+    matches!(error, Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn set_errno(number: c_int) {
+    // SAFETY: the place is this thread's.
+    unsafe { *libc::__errno_location() = number };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::os::fd::{AsRawFd as _, IntoRawFd as _};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::sync::atomic::AtomicBool;
+
+    /// A file that another copy of SQLite has open, too. Closing a descriptor of it drops the process's locks: the test's
+    /// own are open until its end.
+    struct Shared {
+        path: CString,
+        theirs: c_int,
+        witness: std::fs::File,
+        _folder: tempfile::TempDir,
+    }
+
+    /// Where SQLite locks a database.
+    const PENDING: i64 = 0x4000_0000;
+
+    fn lock(kind: c_int, start: i64) -> libc::flock {
+        let mut lock = whole_file(kind);
+        lock.l_start = start;
+        lock.l_len = 1;
+        lock
+    }
+
+    impl Shared {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.db");
+            let file = std::fs::File::create_new(&path).unwrap();
+            Self {
+                path: CString::new(path.as_os_str().as_bytes()).unwrap(),
+                witness: std::fs::File::options()
+                    .read(true)
+                    .write(true)
+                    .open(&path)
+                    .unwrap(),
+                theirs: file.into_raw_fd(),
+                _folder: folder,
+            }
+        }
+
+        /// Change a lock of the process, as the other copy does.
+        fn they(&self, kind: c_int) -> bool {
+            // SAFETY: the command reads a lock.
+            unsafe { libc::fcntl(self.theirs, libc::F_SETLK, &lock(kind, PENDING)) == 0 }
+        }
+
+        /// Whether the process has the lock, as others see it.
+        fn they_have_it(&self) -> bool {
+            let mut seen = lock(libc::F_WRLCK, PENDING);
+            // SAFETY: the command reads and writes a lock.
+            let code =
+                unsafe { libc::fcntl(self.witness.as_raw_fd(), libc::F_OFD_GETLK, &mut seen) };
+            assert_eq!(code, 0);
+            seen.l_pid == std::process::id() as i32
+        }
+
+        fn open(&self, isolation: &Isolation) -> c_int {
+            // SAFETY: a C string.
+            let descriptor =
+                unsafe { isolation.open(self.path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0) };
+            assert!(descriptor >= 0);
+            descriptor
+        }
+    }
+
+    impl Drop for Shared {
+        fn drop(&mut self) {
+            close_at_once(self.theirs);
+        }
+    }
+
+    /// Change a lock of ours. Tells whether that was possible.
+    fn we(isolation: &Isolation, descriptor: c_int, kind: c_int, start: i64) -> bool {
+        let mut lock = lock(kind, start);
+        // SAFETY: the command reads a lock.
+        unsafe { isolation.control(descriptor, libc::F_SETLK, (&raw mut lock).cast()) == 0 }
+    }
+
+    #[test]
+    fn each_copys_locks_keep_the_other_out() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let ours = shared.open(&isolation);
+        assert!(shared.they(libc::F_WRLCK));
+        assert!(!we(&isolation, ours, libc::F_RDLCK, PENDING));
+        assert!(shared.they(libc::F_UNLCK));
+        assert!(we(&isolation, ours, libc::F_WRLCK, PENDING));
+        assert!(!shared.they(libc::F_WRLCK));
+        assert!(we(&isolation, ours, libc::F_UNLCK, PENDING));
+        assert!(shared.they(libc::F_WRLCK));
+        isolation.close(ours);
+    }
+
+    #[test]
+    fn connections_of_ours_share_their_locks_by_file() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let (first, second) = (shared.open(&isolation), shared.open(&isolation));
+        assert!(isolation.prepare(first).is_ok());
+        // As SQLite does, which keeps account: what one has locked, the other gives back.
+        assert!(we(&isolation, first, libc::F_WRLCK, PENDING));
+        assert!(we(&isolation, second, libc::F_WRLCK, PENDING));
+        assert!(!shared.they(libc::F_WRLCK));
+        assert!(we(&isolation, second, libc::F_UNLCK, PENDING));
+        assert!(shared.they(libc::F_WRLCK));
+        assert!(shared.they(libc::F_UNLCK));
+        isolation.close(first);
+        assert_eq!(isolation.parked(), 1, "it waits for the other");
+        isolation.close(second);
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
+    fn two_indexes_at_one_inode_keep_each_other_out() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let (first, second) = (shared.open(&isolation), shared.open(&isolation));
+        assert!(we(&isolation, first, libc::F_WRLCK, INDEX_LOCKS.start));
+        assert!(!we(&isolation, second, libc::F_WRLCK, INDEX_LOCKS.start));
+        isolation.close(first);
+        assert!(
+            we(&isolation, second, libc::F_WRLCK, INDEX_LOCKS.start),
+            "it ended with its file"
+        );
+        isolation.close(second);
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
+    fn a_close_drops_no_lock_of_the_process_and_what_is_parked_is_used_again() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        for start in [PENDING, INDEX_LOCKS.start] {
+            assert!(shared.they(libc::F_WRLCK));
+            let mut seen = Vec::new();
+            for _ in 0..5 {
+                let ours = shared.open(&isolation);
+                // Another byte: theirs is taken.
+                assert!(we(&isolation, ours, libc::F_WRLCK, start + 1));
+                isolation.close(ours);
+                assert!(shared.they_have_it());
+                seen.push(isolation.parked());
+                isolation.close_parked();
+                assert!(shared.they_have_it());
+            }
+            assert_eq!(seen, [2; 5], "a descriptor and that of its locks");
+            assert!(shared.they(libc::F_UNLCK));
+            isolation.close_parked();
+            assert_eq!(isolation.parked(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_opened_and_never_locked_drops_no_lock_either() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        assert!(shared.they(libc::F_WRLCK));
+        let ours = shared.open(&isolation);
+        isolation.close(ours);
+        assert!(shared.they_have_it());
+        assert_eq!(isolation.parked(), 1);
+        assert!(shared.they(libc::F_UNLCK));
+        isolation.close_parked();
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
+    fn a_descriptor_for_reading_is_not_given_to_who_wants_to_write() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        assert!(shared.they(libc::F_WRLCK));
+        // SAFETY: a C string.
+        let open = |flags| unsafe { isolation.open(shared.path.as_ptr(), flags, 0) };
+        let reading = open(libc::O_RDONLY);
+        isolation.close(reading);
+        assert_eq!(isolation.parked(), 1);
+        let writing = open(libc::O_RDWR);
+        assert!(writing != reading && is_writable(writing));
+        assert_eq!(open(libc::O_RDONLY), reading);
+        isolation.close(writing);
+        isolation.close(reading);
+        assert!(shared.they_have_it());
+        assert!(shared.they(libc::F_UNLCK));
+        isolation.close_parked();
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
+    fn few_descriptors_wait_for_a_file_that_stays_in_use() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let stays = shared.open(&isolation);
+        assert!(we(&isolation, stays, libc::F_RDLCK, PENDING));
+        let many: Vec<_> = (0..3 * PARKED_OF_USED_FILE)
+            .map(|_| shared.open(&isolation))
+            .collect();
+        assert!(we(&isolation, stays, libc::F_UNLCK, PENDING));
+        for descriptor in many {
+            assert!(isolation.prepare(descriptor).is_ok());
+            isolation.close(descriptor);
+            assert!(isolation.parked() as usize <= PARKED_OF_USED_FILE);
+        }
+        isolation.close(stays);
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    /// Lets the other thread end, whatever comes of this one.
+    struct EndOfTest<'a>(&'a AtomicBool);
+
+    impl Drop for EndOfTest<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn closing_while_another_thread_locks_never_drops_its_lock() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let is_over = AtomicBool::new(false);
+        let taken = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let ours = shared.open(&isolation);
+                    assert!(isolation.prepare(ours).is_ok());
+                    isolation.close(ours);
+                    isolation.close_parked();
+                }
+            });
+            let _end = EndOfTest(&is_over);
+            let mut taken = 0;
+            for _ in 0..100_000 {
+                // Refused for the moment of a close, which holds the whole file.
+                if shared.they(libc::F_WRLCK) {
+                    assert!(shared.they_have_it());
+                    std::hint::spin_loop();
+                    assert!(shared.they_have_it());
+                    assert!(shared.they(libc::F_UNLCK));
+                    taken += 1;
+                }
+            }
+            taken
+        });
+        assert!(taken > 1_000, "only {taken} locks could be taken");
+        isolation.close_parked();
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
+    fn journals_folders_and_others_are_just_closed() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        // SAFETY: C strings.
+        let (folder, null) = unsafe {
+            (
+                isolation.open(c"/".as_ptr(), libc::O_RDONLY, 0),
+                isolation.open(c"/dev/null".as_ptr(), libc::O_RDWR, 0),
+            )
+        };
+        for descriptor in [folder, null, shared.open(&isolation)] {
+            assert_eq!(isolation.close(descriptor), 0);
+            assert!(descriptors::status(descriptor).is_none());
+        }
+        assert_eq!(isolation.parked(), 0);
+    }
+}
