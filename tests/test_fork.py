@@ -22,7 +22,7 @@ def run(code: str, *arguments: object) -> str:
         timeout=120,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout + ended.stderr
     return ended.stdout
 
 
@@ -215,3 +215,213 @@ for _ in range(50):
 print(len(counts), max(counts), count())
 """
     assert run(code, tmp_path / "a.db", door) == "50 1 0\n"
+
+
+USES = {
+    "execute": "connection.execute('SELECT 1')",
+    "executemany": "connection.executemany('INSERT INTO t VALUES (?)', [(1,)])",
+    "executescript": "connection.executescript('SELECT 1')",
+    "cursor": "connection.cursor()",
+    "commit": "connection.commit()",
+    "rollback": "connection.rollback()",
+    "fetchone": "cursor.fetchone()",
+    "fetchall": "cursor.fetchall()",
+    "iteration": "next(cursor)",
+    "cursor.execute": "cursor.execute('SELECT 1')",
+    "blob": "blob.read()",
+    "blobopen": "connection.blobopen('t', 'a', 1)",
+    "create_function": "connection.create_function('f', 0, None)",
+    "iterdump": "list(connection.iterdump())",
+    "backup": "connection.backup(sqlite3.connect(':memory:'))",
+    "backup into it": "sqlite3.connect(':memory:').backup(connection)",
+    "serialize": "connection.serialize()",
+    "getlimit": "connection.getlimit(0)",
+    "with": "connection.__enter__(); connection.__exit__(None, None, None)",
+    "call": "connection('SELECT 1')",
+    "total_changes": "connection.total_changes",
+    "interrupt": "connection.interrupt()",
+}
+
+# `connection` is opened in one of these ways, `cursor` has rows left.
+OPENED = {
+    "connect": "sqlite3.connect(path)",
+    "private": "sqlite3.connect('file:' + path + '?psow=1', uri=True)",
+    "session": "db.session().__enter__()",
+    "attached": "sqlite3.connect(':memory:')",
+}
+
+
+@pytest.mark.parametrize("opened", OPENED)
+def test_a_child_is_told_that_what_its_parent_opened_is_not_its_own(
+    tmp_path: Path, opened: str
+) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+connection = {OPENED[opened]}
+if {opened == "attached"}:
+    connection.execute("ATTACH ? AS other", (path,))
+connection.executemany("INSERT INTO t VALUES (?)", [(b"abc",)] * 300)
+if {opened != "session"}:
+    connection.commit()
+cursor = connection.execute("SELECT a FROM t a, t b")
+assert cursor.fetchone() == (b"abc",)
+blob = None
+if {opened != "session"}:
+    blob = connection.blobopen("t", "a", 1)
+child = os.fork()
+if child == 0:
+    for name, use in {USES!r}.items():
+        if blob is None and name == "blob" or {opened == "session"} and "backup" in name:
+            continue
+        try:
+            exec(use)
+        except sqlite3.ProgrammingError as error:
+            text = f"this connection was opened by process {{os.getppid()}}, and this one, {{os.getpid()}}, is its fork"
+            if not str(error).startswith(text):
+                print(name, error, flush=True)
+        else:
+            print(name, "did not fail", flush=True)
+    insert(1) if {opened != "session"} else count()
+    del cursor, blob
+    connection.close()
+    del connection
+    gc.collect()
+    os._exit(0)
+wait(child)
+assert len(cursor.fetchall()) == 300 * 300 - 1
+if blob:
+    assert blob.read() == b"abc"
+connection.close()
+"""
+    assert run(code, path, "connect") == ""
+
+
+def test_a_child_that_is_forked_in_a_session_has_sessions_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    code = f"""{PROLOGUE}
+with db.session() as session:
+    session.execute("INSERT INTO t VALUES (1)")
+    child = os.fork()
+    if child == 0:
+        with DatabaseManager("sqlite:///" + path, pragmas={{"busy_timeout": 0}}).session() as own:
+            # Not yet committed, and its turn to write is not the child's.
+            print(own.execute("SELECT count(*) FROM t").fetchone(), flush=True)
+            try:
+                own.execute("INSERT INTO t VALUES (2)")
+            except sqlite3.OperationalError as error:
+                print(error, flush=True)
+            own.rollback()
+        os.close(0)
+        try:
+            session.commit()
+        except sqlite3.ProgrammingError as error:
+            print("is its fork" in str(error), flush=True)
+        os._exit(0)
+    wait(child)
+child = os.fork()
+if child == 0:
+    insert(2)
+    print(count(), flush=True)
+    os._exit(0)
+wait(child)
+"""
+    assert run(code, path, "session") == "(0,)\ndatabase is locked\nTrue\n2\n"
+    assert rows(path) == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_a_dead_parents_locks_go_with_it_though_its_child_lives(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.db"
+    with closing(stdlib.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        connection.execute("CREATE TABLE t (a)")
+    code = """
+import os, sys, time
+from dbmanager import sqlite3
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("INSERT INTO t VALUES (1)")
+if os.fork() == 0:
+    # Until the test closes its end.
+    sys.stdin.read()
+    os._exit(0)
+print("forked", flush=True)
+os._exit(0)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with parent:
+        assert parent.wait(timeout=60) == 0
+        with closing(stdlib.connect(path, timeout=0)) as connection:
+            connection.execute("INSERT INTO t VALUES (2)")
+            connection.commit()
+    assert rows(path) == [2]
+
+
+# Forks again and again while threads use the database; every child reads and writes through both doors.
+FORK_BESIDE_THREADS = (
+    PROLOGUE
+    + """
+import signal, threading
+
+stop = threading.Event()
+done = [0] * 8
+
+def work(number):
+    if number % 2:
+        while not stop.is_set():
+            with db.session() as session:
+                session.execute("INSERT INTO t VALUES (0)")
+                session.execute("SELECT count(*) FROM t").fetchall()
+            done[number] += 1
+        return
+    while not stop.is_set():
+        with closing(sqlite3.connect(path, timeout=60)) as connection, connection:
+            connection.execute("SELECT count(*) FROM t, (SELECT 1 UNION SELECT 2)").fetchall()
+            connection.execute("INSERT INTO t VALUES (0)")
+        done[number] += 1
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+children = int(sys.argv[3])
+for number in range(1, children + 1):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        with closing(sqlite3.connect(path, timeout=60)) as connection, connection:
+            connection.execute("INSERT INTO t VALUES (?)", (number,))
+        with db.session() as session:
+            session.execute("INSERT INTO t VALUES (?)", (-number,))
+        seen = count()
+        os._exit(0 if seen >= 2 else 1)
+    wait(child)
+stop.set()
+for thread in threads:
+    thread.join()
+print(sum(done), min(done) > 0, count() == sum(done) + 2 * children)
+"""
+)
+
+
+def fork_beside_threads(path: Path, children: int) -> None:
+    done, all_worked, all_there = run(FORK_BESIDE_THREADS, path, "session", children).split()
+    assert (int(done) > 0, all_worked, all_there) == (True, "True", "True")
+    ours = [a for a in rows(path) if a != 0]
+    assert ours == [*range(-children, 0), *range(1, children + 1)]
+
+
+def test_children_forked_beside_eight_busy_threads_read_and_write(tmp_path: Path) -> None:
+    fork_beside_threads(tmp_path / "a.db", 10)
+
+
+@pytest.mark.soak
+def test_two_hundred_children_forked_beside_eight_busy_threads_read_and_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fork_beside_threads(tmp_path / "a.db", 200)
+    with capsys.disabled():
+        print("\nfork: 200 children beside 8 busy threads, all read and wrote")

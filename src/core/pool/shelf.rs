@@ -11,7 +11,7 @@ use crate::core::error::{Error, Result};
 use crate::core::process;
 use crate::core::raw::Database;
 use crate::core::sqlite::open::Access;
-use crate::core::sync::{Mutex, RwLock};
+use crate::core::sync::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,7 +20,11 @@ use std::time::{Duration, Instant};
 /// See the head of this file.
 pub struct Shelf {
     /// Made when there is something to keep; another one when more are to be kept than it was made for.
-    keeper: RwLock<Option<Keeper>>,
+    ///
+    /// Locked while r2d2 is asked for an idle connection or given one, so that no thread waits for a lock of r2d2's: if
+    /// the process forked at that moment, the child could have a table of waiters that nobody ever unlocks (`core::sync`).
+    /// Only when one is adopted threads wait there, and no fork is under way then.
+    keeper: Mutex<Option<Keeper>>,
     pub opener: Arc<Opener>,
     /// How many are kept.
     size: AtomicU32,
@@ -121,7 +125,7 @@ impl Shelf {
     pub fn new(access: Access, door: Door, size: u32, counters: &Arc<Counters>) -> Self {
         let opener = Arc::new(Opener::new(access, door, Arc::clone(counters)));
         Self {
-            keeper: RwLock::new(None),
+            keeper: Mutex::new(None),
             opener,
             size: AtomicU32::new(size),
             lent: AtomicU32::new(0),
@@ -134,14 +138,11 @@ impl Shelf {
 
     #[inline]
     fn idle(&self) -> Option<Held> {
-        self.keeper.read().as_ref()?.idle()
+        self.keeper.lock().as_ref()?.idle()
     }
 
     fn keeper(&self) -> Keeper {
-        if let Some(keeper) = &*self.keeper.read() {
-            return keeper.clone();
-        }
-        let mut keeper = self.keeper.write();
+        let mut keeper = self.keeper.lock();
         keeper.get_or_insert_with(|| build(self.size())).clone()
     }
 
@@ -149,6 +150,14 @@ impl Shelf {
     fn close_held(&self, mut held: Held, reason: Reason) {
         held.kept_mut().leave_shelf();
         self.discard(held.kept_mut(), reason);
+        self.put_back(held);
+    }
+
+    /// Let r2d2 have a connection of its own again. It forgets one that is not to be kept.
+    #[inline]
+    fn put_back(&self, held: Held) {
+        let _turn = self.keeper.lock();
+        drop(held);
     }
 
     /// An idle connection, if there is one. Takes no time.
@@ -282,6 +291,7 @@ impl Shelf {
                     Some(reason) => self.discard(kept, reason),
                     None => kept.enter_shelf(&self.idle, now),
                 }
+                self.put_back(held);
                 doom
             }
             Held::New(mut connection) => {
@@ -342,7 +352,7 @@ impl Shelf {
                     self.close_held(held, reason);
                     closed += 1;
                 }
-                None => drop(held),
+                None => self.put_back(held),
             }
         }
         closed
@@ -358,7 +368,7 @@ impl Shelf {
         self.size.store(size, Ordering::Relaxed);
         let most = self
             .keeper
-            .read()
+            .lock()
             .as_ref()
             .map(|keeper| keeper.pool.max_size());
         if most.is_some_and(|most| size > most) {
@@ -371,7 +381,7 @@ impl Shelf {
     /// Close the idle connections and forget the pool that kept them.
     pub fn let_go(&self, reason: Reason) {
         let _in_hand = self.in_hand.lock();
-        let keeper = self.keeper.write().take();
+        let keeper = self.keeper.lock().take();
         while let Some(held) = keeper.as_ref().and_then(Keeper::idle) {
             self.close_held(held, reason);
         }
