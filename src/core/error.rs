@@ -88,6 +88,15 @@ impl From<std::io::Error> for Error {
 }
 
 impl Error {
+    /// For what belongs to this process's parent.
+    pub fn inherited() -> Self {
+        Self::Inherited {
+            // SAFETY: no arguments, no failures.
+            parent: unsafe { libc::getppid() },
+            child: std::process::id(),
+        }
+    }
+
     /// Turn rusqlite's error of an open or a pragma into ours, keeping SQLite's own code and words.
     pub(crate) fn from_rusqlite(error: rusqlite::Error, path: &str) -> Self {
         match error {

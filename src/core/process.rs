@@ -1,10 +1,12 @@
 //! What belongs to one process. The child of a `fork()` has its parent's memory and none of its threads and locks, so it
 //! begins anew and leaves what it got untouched.
 
+use super::thread;
+use crate::core::sync::Mutex;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// How many forks lead to this process, as far as they came after `watch_forks`.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -34,8 +36,17 @@ pub fn watch_forks() -> bool {
     })
 }
 
+/// The thread that forked this process, by its number; 0 in one that began otherwise.
+static FORKER: AtomicUsize = AtomicUsize::new(0);
+
+/// The one thread that a child has at first.
+pub fn forker() -> usize {
+    FORKER.load(Ordering::Relaxed)
+}
+
 unsafe extern "C" fn on_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    FORKER.store(thread::number(), Ordering::Relaxed);
     FORKING.store(false, Ordering::Relaxed);
 }
 
@@ -113,10 +124,64 @@ impl<T> Deref for PerProcess<T> {
     }
 }
 
+/// What each process knows of an object for itself. The parent's is leaked in the child, as with `PerProcess`.
+pub struct Own<T> {
+    made: AtomicPtr<Made<T>>,
+}
+
+impl<T> Own<T> {
+    pub fn new(value: T) -> Self {
+        let process = number();
+        Self {
+            made: AtomicPtr::new(Box::into_raw(Box::new(Made { process, value }))),
+        }
+    }
+
+    /// This process's value: in a child made of its parent's, of which only parts that are not locked are to be used.
+    #[inline]
+    pub fn get(&self, inherit: impl FnOnce(&T) -> T) -> &T {
+        // SAFETY: never null; freed in `drop` or never.
+        let made = unsafe { &*self.made.load(Ordering::Acquire) };
+        match made.process == number() {
+            true => &made.value,
+            false => self.make_anew(inherit),
+        }
+    }
+
+    #[cold]
+    fn make_anew(&self, inherit: impl FnOnce(&T) -> T) -> &T {
+        static MAKING: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+        let _making = MAKING.lock();
+        // SAFETY: as in `get`.
+        let made = unsafe { &*self.made.load(Ordering::Acquire) };
+        if made.process == number() {
+            return &made.value;
+        }
+        let new = Box::into_raw(Box::new(Made {
+            process: number(),
+            value: inherit(&made.value),
+        }));
+        self.made.store(new, Ordering::Release);
+        // SAFETY: as in `get`.
+        unsafe { &(*new).value }
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        let made = *self.made.get_mut();
+        // SAFETY: nobody has a reference any more. The parent's is left alone.
+        unsafe {
+            if (*made).process == number() {
+                drop(Box::from_raw(made));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::sync::Mutex;
 
     static VALUE: PerProcess<Mutex<Vec<u32>>> = PerProcess::new(Mutex::default);
 

@@ -4,15 +4,17 @@
 
 use super::waits::{self, Circle, Wait};
 use crate::core::sync::{Condvar, Mutex, MutexGuard};
-use crate::core::thread;
+use crate::core::{process, thread};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// See the head of this file.
 pub struct Gate {
     state: Mutex<State>,
+    /// The process that it belongs to.
+    process: AtomicU32,
     /// How long a thread may come again before those who wait, so that not each hand-over waits for a thread to wake
     /// up.
     slice: Duration,
@@ -125,6 +127,9 @@ pub struct Place {
 impl Place {
     /// Whether dropping it hands it over to another thread.
     pub fn hands_over(&self) -> bool {
+        if !self.gate.is_here() {
+            return false;
+        }
         let state = self.gate.state.lock();
         state.first().is_some() && !state.is_in_slice(self.gate.slice)
     }
@@ -177,6 +182,7 @@ impl Gate {
     /// A gate through which the last thread may come again for some time before those who wait.
     pub fn with_slice(places: u32, slice: Duration) -> Arc<Self> {
         Arc::new(Self {
+            process: AtomicU32::new(process::number()),
             state: Mutex::new(State {
                 places,
                 holders: Vec::new(),
@@ -379,6 +385,24 @@ impl Gate {
         self.admit(state);
     }
 
+    #[inline]
+    fn is_here(&self) -> bool {
+        self.process.load(Ordering::Relaxed) == process::number()
+    }
+
+    /// Whether it can be used on in the child of a fork: no thread that is gone is using it.
+    pub fn is_whole(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| {
+            let is_there = |thread: &usize| *thread == process::forker();
+            state.queue.is_empty() && state.holders.iter().all(is_there)
+        })
+    }
+
+    /// Use it on in the child of a fork.
+    pub fn inherit(&self) {
+        self.process.store(process::number(), Ordering::Relaxed);
+    }
+
     /// Let those in for whom there is room.
     fn admit(&self, mut state: MutexGuard<'_, State>) {
         let mut admitted = Vec::new();
@@ -413,7 +437,10 @@ impl Gate {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.leave(self.thread);
+        // Who queued in the parent is not there.
+        if self.gate.is_here() {
+            self.gate.leave(self.thread);
+        }
     }
 }
 

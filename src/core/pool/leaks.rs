@@ -24,6 +24,11 @@ pub struct Holders {
 }
 
 impl Holders {
+    /// Whether no thread that is gone was just changing it, in the child of a fork.
+    pub fn is_whole(&self) -> bool {
+        self.all.try_lock().is_some()
+    }
+
     /// Note a session of this thread. Gives its number.
     pub fn enter(&self, place: Place) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ mod file;
 mod gate;
 mod identity;
 mod idle;
+mod inherited;
 mod leaks;
 mod lease;
 mod opener;
@@ -41,7 +42,7 @@ use opener::{Door, Kept};
 use shelf::{Held, Shelf};
 use statistics::{Counters, Load, Reason};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use writers::Writers;
@@ -58,8 +59,8 @@ struct Managed {
 
 /// See the head of this file.
 pub struct Pool {
-    /// The number of the process that it was made in.
-    process: u32,
+    /// The number of the process that it belongs to.
+    process: AtomicU32,
     identity: Identity,
     file: Mutex<FileState>,
     plain: Shelf,
@@ -92,7 +93,7 @@ impl Pool {
         let access = identity.access;
         process::watch_forks();
         Arc::new(Self {
-            process: process::number(),
+            process: AtomicU32::new(process::number()),
             identity,
             file: Mutex::new(FileState::of(path)),
             plain: Shelf::new(access, Door::Plain, size, &counters),
@@ -113,6 +114,7 @@ impl Pool {
             Writers::new(),
         );
         pool.manage(&Arc::new(settings.of_memory()));
+        inherited::enlist(&pool);
         pool
     }
 

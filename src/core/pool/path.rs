@@ -68,12 +68,33 @@ impl Pool {
         registry::arrive(canonical, self);
     }
 
-    /// Whether it was made in this process. What a child of `fork()` gets from its parent is left alone: its threads are
-    /// gone, its locks may be held by them, its connections believe in locks that only the parent has. A database in
-    /// memory is the child's own, like all its memory.
+    /// Whether it is this process's. What a child of `fork()` gets from its parent is left alone: its threads are gone, its
+    /// locks may be held by them, its connections believe in locks that only the parent has. A database in memory is the
+    /// child's own, like all its memory (`inherit`).
     #[inline]
     pub fn is_here(&self) -> bool {
-        self.process == process::number() || self.is_in_memory()
+        self.process.load(Ordering::Relaxed) == process::number()
+    }
+
+    /// Use a pool of a database in memory on in the child of a fork, which has one thread at this moment, unless another
+    /// one of the parent was using it.
+    pub(super) fn inherit(&self) {
+        let managed = self.managed.get();
+        let is_whole = self.file.try_lock().is_some()
+            && self.holders.is_whole()
+            && self.writers.is_whole()
+            && self.plain.is_whole()
+            && managed.is_none_or(|managed| {
+                let is_set = managed.settings.try_read().is_some();
+                is_set && managed.gate.is_whole() && managed.shelf.is_whole()
+            });
+        if is_whole {
+            self.writers.inherit();
+            if let Some(managed) = managed {
+                managed.gate.inherit();
+            }
+            self.process.store(process::number(), Ordering::Relaxed);
+        }
     }
 
     /// Whether its connections call the journals after this very path.

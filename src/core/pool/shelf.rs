@@ -14,7 +14,7 @@ use crate::core::sqlite::open::Access;
 use crate::core::sync::Mutex;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// See the head of this file.
@@ -35,9 +35,6 @@ pub struct Shelf {
     /// Held while someone has connections in hand that are not lent: to close them, to work with them, to have them
     /// adopted. Whoever lets go of the file waits for it. Nothing logs meanwhile.
     in_hand: Mutex<()>,
-    /// In the child of a fork r2d2's worker did not answer: a thread that was waiting when its parent forked can confuse
-    /// the locks of the child's. Nothing is kept then.
-    is_deaf: AtomicBool,
     counters: Arc<Counters>,
 }
 
@@ -80,7 +77,6 @@ impl Held {
 
 /// How long a connection that comes back for the first time is offered to r2d2, and how long in one go.
 const ADOPTION: Duration = Duration::from_secs(1);
-const ADOPTION_IN_CHILD: Duration = Duration::from_millis(100);
 const ADOPTION_ROUND: Duration = Duration::from_millis(1);
 
 /// r2d2's pool, and where its connections come from.
@@ -131,7 +127,6 @@ impl Shelf {
             lent: AtomicU32::new(0),
             idle: IdleCount::default(),
             in_hand: Mutex::new(()),
-            is_deaf: AtomicBool::new(false),
             counters: Arc::clone(counters),
         }
     }
@@ -241,12 +236,8 @@ impl Shelf {
         let database = Arc::clone(kept.connection.database());
         let Keeper { pool, source } = self.keeper();
         source.offers.lock().ahead.push(kept);
-        let is_child = process::number() > 0;
-        let patience = match is_child {
-            true => ADOPTION_IN_CHILD,
-            false => ADOPTION,
-        };
-        let until = Instant::now() + patience;
+        let waits = workers::wait_for_adopter();
+        let until = Instant::now() + ADOPTION;
         while Instant::now() < until {
             // Only somebody who finds no idle connection makes r2d2 ask for one, so those are held meanwhile.
             let mut held = Vec::new();
@@ -267,9 +258,7 @@ impl Shelf {
                 break;
             }
         }
-        if is_child && Instant::now() >= until {
-            self.is_deaf.store(true, Ordering::Relaxed);
-        }
+        drop(waits);
         if let Some(mut kept) = source.take_back(&database) {
             kept.leave_shelf();
             self.discard(&mut kept, Reason::Surplus);
@@ -325,8 +314,7 @@ impl Shelf {
             return Some(Reason::Closed);
         }
         // Beyond the process's bound another pool's connection goes, unless none at all is wanted.
-        let surplus =
-            self.load().0 > self.size() || most_idle == 0 || self.is_deaf.load(Ordering::Relaxed);
+        let surplus = self.load().0 > self.size() || most_idle == 0;
         surplus.then_some(Reason::Surplus)
     }
 
@@ -385,6 +373,12 @@ impl Shelf {
         while let Some(held) = keeper.as_ref().and_then(Keeper::idle) {
             self.close_held(held, reason);
         }
+    }
+
+    /// Whether it can be used on in the child of a fork: no thread that is gone was using it.
+    pub fn is_whole(&self) -> bool {
+        let is_free = self.in_hand.try_lock().is_some() && self.opener.is_whole();
+        is_free && self.keeper.try_lock().is_some()
     }
 
     /// Connections that belong to the shelf, and how many of them are idle.

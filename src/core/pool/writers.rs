@@ -43,6 +43,16 @@ impl Writers {
         self.gate.enter(timeout).map(|place| Turn { place })
     }
 
+    /// Whether it can be used on in the child of a fork.
+    pub fn is_whole(&self) -> bool {
+        self.gate.is_whole()
+    }
+
+    /// Use it on in the child of a fork.
+    pub fn inherit(&self) {
+        self.gate.inherit();
+    }
+
     /// How many wait for their turn.
     pub fn waiting(&self) -> u32 {
         self.gate.load().1

@@ -5,6 +5,7 @@ pub mod url;
 
 use crate::core::error::{Error, Result};
 use crate::core::pool::{Lease, Look, Place, Pool, Settings, Statistics, Turn, registry};
+use crate::core::process::Own;
 use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::Access;
 use crate::core::sync::{Mutex, RwLock};
@@ -21,10 +22,25 @@ pub struct Manager {
     target: Target,
     /// As it was made with; `resize` changes what counts now.
     first: Settings,
+    own: Own<State>,
+    closed: AtomicBool,
+}
+
+/// What a process has for itself of a manager that was made before a fork.
+struct State {
     settings: RwLock<Arc<Settings>>,
     current: RwLock<Option<Arc<Pool>>>,
     last_look: Mutex<Option<Instant>>,
-    closed: AtomicBool,
+}
+
+impl State {
+    fn new(settings: Arc<Settings>, current: Option<Arc<Pool>>) -> Self {
+        Self {
+            settings: RwLock::new(settings),
+            current: RwLock::new(current),
+            last_look: Mutex::new(None),
+        }
+    }
 }
 
 impl Manager {
@@ -35,10 +51,23 @@ impl Manager {
             url: url.to_owned(),
             target,
             first: settings.clone(),
-            settings: RwLock::new(Arc::new(settings)),
-            current: RwLock::new(None),
-            last_look: Mutex::new(None),
+            own: Own::new(State::new(Arc::new(settings), None)),
             closed: AtomicBool::new(false),
+        })
+    }
+
+    #[inline]
+    fn own(&self) -> &State {
+        self.own.get(|parents| {
+            // Locked only if a thread that is gone was just changing it.
+            let settings = parents.settings.try_read();
+            let settings =
+                settings.map_or_else(|| Arc::new(self.first.clone()), |known| Arc::clone(&known));
+            let current = match self.target {
+                Target::Memory => parents.current.try_read().and_then(|pool| pool.clone()),
+                Target::File(_) => None,
+            };
+            State::new(settings, current)
         })
     }
 
@@ -54,7 +83,7 @@ impl Manager {
 
     /// The settings as they are now.
     pub fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.read())
+        Arc::clone(&self.own().settings.read())
     }
 
     /// What is asked for otherwise than it is; nothing if it was made with that, before it was resized.
@@ -149,7 +178,7 @@ impl Manager {
 
     /// Lend a connection if that takes no time: there is a place, an idle connection, and the file is as it was.
     pub fn lease_at_once(&self) -> Option<Lease> {
-        let settings = self.settings.read();
+        let settings = self.own().settings.read();
         if self.closed.load(Ordering::Relaxed)
             || settings.leak_detection_threshold.is_some()
             || !settings.pool_pre_ping
@@ -161,7 +190,7 @@ impl Manager {
             return None;
         };
         let look = Look::at(path).ok()?;
-        let pool = Arc::clone(self.current.read().as_ref()?);
+        let pool = Arc::clone(self.own().current.read().as_ref()?);
         if !pool.is_of(&look) || !pool.is_at(path) {
             return None;
         }
@@ -180,7 +209,11 @@ impl Manager {
         self.check_open()?;
         match &self.target {
             Target::Memory => {
-                let pool = self.adopt(None, || Ok(Pool::in_memory(&self.settings.read())))?;
+                let known = self.own().current.read().clone();
+                if known.is_some_and(|known| !known.is_here()) {
+                    return Err(Error::inherited());
+                }
+                let pool = self.adopt(None, || Ok(Pool::in_memory(&self.own().settings.read())))?;
                 Ok((pool, None))
             }
             Target::File(path) => {
@@ -199,12 +232,12 @@ impl Manager {
 
     /// The pool, if the settings say that its file need not be looked at.
     fn pool_on_trust(&self) -> Option<Arc<Pool>> {
-        let settings = self.settings.read();
+        let settings = self.own().settings.read();
         if settings.pool_pre_ping {
             if settings.pool_pre_ping_after.is_zero() {
                 return None;
             }
-            let mut last = self.last_look.lock();
+            let mut last = self.own().last_look.lock();
             let now = Instant::now();
             if !last.is_some_and(|last| now - last < settings.pool_pre_ping_after) {
                 *last = Some(now);
@@ -233,7 +266,7 @@ impl Manager {
         look: Option<&Look>,
         find: impl FnOnce() -> Result<Arc<Pool>>,
     ) -> Result<Arc<Pool>> {
-        if let Some(pool) = &*self.current.read()
+        if let Some(pool) = &*self.own().current.read()
             && look.is_none_or(|look| pool.is_of(look))
         {
             return Ok(Arc::clone(pool));
@@ -241,8 +274,8 @@ impl Manager {
         // Without a lock: letting go of the old file logs, which may run any Python code and waits for the interpreter,
         // whose holder may want the present pool.
         let pool = find()?;
-        pool.manage(&self.settings.read());
-        let mut current = self.current.write();
+        pool.manage(&self.own().settings.read());
+        let mut current = self.own().current.write();
         let others = current.as_ref().filter(|known| match look {
             // Another thread was quicker.
             Some(look) => known.is_of(look),
@@ -265,13 +298,13 @@ impl Manager {
         self.check_open()?;
         Ok(match self.known_pool() {
             Some(pool) => pool.statistics(),
-            None => Pool::no_statistics(self.settings.read().pool_size),
+            None => Pool::no_statistics(self.own().settings.read().pool_size),
         })
     }
 
     /// The present pool, unless it is one that a fork left behind.
     fn pool(&self) -> Option<Arc<Pool>> {
-        let current = self.current.read();
+        let current = self.own().current.read();
         current.as_ref().filter(|pool| pool.is_here()).cloned()
     }
 
@@ -309,7 +342,7 @@ impl Manager {
         self.check_open()?;
         settings.check()?;
         let settings = Arc::new(settings);
-        *self.settings.write() = Arc::clone(&settings);
+        *self.own().settings.write() = Arc::clone(&settings);
         if let Some(pool) = self.pool() {
             pool.resize(&settings);
         }
@@ -320,7 +353,7 @@ impl Manager {
     pub fn close(&self) {
         self.known_pool();
         self.closed.store(true, Ordering::Relaxed);
-        let pool = self.current.write().take();
+        let pool = self.own().current.write().take();
         match pool {
             Some(pool) if pool.is_here() => {
                 registry::forget(&pool);

@@ -8,6 +8,7 @@
 
 use super::linger::Locks;
 use super::{descriptors, room};
+use crate::core::process::PerProcess;
 use crate::core::sync::Mutex;
 use rusqlite::ffi;
 use std::ffi::{c_int, c_void};
@@ -39,7 +40,10 @@ struct Watched {
 }
 
 /// A table of methods of ours for each that there is in the VFS.
-static TABLES: Mutex<Vec<(usize, &'static ffi::sqlite3_io_methods)>> = Mutex::new(Vec::new());
+static TABLES: PerProcess<Mutex<Vec<Tables>>> = PerProcess::new(Mutex::default);
+
+/// Where methods of a file are, and ours for it.
+type Tables = (usize, &'static ffi::sqlite3_io_methods);
 
 /// Watch a file that was just opened as a main database.
 ///
@@ -139,7 +143,7 @@ unsafe fn watched<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a mut Watched> {
     // SAFETY: as the caller promises; a file with a table of ours has a `Watched`.
     unsafe {
         let methods = file.as_ref()?.pMethods;
-        let is_ours = |table: &(usize, &'static _)| ptr::eq(table.1, methods);
+        let is_ours = |table: &Tables| ptr::eq(table.1, methods);
         TABLES.lock().iter().any(is_ours).then(|| room::kept(file))
     }
 }
