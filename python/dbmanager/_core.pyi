@@ -1280,6 +1280,8 @@ class DatabaseManager:
         cached_statements: Compiled statements that each connection keeps.
         leak_detection_threshold: Seconds after which an open session is reported in the log; None for never.
         optimize_on_close: Run ``PRAGMA optimize`` before a connection is closed.
+        checkpoint_after: Seconds after the last session when what was committed is brought from the ``-wal`` file
+            into the database file, or up to a second later; 0 for before that session ends; None for never.
         pragmas: A dict of names and values for ``PRAGMA name = value`` on each new connection. They come on
             top of ``busy_timeout=5000, journal_mode=WAL, synchronous=NORMAL, foreign_keys=ON``.
 
@@ -1321,6 +1323,7 @@ class DatabaseManager:
         cached_statements: int = 128,
         leak_detection_threshold: float | None = None,
         optimize_on_close: bool = True,
+        checkpoint_after: float | None = 1.0,
         pragmas: Mapping[str, str | float] = ...,
     ) -> Self: ...
     @staticmethod

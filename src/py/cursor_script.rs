@@ -58,6 +58,9 @@ impl Cursor {
                 rest = self.run_in_session(py, connection, &database, &guard, rest)?;
                 continue;
             }
+            if text::effect::wants_file_alone(&rest) {
+                Connection::have_file_alone(py, &guard);
+            }
             let stretch = Stretch::detached(py, &database);
             let outcome = guard.run_first(rest);
             drop(stretch);

@@ -7,11 +7,14 @@ use super::cursor::Cursor;
 use super::error::{FILE_IS_GONE, core_exception, operational_error, programming_error};
 use super::names::string;
 use super::settings::{IsolationLevel, Optional};
-use crate::core::pool::{Pool, Turn};
+use crate::core::pool::{Pool, Turn, registry};
 use crate::core::raw::{LockGuard, Statement};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,12 +95,24 @@ impl Connection {
         guard: &LockGuard<'_>,
         statement: &Statement,
     ) -> PyResult<()> {
+        if statement.wants_file_alone() {
+            Self::have_file_alone(py, guard);
+        }
         if self.is_session(py) {
             return self.before_session_statement(py, guard, statement);
         }
         match self.begins_implicitly(py, guard, statement) {
             true => self.begin(py, guard),
             false => Ok(()),
+        }
+    }
+
+    /// Have the connections closed that pools keep to its file.
+    #[cold]
+    pub(super) fn have_file_alone(py: Python<'_>, guard: &LockGuard<'_>) {
+        if let Some(path) = guard.file_name(c"main") {
+            let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
+            py.detach(|| registry::step_aside(&path));
         }
     }
 

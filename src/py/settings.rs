@@ -1,6 +1,7 @@
 //! The arguments of `connect`, checked once, in the stdlib's words.
 
 use super::signature::Parameters;
+use crate::core::pool::uri;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -268,11 +269,7 @@ impl<'py> Settings<'py> {
 
     /// Whether the URI asks for a shared cache.
     pub fn may_share_cache(&self) -> bool {
-        let path = self.database.as_bytes();
         super::shared_cache_enabled()
-            || (self.uri
-                && path
-                    .windows(6)
-                    .any(|part| part.eq_ignore_ascii_case(b"cache=")))
+            || (self.uri && uri::may_share_cache(self.database.as_bytes()))
     }
 }

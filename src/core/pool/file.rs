@@ -2,6 +2,7 @@
 
 use super::identity::{Beside, Look, Stamp};
 use super::opener::Kept;
+use super::settings::Settings;
 use super::{LOG, Pool};
 use crate::core::error::Result;
 use crate::core::sync::MutexGuard;
@@ -22,8 +23,9 @@ pub struct FileState {
     pub written: bool,
     /// Not only to the WAL.
     written_itself: bool,
-    /// Something was written through `connect()` since.
-    written_by_connect: bool,
+    /// Something was written since that is to be in the file itself when the last one comes back: through `connect()`, or by
+    /// sessions that are set so.
+    wants_checkpoint: bool,
     /// The WAL holds something that sessions committed.
     has_wal_content: bool,
     /// There was a `-wal` file then.
@@ -33,9 +35,6 @@ pub struct FileState {
     /// When the idle connections were last looked through.
     pub swept: Instant,
 }
-
-/// After this time without use the WAL of a managed database is emptied.
-const TIDY_AFTER: Duration = Duration::from_secs(1);
 
 /// Within this time nobody removes a file and comes back, so that a look at the `-wal` file is spared.
 const BLINK: Duration = Duration::from_micros(2);
@@ -50,7 +49,7 @@ impl FileState {
             stamp: None,
             written: false,
             written_itself: false,
-            written_by_connect: false,
+            wants_checkpoint: false,
             has_wal_content: false,
             has_wal: false,
             quiet_since: Instant::now(),
@@ -71,6 +70,12 @@ impl FileState {
     /// Whether somebody may have removed the `-wal` file since.
     fn may_miss_wal(&self, now: Instant) -> bool {
         self.has_wal && now.saturating_duration_since(self.quiet_since) > BLINK
+    }
+
+    /// Whether there is something in the WAL, though the file is as it was left. Two system calls.
+    fn others_left_wal_content(&self) -> bool {
+        let is_as_it_was = || Look::at(&self.path).is_ok_and(|look| Some(look.stamp) == self.stamp);
+        self.wal.has_content() && is_as_it_was()
     }
 
     /// Whether the `-wal` file that there was is gone, or its index. Two system calls.
@@ -133,7 +138,7 @@ impl Pool {
         };
         let mut file = self.file.lock();
         file.written |= wrote;
-        file.written_by_connect |= wrote && connect;
+        file.wants_checkpoint |= wrote && connect;
         file.has_wal_content |= wrote;
         if !file.written {
             file.lent -= 1;
@@ -145,7 +150,9 @@ impl Pool {
             file.lent -= 1;
             return;
         }
-        if !file.written_itself && !file.written_by_connect && kept.doom.is_none() {
+        let at_once = wrote && !connect && self.checkpoint_after() == Some(Duration::ZERO);
+        file.wants_checkpoint |= at_once;
+        if !file.written_itself && !file.wants_checkpoint && kept.doom.is_none() {
             // The file is as it was, and the WAL is there.
             file.lent -= 1;
             file.written = false;
@@ -158,7 +165,7 @@ impl Pool {
 
     /// `settle` for the last connection, when the file itself was changed or is to be.
     fn settle_changed(&self, kept: &Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
-        let checkpoints = std::mem::take(&mut file.written_by_connect);
+        let checkpoints = std::mem::take(&mut file.wants_checkpoint);
         let (path, wal) = (file.path.clone(), file.wal.clone());
         drop(file);
         let empty = checkpoints && self.is_emptied(self.checkpoint(kept, connect));
@@ -173,6 +180,14 @@ impl Pool {
             file.has_wal = has_wal;
             file.has_wal_content &= !empty;
             file.quiet_since = Instant::now();
+        }
+    }
+
+    /// How long what was committed may stay in the WAL when nobody uses the file.
+    fn checkpoint_after(&self) -> Option<Duration> {
+        match self.managed.get() {
+            Some(managed) => managed.settings.read().checkpoint_after,
+            None => Settings::default().checkpoint_after,
         }
     }
 
@@ -213,23 +228,28 @@ impl Pool {
     }
 
     /// Empty the WAL when nobody has used the database for a while, so that whoever replaces or copies the file
-    /// finds no rest of it beside.
+    /// finds no rest of it beside. Also of what others left there, whose last close empties it as a rule, but not while
+    /// a connection of ours has the file open.
     pub(super) fn tidy(&self, now: Instant) {
-        let Some(managed) = self.managed.get() else {
-            return;
-        };
         {
             let mut file = self.file.lock();
-            let rests = now.saturating_duration_since(file.quiet_since) >= TIDY_AFTER;
-            if file.lent > 0 || !file.has_wal_content || !rests || self.is_in_memory() {
+            let idle = now.saturating_duration_since(file.quiet_since);
+            let rests = self.checkpoint_after().is_some_and(|after| idle >= after);
+            if file.lent > 0 || !rests || self.is_in_memory() {
+                return;
+            }
+            if !file.has_wal_content && !file.others_left_wal_content() {
                 return;
             }
             // As if it were lent, so that nobody takes the file for changed by others.
             file.lent += 1;
             file.written = true;
         }
-        let run = |kept: &Kept| self.checkpoint(kept, false);
-        let outcome = managed.shelf.with_idle(self.most_idle(), now, run);
+        let managed = self.managed.get().map(|managed| (&managed.shelf, false));
+        let shelves = [managed, Some((&self.plain, true))];
+        let outcome = shelves.into_iter().flatten().find_map(|(shelf, connect)| {
+            shelf.with_idle(self.most_idle(), now, |kept| self.checkpoint(kept, connect))
+        });
         let empty = self.is_emptied(outcome.unwrap_or(Ok(true)));
         let look = Look::at(&self.file.lock().path.clone()).ok();
         let mut file = self.file.lock();

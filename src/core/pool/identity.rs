@@ -1,7 +1,7 @@
 //! Which file a path names at this moment, and whether it has changed behind our back.
 
 use crate::core::sqlite::open::Access;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, Metadata};
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -84,6 +84,12 @@ impl Beside {
         name.extend_from_slice(ending);
         // A path with a NUL names no file, and neither does an empty one.
         Self(CString::new(name).unwrap_or_default())
+    }
+
+    /// Whether it is there and not empty.
+    pub fn has_content(&self) -> bool {
+        let path = Path::new(OsStr::from_bytes(self.0.as_bytes()));
+        fs::metadata(path).is_ok_and(|metadata| metadata.size() > 0)
     }
 
     /// Whether it is there. One system call, and a cheaper one than a look.

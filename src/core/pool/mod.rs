@@ -18,6 +18,7 @@ pub mod registry;
 pub mod settings;
 mod shelf;
 mod statistics;
+pub mod uri;
 mod waits;
 mod workers;
 mod writers;
@@ -309,15 +310,24 @@ impl Pool {
         self.identity.access == Access::Memory
     }
 
-    fn discard_idle(&self, reason: Reason) -> u32 {
+    /// Close the idle connections, and say nothing. Gives how many.
+    fn close_all_idle(&self, reason: Reason) -> u32 {
         if self.is_in_memory() {
             // The connection is the database.
             return 0;
         }
-        let mut closed = self.plain.close_idle(|_| Some(reason));
-        if let Some(managed) = self.managed.get() {
-            closed += managed.shelf.close_idle(|_| Some(reason));
-        }
+        let managed = self.managed.get();
+        let close = |shelf: &Shelf| shelf.close_idle(|_| Some(reason));
+        close(&self.plain) + managed.map_or(0, |managed| close(&managed.shelf))
+    }
+
+    /// Close the idle connections, because a statement wants the file alone.
+    pub fn step_aside(&self) {
+        self.discard_idle(Reason::Aside);
+    }
+
+    fn discard_idle(&self, reason: Reason) -> u32 {
+        let closed = self.close_all_idle(reason);
         if closed > 0 {
             log::info!(
                 target: LOG,

@@ -6,7 +6,7 @@ use super::lease::Lease;
 use super::opener::{Door, Opener};
 use super::statistics::Counters;
 use super::writers::Writers;
-use super::{Pool, workers};
+use super::{Pool, uri, workers};
 use crate::core::error::{Error, Result};
 use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
@@ -218,6 +218,18 @@ pub fn forget(pool: &Arc<Pool>) {
     drop(forgotten);
 }
 
+/// Close the connections to a file that nobody uses, of all its pools: a statement wants it alone. Blocks.
+pub fn step_aside(path: &Path) {
+    let Ok(look) = Look::at(path) else {
+        return;
+    };
+    for pool in all() {
+        if pool.is_of(&look) {
+            pool.step_aside();
+        }
+    }
+}
+
 fn start_sweeping() {
     workers::sweep_every(SWEEP_EVERY, || sweep(Instant::now()));
 }
@@ -339,32 +351,16 @@ fn create(path: &Path, access: Access, cached: usize) -> Result<Opened> {
 }
 
 /// The file that a name of `connect()` means and how it is opened, if it can be pooled; None for the path as it is.
-fn file_of(path: &Path, uri: bool, shares_cache: bool) -> Option<(Option<PathBuf>, Access)> {
+fn file_of(path: &Path, is_uri: bool, shares_cache: bool) -> Option<(Option<PathBuf>, Access)> {
     use std::os::unix::ffi::OsStrExt as _;
     let name = path.as_os_str().as_bytes();
     if shares_cache || name.is_empty() || name == b":memory:" {
         return None;
     }
-    if !uri || !name.starts_with(b"file:") {
-        return Some((None, Access::ReadWriteCreate));
+    match name.strip_prefix(b"file:").filter(|_| is_uri) {
+        Some(rest) => uri::file(rest).map(|(file, access)| (Some(file), access)),
+        None => Some((None, Access::ReadWriteCreate)),
     }
-    // Only what is plainly a file: a path without escapes, and at most a mode.
-    let text = std::str::from_utf8(&name[5..]).ok()?;
-    let (file, query) = text.split_once('?').unwrap_or((text, ""));
-    let file = match file.strip_prefix("//") {
-        // With an empty authority.
-        Some(rest) if rest.starts_with('/') => rest,
-        Some(_) => return None,
-        None => file,
-    };
-    let access = match query {
-        "" | "mode=rwc" => Access::ReadWriteCreate,
-        "mode=rw" => Access::ReadWrite,
-        "mode=ro" => Access::ReadOnly,
-        _ => return None,
-    };
-    let plain = !file.is_empty() && file != ":memory:" && !file.contains(['%', '#', '?']);
-    plain.then(|| (Some(PathBuf::from(file)), access))
 }
 
 #[cfg(test)]
@@ -396,7 +392,6 @@ mod tests {
             "file::memory:",
             "file:a.db?mode=memory",
             "file:a.db?cache=shared",
-            "file:a%20b.db",
             "file://host/a.db",
             "file:a.db?immutable=1",
             "file:a.db?mode=ro&nolock=1",

@@ -33,6 +33,8 @@ pub struct Settings {
     pub pragmas: Pragmas,
     /// Run `PRAGMA optimize` before a connection is closed.
     pub optimize_on_close: bool,
+    /// How long after the last session what was committed is brought from the WAL into the file; zero: before it ends.
+    pub checkpoint_after: Option<Duration>,
 }
 
 /// The greatest number of a setting; in seconds more than thirty years.
@@ -56,6 +58,7 @@ impl Default for Settings {
             leak_detection_threshold: None,
             pragmas: Pragmas::default(),
             optimize_on_close: true,
+            checkpoint_after: Some(Duration::from_secs(1)),
         }
     }
 }
@@ -149,7 +152,7 @@ impl Value {
 }
 
 /// The names of the settings.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "pool_size",
     "max_overflow",
     "pool_timeout",
@@ -161,6 +164,7 @@ pub const NAMES: [&str; 12] = [
     "cached_statements",
     "leak_detection_threshold",
     "optimize_on_close",
+    "checkpoint_after",
     "pragmas",
 ];
 
@@ -198,6 +202,7 @@ impl Settings {
             "cached_statements" => self.cached_statements = value.count(name, MOST)?,
             "leak_detection_threshold" => self.leak_detection_threshold = value.limit(name)?,
             "optimize_on_close" => self.optimize_on_close = value.truth(name)?,
+            "checkpoint_after" => self.checkpoint_after = value.limit(name)?,
             _ => {
                 return Err(Error::Setting(format!(
                     "'{name}' is no setting; there are {}",
@@ -259,6 +264,7 @@ impl Settings {
                 limit(self.leak_detection_threshold),
             ),
             ("optimize_on_close", truth(self.optimize_on_close)),
+            ("checkpoint_after", limit(self.checkpoint_after)),
             ("pragmas", format!("{{{}}}", pragmas.join(", "))),
         ]
     }

@@ -16,6 +16,8 @@ pub enum Reason {
     Idle,
     /// Its file was moved, replaced or overwritten.
     Stale,
+    /// A statement wanted the file alone.
+    Aside,
     /// There are enough without it: `pool_size`, or the process's bound.
     Surplus,
     /// The pool was closed or drained.
@@ -23,12 +25,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Altered,
         Self::Broken,
         Self::Recycled,
         Self::Idle,
         Self::Stale,
+        Self::Aside,
         Self::Surplus,
         Self::Closed,
     ];
@@ -41,6 +44,7 @@ impl Reason {
             Self::Recycled => "recycled",
             Self::Idle => "idle",
             Self::Stale => "stale",
+            Self::Aside => "aside",
             Self::Surplus => "surplus",
             Self::Closed => "closed",
         }

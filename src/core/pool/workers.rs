@@ -79,9 +79,18 @@ pub fn sweep_every(period: Duration, sweep: fn()) {
             housekeeper
                 .worker
                 .0
-                .execute_at_fixed_rate(period, period, sweep);
+                .execute_at_fixed_rate(period, period, move || guarded(sweep));
         }
     });
+}
+
+/// Run a job that must not end the thread, nor the ones after it.
+fn guarded(job: fn()) {
+    if let Err(panic) = std::panic::catch_unwind(job) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        log::error!(target: LOG, "a defect of dbmanager, please report it: {}", text.unwrap_or("panic"));
+    }
 }
 
 /// Log a message by the housekeeper, because the caller may hold locks.

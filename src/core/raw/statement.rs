@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::text::effect::{asks_journal_mode, can_be_undone, optimizes};
+use crate::core::text::effect::{asks_journal_mode, can_be_undone, optimizes, wants_file_alone};
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use rusqlite::ffi;
 use std::any::{Any, TypeId};
@@ -140,6 +140,8 @@ pub struct Statement {
     readonly: bool,
     can_be_undone: bool,
     effect: Effect,
+    /// The pool's idle connections are in its way.
+    wants_file_alone: bool,
     parameter_count: c_int,
     has_names: bool,
     one_long_operation: bool,
@@ -244,6 +246,7 @@ impl Statement {
             parameter_count: unsafe { ffi::sqlite3_bind_parameter_count(raw) },
             has_names: false,
             one_long_operation: text::may_be_one_long_operation(sql),
+            wants_file_alone: keyword == Keyword::Other && wants_file_alone(sql),
             home: Cell::new(0),
             attachment: None,
         };
@@ -264,6 +267,12 @@ impl Statement {
     #[inline]
     pub fn is_live(&self) -> bool {
         self.database.is_open()
+    }
+
+    /// Whether connections to its file that nobody uses are in its way.
+    #[inline]
+    pub fn wants_file_alone(&self) -> bool {
+        self.wants_file_alone
     }
 
     /// Whether the text held no statement (blank or only comments).

@@ -146,6 +146,24 @@ pub fn asks_journal_mode(sql: &str) -> bool {
         && value.is_empty()
 }
 
+/// Whether a statement wants no other connection to have the file open, as far as that is up to us: it leaves WAL mode,
+/// locks the file for good, or builds it anew.
+pub fn wants_file_alone(sql: &str) -> bool {
+    let (word, rest) = identifier(skip_blanks_and_comments(sql));
+    if word.eq_ignore_ascii_case("vacuum") {
+        return true;
+    }
+    let Pragma { name, value, .. } = Pragma::of(rest);
+    let is_one = |known: &&str| name.eq_ignore_ascii_case(known);
+    word.eq_ignore_ascii_case("pragma")
+        && ["journal_mode", "locking_mode"].iter().any(is_one)
+        && !value.is_empty()
+        && !value
+            .split(';')
+            .next()
+            .is_some_and(|value| contains(value, "wal"))
+}
+
 /// Pragmas that write into the database, and are undone with a transaction.
 const TRANSACTIONAL: [&str; 3] = ["user_version", "application_id", "optimize"];
 
@@ -252,6 +270,29 @@ mod tests {
 
     fn effect(sql: &str) -> Effect {
         Effect::of(sql, leading_keyword(sql))
+    }
+
+    #[test]
+    fn statements_that_want_the_file_alone_are_known() {
+        for sql in [
+            "PRAGMA journal_mode=delete",
+            " -- x\npragma main.journal_mode('OFF')",
+            "PRAGMA locking_mode = EXCLUSIVE;",
+            "VACUUM",
+            "vacuum main",
+            "PRAGMA journal_mode=delete; SELECT 'wal'",
+        ] {
+            assert!(wants_file_alone(sql), "{sql}");
+        }
+        for sql in [
+            "PRAGMA journal_mode",
+            "PRAGMA journal_mode;",
+            "PRAGMA journal_mode = 'WAL'",
+            "SELECT 'vacuum'",
+            "PRAGMA user_version = 1",
+        ] {
+            assert!(!wants_file_alone(sql), "{sql}");
+        }
     }
 
     #[test]
