@@ -5,7 +5,7 @@ import shutil
 import sqlite3 as stdlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -176,38 +176,127 @@ def test_copy_of_the_file_alone_has_all_that_sessions_committed_once_drained(
         assert connection.execute("SELECT * FROM t").fetchall() == [(1,)]
 
 
-def copied_rows(path: Path) -> int:
-    """Count the rows that a copy of the database file alone has."""
-    copy = shutil.copyfile(path, path.with_suffix(".copy"))
-    with closing(stdlib.connect(copy)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM t").fetchone()
-        return int(count)
+@pytest.fixture
+def copied_rows(path: Path) -> Iterator[Callable[[], int]]:
+    """Count the rows of a copy of the database file alone, made by another process."""
+    copy = path.with_suffix(".copy")
+    script = 'while read line; do cp "$1" "$2"; echo done; done'
+    with subprocess.Popen(
+        ["sh", "-c", script, "sh", path, copy],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as copier:
+
+        def count() -> int:
+            assert copier.stdin is not None
+            assert copier.stdout is not None
+            copier.stdin.write("copy\n")
+            assert copier.stdout.readline() == "done\n"
+            with closing(stdlib.connect(copy)) as connection:
+                (count,) = connection.execute("SELECT count(*) FROM t").fetchone()
+                return int(count)
+
+        yield count
+        assert copier.stdin is not None
+        copier.stdin.close()
 
 
-def test_sessions_may_be_set_to_leave_all_in_the_file_when_they_end(path: Path) -> None:
+def test_sessions_may_be_set_to_leave_all_in_the_file_when_they_end(
+    path: Path, copied_rows: Callable[[], int]
+) -> None:
     manager = DatabaseManager(f"sqlite:///{path}", checkpoint_after=0)
     for number in range(1, 6):
         with manager.session() as session:
             session.execute("INSERT INTO t VALUES (?)", (number,))
-        assert copied_rows(path) == number
+        assert copied_rows() == number
         with manager.session() as outer:
             with manager.session() as session:
                 session.execute("DELETE FROM t WHERE a = 0")
             outer.execute("SELECT * FROM t").fetchall()
 
 
-def test_sessions_leave_all_in_the_file_some_time_after_the_last(path: Path) -> None:
+def read_whole(path: Path) -> None:
+    path.with_suffix(".copy").write_bytes(path.read_bytes())
+
+
+COPIES = {
+    "shutil.copyfile": lambda path: shutil.copyfile(path, path.with_suffix(".copy")),
+    "shutil.copy2 of text": lambda path: shutil.copy2(str(path), str(path.with_suffix(".copy"))),
+    "shutil.copy of bytes": lambda path: shutil.copy(
+        os.fsencode(path), os.fsencode(path.with_suffix(".copy"))
+    ),
+    "read": read_whole,
+    "subprocess": lambda path: subprocess.run(["cp", path, path.with_suffix(".copy")], check=True),
+    "os.system": lambda path: os.system(f"cp '{path}' '{path.with_suffix('.copy')}'"),
+    "copytree": lambda path: shutil.copy(
+        shutil.copytree(path.parent, path.parent / "tree") / path.name, path.with_suffix(".copy")
+    ),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copy_made_in_this_process_hurries_what_sessions_committed_into_the_file(
+    path: Path, how: str
+) -> None:
+    manager = DatabaseManager(f"sqlite:///{path}", checkpoint_after=None)
+    for number in range(1, 4):
+        with manager.session() as session:
+            session.execute("INSERT INTO t VALUES (?)", (number,))
+        COPIES[how](path)
+        with closing(stdlib.connect(path.with_suffix(".copy"))) as connection:
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (number,)
+        shutil.rmtree(path.parent / "tree", ignore_errors=True)
+
+
+def test_backup_copied_over_the_file_in_this_process_finds_no_rest_of_what_was_there(
+    path: Path,
+) -> None:
+    backup = path.with_suffix(".backup")
+    with closing(stdlib.connect(backup)) as connection, connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(a,) for a in range(500)])
+    manager = DatabaseManager(f"sqlite:///{path}")
+    for _ in range(3):
+        with manager.session() as session:
+            session.execute("INSERT INTO t VALUES (-1)")
+        shutil.copyfile(backup, path)
+        with manager.session() as session:
+            assert session.scalar("SELECT count(*) FROM t WHERE a < 0") == 0
+            assert session.scalar("SELECT count(*) FROM t") == 500
+            assert session.scalar("PRAGMA integrity_check") == "ok"
+
+
+def test_copy_made_while_others_use_the_file_neither_fails_nor_waits(path: Path) -> None:
+    manager = DatabaseManager(f"sqlite:///{path}", pragmas={"busy_timeout": 600_000})
+    with manager.session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+    with closing(stdlib.connect(path)) as reader, closing(stdlib.connect(path)) as writer:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM t").fetchone() == (1,)
+        writer.execute("BEGIN IMMEDIATE")
+        shutil.copyfile(path, path.with_suffix(".copy"))
+        # And while the thread itself has a session.
+        with manager.session() as session:
+            assert session.scalar("SELECT count(*) FROM t") == 1
+            shutil.copyfile(path, path.with_suffix(".copy"))
+
+
+def test_sessions_leave_all_in_the_file_some_time_after_the_last(
+    path: Path, copied_rows: Callable[[], int]
+) -> None:
     manager = DatabaseManager(f"sqlite:///{path}")
     with manager.session() as session:
         session.execute("INSERT INTO t VALUES (1)")
-    assert copied_rows(path) == 0
-    while copied_rows(path) == 0:
+    assert copied_rows() == 0
+    while copied_rows() == 0:
         pass
 
 
 @pytest.mark.parametrize("door", ["connect", "session"])
 def test_what_the_stdlib_leaves_beside_idle_connections_comes_into_the_file(
-    path: Path, door: str
+    path: Path, door: str, copied_rows: Callable[[], int]
 ) -> None:
     """Its last close leaves it to those who have the file open."""
     manager = DatabaseManager(f"sqlite:///{path}")
@@ -220,19 +309,21 @@ def test_what_the_stdlib_leaves_beside_idle_connections_comes_into_the_file(
                 connection.execute("SELECT * FROM t").fetchall()
     with closing(stdlib.connect(path)) as connection, connection:
         connection.execute("INSERT INTO t VALUES (1)")
-    while copied_rows(path) == 0:
+    while copied_rows() == 0:
         pass
     with manager.session() as session:
         assert session.execute("SELECT * FROM t").fetchall() == [(1,)]
 
 
-def test_sessions_may_be_set_to_leave_the_rest_to_sqlite(path: Path) -> None:
+def test_sessions_may_be_set_to_leave_the_rest_to_sqlite(
+    path: Path, copied_rows: Callable[[], int]
+) -> None:
     manager = DatabaseManager(f"sqlite:///{path}", checkpoint_after=None)
     assert manager.settings["checkpoint_after"] is None
     with manager.session() as session:
         session.execute("INSERT INTO t VALUES (1)")
     manager.drain()
-    assert copied_rows(path) == 1
+    assert copied_rows() == 1
 
 
 @pytest.mark.parametrize("how", ["mv", "cp", "cp && mv", "truncate"])

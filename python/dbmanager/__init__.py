@@ -5,6 +5,7 @@ import atexit as _atexit
 from dbmanager import sqlite3
 from dbmanager._core import (
     DatabaseManager,
+    MixedOpenWarning,
     MultipleResultsFound,
     NoResultFound,
     PoolTimeout,
@@ -15,10 +16,12 @@ from dbmanager._core import (
     dict_row,
     set_lingering_locks,
     set_max_idle_connections,
+    set_mixed_opens,
 )
 
 __all__ = [
     "DatabaseManager",
+    "MixedOpenWarning",
     "MultipleResultsFound",
     "NoResultFound",
     "PoolTimeout",
@@ -28,6 +31,7 @@ __all__ = [
     "dict_row",
     "set_lingering_locks",
     "set_max_idle_connections",
+    "set_mixed_opens",
     "sqlite3",
 ]
 

@@ -1223,6 +1223,13 @@ class Blob:
 
 # ---- the pool -----------------------------------------------------------------------
 
+class MixedOpenWarning(RuntimeWarning):
+    """A file is open with two copies of SQLite in one process, and their locks can't be kept apart.
+
+    It comes only where the system or the file system has no locks of open files; on Linux nearly all have.
+    See `set_mixed_opens`.
+    """
+
 class PoolTimeout(OperationalError):
     """No connection came free for a session, or no turn to write, within `pool_timeout` (seconds).
 
@@ -1775,6 +1782,31 @@ def set_lingering_locks(enabled: bool, /) -> None:
     Example:
         >>> from dbmanager import set_lingering_locks
         >>> set_lingering_locks(True)
+    """
+
+def set_mixed_opens(policy: Literal["warn", "refuse", "ignore"], /) -> str:
+    """Say what is done when a file is opened both with the stdlib's ``sqlite3`` and with dbmanager in this process.
+
+    On Linux that is safe, and this has no effect: dbmanager takes locks that the other copy of SQLite can
+    neither overlook nor drop. On other systems, and on file systems without such locks, commits can be lost.
+    Opens of the stdlib's are heard of by its audit event, from the first such file that dbmanager opens.
+
+    Args:
+        policy: ``"warn"`` (at first) gives a `MixedOpenWarning` at the line of whoever comes second;
+            ``"refuse"`` raises `OperationalError` there; ``"ignore"`` does nothing.
+
+    Returns:
+        What was set before.
+
+    Raises:
+        ValueError: There is no such policy.
+
+    Example:
+        >>> from dbmanager import set_mixed_opens
+        >>> set_mixed_opens("refuse")
+        'warn'
+        >>> set_mixed_opens("warn")
+        'refuse'
     """
 
 def close_all_pools() -> None:

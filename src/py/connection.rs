@@ -13,6 +13,7 @@ use super::interpreter::{self, Stretch};
 use super::physical::Physical;
 use super::recent::RecentTexts;
 use super::settings::{Autocommit, IsolationLevel, Settings};
+use super::{listener, mixed};
 use crate::core::error::Error;
 use crate::core::raw::{Database, LockGuard, Statement};
 use pyo3::ffi;
@@ -444,7 +445,7 @@ impl Connection {
         let this = slf.get();
         let path = settings.path()?;
         this.caller.set(py, Caller::of(slf));
-        audit::object(c"sqlite3.connect", &settings.object)?;
+        listener::as_ours(|| audit::object(c"sqlite3.connect", &settings.object))?;
         // A second __init__ starts anew, and leaves nothing behind if it fails.
         this.initialized.set(py, false);
         let old = this.physical.take(py);
@@ -460,7 +461,8 @@ impl Connection {
             Some(physical) => physical,
             None => py
                 .detach(|| Physical::open(&path, uri, shares_cache, cached))
-                .map_err(|error| core_exception(py, error))?,
+                .map_err(|error| core_exception(py, error))
+                .and_then(|physical| mixed::we_connected(py, &path).map(|()| physical))?,
         };
         let guard = physical.database().lock();
         guard.set_busy_timeout(settings.timeout());

@@ -3,6 +3,7 @@
 use super::asked::{self, Wish};
 use super::error::core_exception;
 use super::in_session::Mode;
+use super::listener;
 use super::names::{string, wrong_argument};
 use super::session::{self, Session};
 use super::settings::Optional;
@@ -91,6 +92,13 @@ impl DatabaseManager {
         }
         let manager = Manager::new(&wish.url, wish.target.clone(), &wish.asked)
             .map_err(|error| core_exception(py, error))?;
+        if !manager
+            .settings()
+            .checkpoint_after
+            .is_some_and(|after| after.is_zero())
+        {
+            listener::listen_if_possible(py);
+        }
         let created = Py::new(
             py,
             Self {

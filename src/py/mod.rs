@@ -29,9 +29,11 @@ mod guarded;
 mod hook;
 mod in_session;
 mod interpreter;
+mod listener;
 mod logger;
 mod manager;
 mod memo;
+mod mixed;
 mod named;
 mod names;
 mod physical;
@@ -239,6 +241,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cursor::seal(py)?;
     slots::make_immutable::<row::Row>(py);
     slots::make_immutable::<blob::Blob>(py);
+    module.add("MixedOpenWarning", state.mixed_open_warning.bind(py))?;
     module.add("PoolTimeout", state.pool_timeout.bind(py))?;
     module.add("NoResultFound", state.no_result_found.bind(py))?;
     module.add(
@@ -247,6 +250,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add_function(wrap_pyfunction!(manager::close_all_pools, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_lingering_locks, module)?)?;
+    module.add_function(wrap_pyfunction!(mixed::set_mixed_opens, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;

@@ -4,7 +4,7 @@
 //! imported here, once, before anyone can replace it. Its classes and its two registries (adapters and
 //! converters) are shared on purpose: a service that is not migrated yet registers for both.
 
-use pyo3::exceptions::{PyException, PyImportError};
+use pyo3::exceptions::{PyException, PyImportError, PyRuntimeWarning};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -27,6 +27,8 @@ pub struct Exceptions {
 /// See the head of this file.
 pub struct State {
     pub exceptions: Exceptions,
+    /// `dbmanager.MixedOpenWarning`, a RuntimeWarning.
+    pub mixed_open_warning: Py<PyType>,
     /// `dbmanager.PoolTimeout`, an OperationalError.
     pub pool_timeout: Py<PyType>,
     /// `dbmanager.NoResultFound` and `dbmanager.MultipleResultsFound`, ProgrammingErrors.
@@ -95,6 +97,12 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
         not_supported_error: class(&module, "NotSupportedError")?,
     };
     Ok(State {
+        mixed_open_warning: own(
+            py,
+            "MixedOpenWarning",
+            &py.get_type::<PyRuntimeWarning>().unbind(),
+            "A file is open with two copies of SQLite in one process, whose locks can't be kept apart.",
+        )?,
         pool_timeout: own(
             py,
             "PoolTimeout",
@@ -144,7 +152,7 @@ fn make_class(
     Ok(class.unbind())
 }
 
-/// An exception class of our own.
+/// An exception or warning class of our own.
 fn own(py: Python<'_>, name: &str, base: &Py<PyType>, text: &str) -> PyResult<Py<PyType>> {
     let class = make_class(py, "dbmanager", name, base.bind(py))?;
     class.bind(py).setattr("__doc__", text)?;
@@ -171,6 +179,12 @@ fn standalone(py: Python<'_>) -> PyResult<State> {
     };
     let object = py.import("builtins")?.getattr("object")?;
     Ok(State {
+        mixed_open_warning: own(
+            py,
+            "MixedOpenWarning",
+            &py.get_type::<PyRuntimeWarning>().unbind(),
+            "A file is open with two copies of SQLite in one process, whose locks can't be kept apart.",
+        )?,
         pool_timeout: own(
             py,
             "PoolTimeout",

@@ -5,9 +5,11 @@ use super::opener::Kept;
 use super::settings::Settings;
 use super::{LOG, Pool};
 use crate::core::error::Result;
+use crate::core::process::PerProcess;
 use crate::core::sync::MutexGuard;
 use crate::core::text::Effect;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is known of the file, to notice when somebody else puts another content there.
@@ -27,7 +29,7 @@ pub struct FileState {
     /// sessions that are set so.
     wants_checkpoint: bool,
     /// The WAL holds something that sessions committed.
-    has_wal_content: bool,
+    wal_content: Unfiled,
     /// There was a `-wal` file then.
     has_wal: bool,
     /// When the last one came back.
@@ -50,7 +52,7 @@ impl FileState {
             written: false,
             written_itself: false,
             wants_checkpoint: false,
-            has_wal_content: false,
+            wal_content: Unfiled::default(),
             has_wal: false,
             quiet_since: Instant::now(),
             swept: Instant::now(),
@@ -82,6 +84,39 @@ impl FileState {
     pub fn misses_wal(&self) -> bool {
         let is_there = || self.wal.exists() && Beside::shm(&self.path).exists();
         self.lent == 0 && self.has_wal && !is_there()
+    }
+}
+
+/// How many pools of the process have something in their WAL that is not in the file.
+static UNFILED: PerProcess<AtomicU32> = PerProcess::new(AtomicU32::default);
+
+/// Whether any has.
+#[inline]
+pub fn has_unfiled() -> bool {
+    UNFILED.load(Ordering::Relaxed) > 0
+}
+
+/// Whether something is in the WAL only.
+#[derive(Default)]
+struct Unfiled(bool);
+
+impl Unfiled {
+    fn is_there(&self) -> bool {
+        self.0
+    }
+
+    fn set(&mut self, is_there: bool) {
+        match (std::mem::replace(&mut self.0, is_there), is_there) {
+            (false, true) => UNFILED.fetch_add(1, Ordering::Relaxed),
+            (true, false) => UNFILED.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+impl Drop for Unfiled {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 
@@ -139,7 +174,9 @@ impl Pool {
         let mut file = self.file.lock();
         file.written |= wrote;
         file.wants_checkpoint |= wrote && connect;
-        file.has_wal_content |= wrote;
+        if wrote {
+            file.wal_content.set(true);
+        }
         if !file.written {
             file.lent -= 1;
             file.quiet_since = now;
@@ -178,7 +215,9 @@ impl Pool {
             file.written_itself = false;
             file.stamp = stamp;
             file.has_wal = has_wal;
-            file.has_wal_content &= !empty;
+            if empty {
+                file.wal_content.set(false);
+            }
             file.quiet_since = Instant::now();
         }
     }
@@ -231,14 +270,23 @@ impl Pool {
     /// finds no rest of it beside. Also of what others left there, whose last close empties it as a rule, but not while
     /// a connection of ours has the file open.
     pub(super) fn tidy(&self, now: Instant) {
+        let after = self.checkpoint_after();
+        self.empty_wal(now, |file| {
+            let idle = now.saturating_duration_since(file.quiet_since);
+            let rests = after.is_some_and(|after| idle >= after);
+            rests && (file.wal_content.is_there() || file.others_left_wal_content())
+        });
+    }
+
+    /// Bring what sessions committed into the file at once, as somebody is about to read it. Waits for no lock of others.
+    pub(super) fn file_now(&self, now: Instant) {
+        self.empty_wal(now, |file| file.wal_content.is_there());
+    }
+
+    fn empty_wal(&self, now: Instant, is_wanted: impl FnOnce(&FileState) -> bool) {
         {
             let mut file = self.file.lock();
-            let idle = now.saturating_duration_since(file.quiet_since);
-            let rests = self.checkpoint_after().is_some_and(|after| idle >= after);
-            if file.lent > 0 || !rests || self.is_in_memory() {
-                return;
-            }
-            if !file.has_wal_content && !file.others_left_wal_content() {
+            if file.lent > 0 || self.is_in_memory() || !is_wanted(&file) {
                 return;
             }
             // As if it were lent, so that nobody takes the file for changed by others.
@@ -258,7 +306,7 @@ impl Pool {
             file.written = false;
             file.written_itself = false;
             file.stamp = look.map(|look| look.stamp);
-            file.has_wal_content = !empty;
+            file.wal_content.set(!empty);
         }
     }
 }

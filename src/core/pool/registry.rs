@@ -1,5 +1,6 @@
 //! All pools of the process, and the door through which `connect()` comes to them.
 
+pub use super::file::has_unfiled;
 use super::identity::{Identity, Look};
 use super::idle::idle_in_process;
 use super::lease::Lease;
@@ -216,6 +217,22 @@ pub fn forget(pool: &Arc<Pool>) {
     };
     drop(pools);
     drop(forgotten);
+}
+
+/// Bring what sessions committed to a file (None: to any) from its WAL into it: somebody is about to read the file alone.
+pub fn file_now(path: Option<&Path>) {
+    let name = path.and_then(Path::file_name);
+    let is_meant = |pool: &Arc<Pool>| match path {
+        None => true,
+        // The names first: most paths are others'.
+        Some(path) => {
+            let known = pool.file.lock().path.clone();
+            known.file_name() == name && Look::at(path).is_ok_and(|look| pool.is_of(&look))
+        }
+    };
+    for pool in all().iter().filter(|pool| is_meant(pool)) {
+        pool.file_now(Instant::now());
+    }
 }
 
 /// Close the connections to a file that nobody uses, of all its pools: a statement wants it alone. Blocks.

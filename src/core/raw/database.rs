@@ -7,7 +7,7 @@
 
 use super::fixed::Fixed;
 use super::hooks::Hooks;
-use super::inherited;
+use super::inherited::{self, FileNumber};
 use super::leftovers::Leftovers;
 use super::lock::ReentrantLock;
 use crate::core::error::Error;
@@ -17,9 +17,12 @@ use crate::core::vfs;
 use rusqlite::ffi;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashSet;
-use std::ffi::c_void;
+use std::ffi::{CStr, OsStr, c_void};
+use std::fs;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -131,7 +134,7 @@ impl Database {
             schema_is_of_before: Cell::new(false),
             parent: AtomicI32::new(0),
         });
-        inherited::enlist(Arc::as_ptr(&this));
+        inherited::enlist(Arc::as_ptr(&this), this.file_number());
         this
     }
 
@@ -169,6 +172,17 @@ impl Database {
                 ReentrantLock::make_anew(Arc::as_ptr(&database.lock));
             }
         }
+    }
+
+    /// Device and inode of its main file.
+    fn file_number(&self) -> Option<FileNumber> {
+        // SAFETY: the handle is open, and nobody else has it yet; the name is the handle's.
+        let path = unsafe {
+            let name = ffi::sqlite3_db_filename(self.handle, c"main".as_ptr());
+            (!name.is_null()).then(|| CStr::from_ptr(name))?
+        };
+        let metadata = fs::metadata(OsStr::from_bytes(path.to_bytes())).ok()?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     /// Why it is closed.

@@ -8,21 +8,27 @@ use super::Database;
 use crate::core::sync::{Mutex, MutexGuard};
 use crate::core::vfs;
 use std::cell::UnsafeCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Once;
 
 /// A place in memory.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Place(*const Database);
 
+/// A file's device and inode.
+pub type FileNumber = (u64, u64);
+
 // SAFETY: it is looked at in the child of a fork only, which has one thread.
 unsafe impl Send for Place {}
 
 /// Every database that there is.
-static ALL: Mutex<BTreeSet<Place>> = Mutex::new(BTreeSet::new());
+static ALL: Mutex<All> = Mutex::new(BTreeMap::new());
+
+/// With their main files.
+type All = BTreeMap<Place, Option<FileNumber>>;
 
 /// The list in the hands of a thread that forks.
-struct Held(UnsafeCell<Option<MutexGuard<'static, BTreeSet<Place>>>>);
+struct Held(UnsafeCell<Option<MutexGuard<'static, All>>>);
 
 // SAFETY: it is touched by a thread that holds the lock of `ALL`.
 unsafe impl Sync for Held {}
@@ -30,7 +36,7 @@ unsafe impl Sync for Held {}
 static HELD: Held = Held(UnsafeCell::new(None));
 
 /// Note a database that was just made.
-pub(super) fn enlist(database: *const Database) {
+pub(super) fn enlist(database: *const Database, file: Option<FileNumber>) {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         // Those of the VFS first: in the child its files are closed before the databases are.
@@ -41,7 +47,19 @@ pub(super) fn enlist(database: *const Database) {
             log::warn!("connections must not be open at a fork: it will not be noticed ({code})");
         }
     });
-    ALL.lock().insert(Place(database));
+    ALL.lock().insert(Place(database), file);
+}
+
+/// How many connections of this process have a file open as their main one.
+pub fn connections_to(file: FileNumber) -> usize {
+    let all = ALL.lock();
+    let is_open = |place: &Place| {
+        // SAFETY: what is in the list is alive as long as it is locked.
+        unsafe { &*place.0 }.is_open()
+    };
+    all.iter()
+        .filter(|(place, known)| **known == Some(file) && is_open(place))
+        .count()
 }
 
 /// Forget a database that goes.
@@ -63,7 +81,7 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     // SAFETY: as above.
     let all = unsafe { (*HELD.0.get()).take() };
-    for Place(database) in all.iter().flat_map(|all| all.iter()) {
+    for Place(database) in all.iter().flat_map(|all| all.keys()) {
         // SAFETY: it is alive, as it would not be in the list else, and no other thread is.
         unsafe { Database::inherit(*database) };
     }

@@ -23,5 +23,6 @@ pub mod statement;
 
 pub use batch::RowBatch;
 pub use database::{Database, LockGuard};
+pub use inherited::connections_to;
 pub use lock::this_thread;
 pub use statement::{ColumnValue, Statement, Step};

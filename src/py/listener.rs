@@ -1,0 +1,162 @@
+//! What others do, as Python's audit events tell it (PEP 578): that they copy or move files, start programs, or open a
+//! database with another SQLite.
+//!
+//! The hook is native and looks at names first, because every import and every opened file comes by. It is installed when
+//! there is something to listen for, since CPython raises events only where a hook is, and can't remove one. It runs in
+//! the midst of what others do, so it never raises, but to refuse what it is set to refuse.
+
+use super::mixed;
+use crate::core::pool::registry;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use std::cell::Cell;
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Hook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
+
+unsafe extern "C" {
+    // Not among pyo3-ffi's.
+    fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
+}
+
+static LISTENS: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// This thread raises an event of ours.
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Events about files, whose paths are among their first two arguments: what is read, and what is written over.
+const OF_FILES: [&str; 7] = [
+    "open",
+    "os.link",
+    "os.rename",
+    "shutil.copyfile",
+    "shutil.copymode",
+    "shutil.copystat",
+    "shutil.move",
+];
+
+/// Events after which another program, or a copy of a whole folder, may read any file.
+const OF_ALL_FILES: [&str; 8] = [
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+    "shutil.copytree",
+    "shutil.make_archive",
+    "subprocess.Popen",
+];
+
+/// Listen from now on. Idempotent.
+pub fn listen(py: Python<'_>) -> PyResult<()> {
+    if LISTENS.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    // SAFETY: the interpreter is held; the function lives for ever.
+    if unsafe { PySys_AddAuditHook(hear, ptr::null_mut()) } == 0 {
+        return Ok(());
+    }
+    LISTENS.store(false, Ordering::Relaxed);
+    // Another hook may refuse more hooks, by an exception or by none.
+    Err(PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("no audit hook can be added")))
+}
+
+/// `listen`, unless another hook refuses new ones: it only saves a wait for what is done anyway.
+pub fn listen_if_possible(py: Python<'_>) {
+    if let Err(error) = listen(py) {
+        log::debug!("audit events are not heard: {error}");
+    }
+}
+
+/// Raise an event that is ours, and is not to be taken for somebody else's.
+#[inline]
+pub fn as_ours<R>(raise: impl FnOnce() -> R) -> R {
+    if !LISTENS.load(Ordering::Relaxed) {
+        return raise();
+    }
+    let before = IS_OURS.replace(true);
+    let result = raise();
+    IS_OURS.set(before);
+    result
+}
+
+unsafe extern "C" fn hear(
+    event: *const c_char,
+    arguments: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: called by CPython with a C string.
+    let name = unsafe { CStr::from_ptr(event) }.to_bytes();
+    let what = match name {
+        b"sqlite3.connect" if !IS_OURS.get() => What::Connect,
+        _ if !registry::has_unfiled() => return 0,
+        _ if OF_FILES.iter().any(|known| known.as_bytes() == name) => What::File,
+        _ if OF_ALL_FILES.iter().any(|known| known.as_bytes() == name) => What::AllFiles,
+        _ => return 0,
+    };
+    let heard = std::panic::catch_unwind(|| {
+        // Also where the interpreter is only just being made or taken down, when nothing of ours can be open.
+        Python::try_attach(|py| {
+            // SAFETY: called by CPython with a tuple, or nothing.
+            let arguments = unsafe { Bound::from_borrowed_ptr_or_opt(py, arguments) };
+            let arguments = arguments.and_then(|arguments| arguments.cast_into::<PyTuple>().ok());
+            let first: Vec<_> = arguments.iter().flatten().take(2).collect();
+            what.handle(py, &first)
+        })
+    });
+    match heard {
+        Ok(Some(Err(error))) => {
+            Python::attach(|py| error.restore(py));
+            -1
+        }
+        _ => 0,
+    }
+}
+
+enum What {
+    Connect,
+    File,
+    AllFiles,
+}
+
+impl What {
+    fn handle(&self, py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult<()> {
+        match self {
+            Self::Connect => match arguments.first().and_then(path) {
+                Some(path) => mixed::others_connect(py, &path),
+                None => Ok(()),
+            },
+            Self::File => {
+                for path in arguments.iter().filter_map(path) {
+                    py.detach(|| registry::file_now(Some(&path)));
+                }
+                Ok(())
+            }
+            Self::AllFiles => {
+                py.detach(|| registry::file_now(None));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A path as the events tell it, without running Python code.
+fn path(object: &Bound<'_, PyAny>) -> Option<PathBuf> {
+    if let Ok(text) = object.cast::<PyString>() {
+        return text.to_str().ok().map(PathBuf::from);
+    }
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Some(Path::new(OsStr::from_bytes(bytes.as_bytes())).to_owned());
+    }
+    // A `pathlib` path, or another that tells its text.
+    let text = object.call_method0("__fspath__").ok()?;
+    text.extract().ok()
+}
