@@ -31,6 +31,7 @@ if _sys.version_info < (3, 12):
 # The extension has more than the stdlib's module; the rest is `dbmanager`'s own.
 for _name in (
     "DatabaseManager",
+    "MixedOpenWarning",
     "MultipleResultsFound",
     "NoResultFound",
     "PoolTimeout",
@@ -41,6 +42,7 @@ for _name in (
     "dict_row",
     "set_lingering_locks",
     "set_max_idle_connections",
+    "set_mixed_opens",
 ):
     del globals()[_name]
 del _name

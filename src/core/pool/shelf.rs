@@ -250,6 +250,8 @@ impl Shelf {
                     return;
                 }
             }
+            // r2d2 forgets the blanks among them, which took places.
+            drop(held);
             if source.has_taken(&database) {
                 return;
             }
@@ -477,5 +479,26 @@ impl r2d2::ManageConnection for Adopter {
 
     fn has_broken(&self, connection: &mut Option<Box<Kept>>) -> bool {
         connection.as_ref().is_none_or(|kept| kept.doom.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_of_r2d2s_keeps_no_connection_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(Access::ReadWriteCreate, Door::Plain, 1, &Arc::default());
+        let pool = shelf.keeper().pool;
+        // Asked for more than was opened ahead, as happens when its worker is late.
+        let _ = pool.get_timeout(Duration::ZERO);
+        while pool.state().idle_connections == 0 {
+            std::thread::yield_now();
+        }
+        let held = shelf.grow(&folder.path().join("a.db")).unwrap();
+        assert_eq!(shelf.give_back(held, 10, Instant::now()), None);
+        assert_eq!(shelf.load(), (1, 1));
+        assert!(shelf.take(Instant::now()).is_some());
     }
 }
