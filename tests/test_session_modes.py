@@ -254,6 +254,84 @@ def test_read_session_refuses_to_write(db: DatabaseManager, sql: str) -> None:
         assert session.scalar("SELECT count(*) FROM t") == ROWS
 
 
+@pytest.mark.parametrize("blanks", ["", ";", " /* x */ ;; -- y\n"])
+@pytest.mark.parametrize("sql", ["ATTACH 'other.db' AS o", "ATTACH 'file:other.db?mode=rwc' AS o"])
+def test_read_session_attaches_what_there_is_and_makes_no_file(
+    db: DatabaseManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sql: str,
+    blanks: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other.db"
+    for run in ("execute", "executescript"):
+        with db.session("read") as session:
+            with pytest.raises(sqlite3.OperationalError, match="unable to open database"):
+                getattr(session, run)(blanks + sql)
+        assert not other.exists()
+    with closing(stdlib.connect(other)) as connection, connection:
+        connection.execute("CREATE TABLE u (a)")
+        connection.execute("INSERT INTO u VALUES (1)")
+    before = other.read_bytes()
+    for run in ("execute", "executescript"):
+        with db.session("read") as session:
+            getattr(session, run)(blanks + sql)
+            assert session.execute("SELECT a FROM o.u").fetchall() == [(1,)]
+            for write in ("INSERT INTO o.u VALUES (2)", "CREATE TABLE o.v (a)"):
+                with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+                    session.execute(write)
+    assert other.read_bytes() == before
+    # The next one, which writes, may make one.
+    other.unlink()
+    with db.session() as session:
+        session.execute(sql)
+    assert other.exists()
+
+
+WRITES = [
+    "REPLACE INTO t VALUES (1, 2)",
+    "WITH x AS (SELECT 1) UPDATE t SET x = 1 RETURNING *",
+    "CREATE TEMP TABLE u (x)",
+    "ALTER TABLE t ADD COLUMN y",
+    "ANALYZE",
+    "PRAGMA user_version = 5",
+    "PRAGMA application_id = 5",
+    "PRAGMA schema_version = 99",
+    "PRAGMA optimize",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA incremental_vacuum",
+    "VACUUM INTO 'copy.db'",
+    "PRAGMA query_only = 0; DELETE FROM t",
+    "PRAGMA writable_schema = 1; DELETE FROM sqlite_schema",
+    "COMMIT; DELETE FROM t",
+    "ROLLBACK; DELETE FROM t",
+    "SAVEPOINT s; DELETE FROM t",
+    "PRAGMA page_size = 8192; VACUUM",
+]
+
+
+@pytest.mark.parametrize("sql", WRITES)
+def test_read_session_writes_by_no_route(
+    db: DatabaseManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    db.drain()
+    before = (tmp_path / "app.db").read_bytes()
+    with db.session("read") as session:
+        with pytest.raises(sqlite3.Error):
+            session.executescript(sql)
+        # Nor afterwards, whatever the script has changed.
+        for write in ("DELETE FROM t", "INSERT INTO t VALUES (99, 99)"):
+            with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+                session.execute(write)
+        with pytest.raises(sqlite3.OperationalError, match="mode='read'"):
+            session.blobopen("t", "x", 1)
+    db.drain()
+    assert (tmp_path / "app.db").read_bytes() == before
+    assert not (tmp_path / "copy.db").exists()
+
+
 @pytest.mark.parametrize("sql", ["PRAGMA journal_mode", "pragma main.journal_mode;"])
 def test_read_session_may_ask_for_the_journal_mode(db: DatabaseManager, sql: str) -> None:
     with db.session("read") as session:

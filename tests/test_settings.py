@@ -180,6 +180,37 @@ def test_leak_is_reported_with_its_place(url: str) -> None:
         logging.getLogger("dbmanager.pool").removeHandler(handler)
     assert record.levelno == logging.WARNING
     assert "test_leak_is_reported_with_its_place" in record.getMessage()
+    # Warnings tell no paths of databases, and no parameters.
+    assert record.getMessage().startswith("app.db: ")
+    assert url.removeprefix("sqlite:///") not in record.getMessage()
+
+
+@pytest.mark.parametrize("defensive", [False, True])
+def test_defensive_manager_trusts_neither_schema_nor_sql(url: str, defensive: bool) -> None:
+    db = DatabaseManager(url, defensive=defensive)
+    assert db.settings["defensive"] is defensive
+    with db.session() as session:
+        session.create_function("harm", 0, lambda: 1)
+        session.execute("CREATE TABLE t (a)")
+        session.execute("INSERT INTO t VALUES (1)")
+        session.execute("CREATE VIEW v AS SELECT harm() FROM t")
+        session.execute("CREATE VIRTUAL TABLE f USING fts5(x)")
+
+    def refused(sql: str) -> bool:
+        try:
+            with db.session() as session:
+                session.create_function("harm", 0, lambda: 1)
+                session.execute(sql).fetchall()
+        except sqlite3.Error:
+            return True
+        return False
+
+    assert refused("SELECT * FROM v") is defensive
+    assert refused("INSERT INTO f_data VALUES (99, x'00')") is defensive
+    with db.session() as session:
+        session.execute("PRAGMA writable_schema = 1")
+    assert refused("DELETE FROM sqlite_schema WHERE name = 'v'")
+    assert not refused("SELECT harm() FROM t")
 
 
 @pytest.mark.parametrize(

@@ -1289,6 +1289,8 @@ class DatabaseManager:
         optimize_on_close: Run ``PRAGMA optimize`` before a connection is closed.
         checkpoint_after: Seconds after the last session when what was committed is brought from the ``-wal`` file
             into the database file, or up to a second later; 0 for before that session ends; None for never.
+        defensive: Trust neither the schema nor the SQL: views and triggers may use harmless functions only, and
+            no statement may damage the file.
         pragmas: A dict of names and values for ``PRAGMA name = value`` on each new connection. They come on
             top of ``busy_timeout=5000, journal_mode=WAL, synchronous=NORMAL, foreign_keys=ON``.
 
@@ -1331,6 +1333,7 @@ class DatabaseManager:
         leak_detection_threshold: float | None = None,
         optimize_on_close: bool = True,
         checkpoint_after: float | None = 1.0,
+        defensive: bool = False,
         pragmas: Mapping[str, str | float] = ...,
     ) -> Self: ...
     @staticmethod

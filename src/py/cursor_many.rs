@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// `executemany` lets other threads run after this time.
 const YIELD_AFTER: Duration = Duration::from_millis(5);
+/// The same while rows come from an iterator. Its Python code gives the interpreter to who has waited for 5 ms, and who is
+/// woken earlier, in vain, waits anew.
+const YIELD_AFTER_OF_ITERATOR: Duration = Duration::from_millis(10);
 /// How many rows `executemany` binds between two looks at the clock.
 const CLOCK_EVERY: u32 = 64;
 
@@ -66,7 +69,10 @@ impl Cursor {
         let mut lease = Some(guard);
         let mut changed = 0;
         let mut described = false;
-        let mut turn = Turn::begin();
+        let mut turn = Turn::begin(match rows.runs_python() {
+            true => YIELD_AFTER_OF_ITERATOR,
+            false => YIELD_AFTER,
+        });
         loop {
             if rows.runs_python() {
                 // Other threads may use the connection while an iterator computes its next row.
@@ -155,13 +161,15 @@ impl<'py> Rows<'py> {
 struct Turn {
     since: Option<Instant>,
     rows: u32,
+    after: Duration,
 }
 
 impl Turn {
-    fn begin() -> Self {
+    fn begin(after: Duration) -> Self {
         Self {
             since: None,
             rows: 0,
+            after,
         }
     }
 
@@ -176,7 +184,7 @@ impl Turn {
         self.rows = 0;
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
-        if now - since > YIELD_AFTER {
+        if now - since > self.after {
             if interpreter::has_other_threads(py) {
                 drop(Stretch::detached(py, guard.database()));
             }

@@ -107,6 +107,9 @@ impl Session {
         let looks = slf.get().manager.settings().pool_pre_ping;
         let state = State::new(mode, Arc::clone(lease.pool()), looks, turn);
         drop(connection.session.replace(py, Some(Box::new(state))));
+        // Nobody else has it yet.
+        let database = lease.connection().database();
+        database.attaches_for_reading().set(mode == Mode::Read);
         connection.lend(py, Physical::Leased(Box::new(lease)));
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         slf.get().number.set(py, number);

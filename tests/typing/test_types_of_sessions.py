@@ -63,6 +63,7 @@ def test_every_setting_has_a_type(tmp_path: Path) -> None:
         leak_detection_threshold=2.5,
         optimize_on_close=False,
         checkpoint_after=None,
+        defensive=True,
         pragmas={"synchronous": "FULL", "cache_size": -64000, "foreign_keys": False},
     )
     assert_type(db, DatabaseManager)

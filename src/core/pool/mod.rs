@@ -163,6 +163,13 @@ impl Pool {
         self.file.lock().path.display().to_string()
     }
 
+    /// The name of its file without folders, for the log: warnings tell no paths.
+    fn label(&self) -> String {
+        let file = self.file.lock();
+        let name = file.path.file_name().unwrap_or(file.path.as_os_str());
+        name.display().to_string()
+    }
+
     /// Let a session in, at once or, first come, first served, within the time-out. Tells whether it waited: then
     /// what was seen of the file before is old. Blocks.
     pub fn enter(&self) -> Result<(Place, bool)> {
@@ -446,7 +453,7 @@ impl Pool {
                 log::warn!(
                     target: LOG,
                     "{}: a session is open for {:.2} s; it was opened by {place}",
-                    self.name(),
+                    self.label(),
                     held.as_secs_f64()
                 );
             }

@@ -161,6 +161,10 @@ impl Opener {
     }
 
     fn configure(&self, guard: &LockGuard<'_>, settings: &Settings) -> Result<()> {
+        if settings.defensive {
+            guard.config(ffi::SQLITE_DBCONFIG_DEFENSIVE, 1)?;
+            guard.config(ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)?;
+        }
         let _turn = self.configuring.lock();
         let since = Instant::now();
         for (name, value) in settings.pragmas.in_order() {

@@ -35,6 +35,9 @@ pub struct Settings {
     pub optimize_on_close: bool,
     /// How long after the last session what was committed is brought from the WAL into the file; zero: before it ends.
     pub checkpoint_after: Option<Duration>,
+    /// Trust neither the schema nor the SQL: views and triggers may use harmless functions only, and nothing may damage
+    /// the file.
+    pub defensive: bool,
 }
 
 /// The greatest number of a setting; in seconds more than thirty years.
@@ -59,6 +62,7 @@ impl Default for Settings {
             pragmas: Pragmas::default(),
             optimize_on_close: true,
             checkpoint_after: Some(Duration::from_secs(1)),
+            defensive: false,
         }
     }
 }
@@ -152,7 +156,7 @@ impl Value {
 }
 
 /// The names of the settings.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "pool_size",
     "max_overflow",
     "pool_timeout",
@@ -165,6 +169,7 @@ pub const NAMES: [&str; 13] = [
     "leak_detection_threshold",
     "optimize_on_close",
     "checkpoint_after",
+    "defensive",
     "pragmas",
 ];
 
@@ -203,6 +208,7 @@ impl Settings {
             "leak_detection_threshold" => self.leak_detection_threshold = value.limit(name)?,
             "optimize_on_close" => self.optimize_on_close = value.truth(name)?,
             "checkpoint_after" => self.checkpoint_after = value.limit(name)?,
+            "defensive" => self.defensive = value.truth(name)?,
             _ => {
                 return Err(Error::Setting(format!(
                     "'{name}' is no setting; there are {}",
@@ -265,6 +271,7 @@ impl Settings {
             ),
             ("optimize_on_close", truth(self.optimize_on_close)),
             ("checkpoint_after", limit(self.checkpoint_after)),
+            ("defensive", truth(self.defensive)),
             ("pragmas", format!("{{{}}}", pragmas.join(", "))),
         ]
     }

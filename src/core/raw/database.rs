@@ -88,6 +88,8 @@ pub struct Database {
     changes_before: Cell<i64>,
     /// SQLite may know the schema from the time of an earlier user.
     schema_is_of_before: Cell<bool>,
+    /// What is attached is opened for reading only.
+    attaches_for_reading: Cell<bool>,
     /// The process that opened it, when this one is its fork and must not use it; else 0.
     parent: AtomicI32,
 }
@@ -132,6 +134,7 @@ impl Database {
             effects: Cell::new(Effect::NONE),
             changes_before: Cell::new(0),
             schema_is_of_before: Cell::new(false),
+            attaches_for_reading: Cell::new(false),
             parent: AtomicI32::new(0),
         });
         inherited::enlist(Arc::as_ptr(&this), this.file_number());
@@ -339,6 +342,12 @@ impl Database {
     /// What was left behind on this connection.
     pub fn effects(&self) -> Effect {
         self.effects.get()
+    }
+
+    /// Whether what is attached is opened for reading only, and must be there; only the lock's holder may touch it.
+    #[inline]
+    pub fn attaches_for_reading(&self) -> &Cell<bool> {
+        &self.attaches_for_reading
     }
 
     /// What was left behind until now is how its owner wants it.

@@ -8,6 +8,7 @@ use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
 use crate::core::text::effect::{asks_journal_mode, can_be_undone, optimizes, wants_file_alone};
 use crate::core::text::{self, Effect, Keyword, Terminated};
+use crate::core::vfs;
 use rusqlite::ffi;
 use std::any::{Any, TypeId};
 use std::cell::Cell;
@@ -477,6 +478,11 @@ impl Statement {
         guard.database().ticks().set(0);
         if !self.effect.is_none() {
             guard.database().note(self.effect);
+            if guard.database().attaches_for_reading().get() {
+                // SAFETY: as below.
+                let step = || unsafe { ffi::sqlite3_step(self.raw) };
+                return Step::from_code(vfs::opening_for_reading(step));
+            }
         }
         // SAFETY: live statement under its lock.
         Step::from_code(unsafe { ffi::sqlite3_step(self.raw) })

@@ -112,11 +112,17 @@ impl Isolation {
         self.refused.get().map(String::as_str)
     }
 
-    /// `open(2)` for SQLite.
+    /// `open(2)` for SQLite, of a database file or of one that goes with it.
     ///
     /// # Safety
     /// `path` is a C string.
-    pub unsafe fn open(&self, path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    pub unsafe fn open(
+        &self,
+        path: *const c_char,
+        flags: c_int,
+        mode: c_int,
+        is_database: impl FnOnce() -> bool,
+    ) -> c_int {
         // SAFETY: as the caller promises.
         let path = unsafe { CStr::from_ptr(path) };
         // SAFETY: as above; a mode is given.
@@ -130,7 +136,21 @@ impl Isolation {
         if flags & libc::O_EXCL == 0 {
             self.descriptors.set(descriptor, Known::Open);
         }
-        descriptor
+        match descriptor >= 0 && path.to_bytes().ends_with(b"-shm") && !is_database() {
+            true => self.prepared_index(descriptor),
+            false => descriptor,
+        }
+    }
+
+    /// A WAL index that was just opened, with a descriptor for its locks: see `prepare`.
+    #[cold]
+    fn prepared_index(&self, descriptor: c_int) -> c_int {
+        let Err(error) = self.give_locker(descriptor, true) else {
+            return descriptor;
+        };
+        self.close(descriptor);
+        set_errno(error.raw_os_error().unwrap_or(libc::EIO));
+        NONE
     }
 
     /// A parked descriptor in the place of a new one.
@@ -596,8 +616,14 @@ mod tests {
 
         fn open(&self, isolation: &Isolation) -> c_int {
             // SAFETY: a C string.
-            let descriptor =
-                unsafe { isolation.open(self.path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0) };
+            let descriptor = unsafe {
+                isolation.open(
+                    self.path.as_ptr(),
+                    libc::O_RDWR | libc::O_CLOEXEC,
+                    0,
+                    || true,
+                )
+            };
             assert!(descriptor >= 0);
             descriptor
         }
@@ -704,7 +730,7 @@ mod tests {
         let (isolation, shared) = (Isolation::new(), Shared::new());
         assert!(shared.they(libc::F_WRLCK));
         // SAFETY: a C string.
-        let open = |flags| unsafe { isolation.open(shared.path.as_ptr(), flags, 0) };
+        let open = |flags| unsafe { isolation.open(shared.path.as_ptr(), flags, 0, || true) };
         let reading = open(libc::O_RDONLY);
         isolation.close(reading);
         assert_eq!(isolation.parked(), 1);
@@ -784,8 +810,8 @@ mod tests {
         // SAFETY: C strings.
         let (folder, null) = unsafe {
             (
-                isolation.open(c"/".as_ptr(), libc::O_RDONLY, 0),
-                isolation.open(c"/dev/null".as_ptr(), libc::O_RDWR, 0),
+                isolation.open(c"/".as_ptr(), libc::O_RDONLY, 0, || false),
+                isolation.open(c"/dev/null".as_ptr(), libc::O_RDWR, 0, || false),
             )
         };
         for descriptor in [folder, null, shared.open(&isolation)] {

@@ -22,6 +22,7 @@ pub use temporary::is_on_disk;
 pub use watch::{Traces, expect_write, take_traces, wal_has_name};
 
 use rusqlite::ffi;
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::{Once, OnceLock};
@@ -79,6 +80,18 @@ pub fn parked() -> u32 {
     return 0;
 }
 
+thread_local! {
+    static OPENS_FOR_READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Run a function of SQLite's that opens databases; they are opened for reading only, and none is made.
+pub fn opening_for_reading<R>(body: impl FnOnce() -> R) -> R {
+    let before = OPENS_FOR_READING.replace(true);
+    let result = body();
+    OPENS_FOR_READING.set(before);
+    result
+}
+
 /// Let the bindings wrap what blocks. The first call wins.
 pub fn set_blocking_wrapper(wrapper: BlockingWrapper) {
     WRAPPER.get_or_init(|| wrapper);
@@ -134,12 +147,16 @@ unsafe extern "C" fn open_file(
     vfs: *mut ffi::sqlite3_vfs,
     name: ffi::sqlite3_filename,
     file: *mut ffi::sqlite3_file,
-    flags: c_int,
+    mut flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
     let Some(parent) = PARENT.get() else {
         return ffi::SQLITE_CANTOPEN;
     };
+    if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 && OPENS_FOR_READING.get() {
+        flags &= !(ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE);
+        flags |= ffi::SQLITE_OPEN_READONLY;
+    }
     // SAFETY: our VFS is a copy of the parent, which its own method works on as well; the file's memory is of the
     // size that the copy tells.
     unsafe {
@@ -149,10 +166,12 @@ unsafe extern "C" fn open_file(
             }
             return temporary::open(file, flags, open_temporary);
         }
-        let (code, descriptor) =
-            system_calls::opened_by(|| (parent.open)(vfs, name, file, flags, out_flags));
+        let is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
+        let (code, descriptor) = system_calls::opened_by(is_database, || {
+            (parent.open)(vfs, name, file, flags, out_flags)
+        });
         if code == ffi::SQLITE_OK {
-            if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+            if is_database {
                 if !is_prepared(descriptor) {
                     give_up(file);
                     return ffi::SQLITE_CANTOPEN;

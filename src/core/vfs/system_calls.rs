@@ -14,6 +14,8 @@ type Call = unsafe extern "C" fn();
 
 thread_local! {
     static LAST: Cell<c_int> = const { Cell::new(NONE) };
+    /// A database file is being opened.
+    static IS_DATABASE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Take the place of what a VFS calls. Called once.
@@ -50,7 +52,7 @@ pub unsafe fn install(vfs: *mut ffi::sqlite3_vfs) {
 unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
     #[cfg(target_os = "linux")]
     // SAFETY: called by SQLite with a C string.
-    let descriptor = unsafe { ISOLATION.open(path, flags, mode) };
+    let descriptor = unsafe { ISOLATION.open(path, flags, mode, || IS_DATABASE.get()) };
     #[cfg(not(target_os = "linux"))]
     // SAFETY: as above; a mode is given.
     let descriptor = unsafe { libc::open(path, flags, mode) };
@@ -58,11 +60,13 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
     descriptor
 }
 
-/// Run a function of SQLite's that opens a file; give what it gives and the descriptor, or `NONE`.
+/// Run a function of SQLite's that opens a file, a database file or not; give what it gives and the descriptor, or `NONE`.
 #[inline]
-pub fn opened_by<R>(body: impl FnOnce() -> R) -> (R, c_int) {
+pub fn opened_by<R>(is_database: bool, body: impl FnOnce() -> R) -> (R, c_int) {
     LAST.set(NONE);
+    IS_DATABASE.set(is_database);
     let result = body();
+    IS_DATABASE.set(false);
     (result, LAST.replace(NONE))
 }
 
