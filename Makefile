@@ -187,6 +187,24 @@ sanitize: dev ## Rust's and Python's tests under AddressSanitizer (needs a night
 		--ignore=tests/cpython --ignore=tests/docs --ignore=tests/typing $(ARGS) \
 		--deselect tests/test_lifetimes.py::test_repetition_leaks_no_descriptor_and_no_memory
 
+# Any SQL, parameters and texts on the core, with AddressSanitizer over the Rust code; what crashes is kept in
+# fuzz/artifacts. SECONDS_OF_FUZZING is the time for each target.
+FUZZ := $(TARGET_DIR)/tools/bin/cargo-fuzz
+SECONDS_OF_FUZZING := 120
+
+$(FUZZ):
+	cargo install --quiet --locked --root $(TARGET_DIR)/tools cargo-fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ) ## Fuzz SQL, parameters and texts (needs a nightly Rust)
+	@for target in texts statements; do \
+		mkdir -p fuzz/corpus/$$target; \
+		PATH=$(abspath $(TARGET_DIR))/tools/bin:$$PATH cargo +nightly fuzz run $$target --fuzz-dir fuzz --target-dir $(TARGET_DIR)/fuzz \
+			$(abspath fuzz)/corpus/$$target $(abspath fuzz)/seeds/$$target -- \
+			-dict=$(abspath fuzz/sql.dict) -artifact_prefix=$(abspath fuzz)/artifacts/$$target/ \
+			-max_total_time=$(SECONDS_OF_FUZZING) -timeout=20 -max_len=2000 -print_final_stats=1 || exit 1; \
+	done
+
 # ---- to look at --------------------------------------------------------------------
 
 .PHONY: demo
