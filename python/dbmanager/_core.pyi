@@ -1812,6 +1812,12 @@ def set_mixed_opens(policy: Literal["warn", "refuse", "ignore"], /) -> str:
         'refuse'
     """
 
+def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
+    """Have a function called with each database that another SQLite is about to open, or none any more."""
+
+def _name_of(path: str, /) -> str | None:
+    """Give the name of the database at a path, if `DatabaseManager.configure` gave it one."""
+
 def close_all_pools() -> None:
     """Close all idle connections of the process. Runs by itself at its end (`atexit`).
 

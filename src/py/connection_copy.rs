@@ -6,6 +6,7 @@ use super::buffer::{View, bytes_object};
 use super::connection::Connection;
 use super::error::{core_exception, operational_error};
 use super::interpreter::{self, Stretch};
+use super::listener;
 use super::names::{c_string, wrong_argument};
 use super::settings::{CInt, Optional, switch};
 use super::state::state;
@@ -118,7 +119,7 @@ fn back_up_to_stdlib(
         let typed = image.cast::<Connection>()?;
         source.get().back_up_into(py, typed.get(), &whole)?;
         image.call_method0("close")?;
-        let copy = stdlib.module.bind(py).call_method1("connect", (&path,))?;
+        let copy = listener::as_ours(|| stdlib.connect.bind(py).call1((&path,)))?;
         let options = PyDict::new(py);
         options.set_item("pages", plan.pages)?;
         options.set_item("progress", plan.progress)?;

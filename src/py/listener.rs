@@ -5,6 +5,7 @@
 //! there is something to listen for, since CPython raises events only where a hook is, and can't remove one. It runs in
 //! the midst of what others do, so it never raises, but to refuse what it is set to refuse.
 
+use super::guarded::Guarded;
 use super::mixed;
 use crate::core::pool::registry;
 use pyo3::exceptions::PyRuntimeError;
@@ -24,6 +25,9 @@ unsafe extern "C" {
     // Not among pyo3-ffi's.
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
+
+/// What is called with the database that another SQLite is about to open.
+static CONNECTS: Guarded<Option<Py<PyAny>>> = Guarded::new(None);
 
 static LISTENS: AtomicBool = AtomicBool::new(false);
 
@@ -74,6 +78,18 @@ pub fn listen_if_possible(py: Python<'_>) {
     if let Err(error) = listen(py) {
         log::debug!("audit events are not heard: {error}");
     }
+}
+
+/// Have a function called with each database that another SQLite is about to open; its exception refuses that. None ends
+/// it.
+#[pyfunction]
+#[pyo3(name = "_listen_to_connects", signature = (listener, /))]
+pub fn listen_to_connects(py: Python<'_>, listener: Option<Py<PyAny>>) -> PyResult<()> {
+    if listener.is_some() {
+        listen(py)?;
+    }
+    drop(CONNECTS.replace(py, listener));
+    Ok(())
 }
 
 /// Raise an event that is ours, and is not to be taken for somebody else's.
@@ -130,10 +146,19 @@ enum What {
 impl What {
     fn handle(&self, py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult<()> {
         match self {
-            Self::Connect => match arguments.first().and_then(path) {
-                Some(path) => mixed::others_connect(py, &path),
-                None => Ok(()),
-            },
+            Self::Connect => {
+                if let Some(path) = arguments.first().and_then(path) {
+                    mixed::others_connect(py, &path)?;
+                }
+                // SAFETY: cloning a reference runs no Python code.
+                let listener = unsafe { CONNECTS.peek(py) }
+                    .as_ref()
+                    .map(|known| known.clone_ref(py));
+                match (listener, arguments.first()) {
+                    (Some(listener), Some(database)) => listener.call1(py, (database,)).map(drop),
+                    _ => Ok(()),
+                }
+            }
             Self::File => {
                 for path in arguments.iter().filter_map(path) {
                     py.detach(|| registry::file_now(Some(&path)));

@@ -251,6 +251,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(manager::close_all_pools, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_lingering_locks, module)?)?;
     module.add_function(wrap_pyfunction!(mixed::set_mixed_opens, module)?)?;
+    module.add_function(wrap_pyfunction!(listener::listen_to_connects, module)?)?;
+    module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;

@@ -3,12 +3,14 @@
 use super::asked::{self, Wish};
 use super::manager::{self, DatabaseManager};
 use super::names::{string, wrong_argument};
+use crate::core::session::url::Target;
 use crate::core::sync::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMapping, PyString};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A database with a name.
 struct Named {
@@ -96,6 +98,17 @@ fn manager_of(py: Python<'_>, name: &str) -> PyResult<Option<Py<DatabaseManager>
         named.is_used = true;
     }
     Ok(Some(manager))
+}
+
+/// The name of the database at a path, if it has one.
+#[pyfunction]
+#[pyo3(name = "_name_of", signature = (path, /))]
+pub fn name_of(py: Python<'_>, path: PathBuf) -> Option<String> {
+    let canonical = path.canonicalize().unwrap_or(path);
+    let is_it = |target: &Target| matches!(target, Target::File(file) if *file == canonical);
+    let names = names(py).lock();
+    let mut found = names.iter().filter(|(_, named)| is_it(&named.wish.target));
+    found.next().map(|(name, _)| name.clone())
 }
 
 /// The names that there are.

@@ -53,7 +53,8 @@ pub struct State {
 pub struct Stdlib {
     pub connection: Py<PyType>,
     pub row: Py<PyType>,
-    pub module: Py<PyModule>,
+    /// Its function, whatever others put in its place in the module.
+    pub connect: Py<PyAny>,
 }
 
 static STATE: PyOnceLock<State> = PyOnceLock::new();
@@ -128,7 +129,7 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
         stdlib: Some(Stdlib {
             connection: class(&module, "Connection")?,
             row: class(&module, "Row")?,
-            module: module.unbind(),
+            connect: py.import("_sqlite3")?.getattr("connect")?.unbind(),
         }),
         callback_tracebacks: AtomicBool::new(false),
         adapters_seen: AtomicUsize::new(0),

@@ -5,6 +5,7 @@
 //! names. The rows are real `sqlite3.Row` objects.
 
 use super::cursor::Cursor;
+use super::listener;
 use super::state::state;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -69,8 +70,7 @@ fn stand_in_database(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
         };
         let options = PyDict::new(py);
         options.set_item("check_same_thread", false)?;
-        let connect = stdlib.module.bind(py).getattr("connect")?;
-        Ok::<_, PyErr>(connect.call((":memory:",), Some(&options))?.unbind())
+        listener::as_ours(|| stdlib.connect.call(py, (":memory:",), Some(&options)))
     })?;
     Ok(database.bind(py))
 }
