@@ -22,6 +22,7 @@ from dbmanager._core import (
 )
 
 if _TYPE_CHECKING:
+    from dbmanager._shim.bypass import configure
     from dbmanager._shim.calls import DirectConnect
     from dbmanager._shim.switch import (
         DirectConnectError,
@@ -42,6 +43,7 @@ __all__ = [
     "PoolTimeout",
     "Result",
     "Session",
+    "configure",
     "connect",
     "dict_row",
     "direct_connects",
@@ -59,6 +61,10 @@ _atexit.register(close_all_pools)
 
 def __getattr__(name: str) -> object:
     """Import the shim when it is asked for: most processes never do, and it takes as long again."""
+    if name == "configure":
+        from dbmanager._shim import bypass
+
+        return bypass.configure
     if name in __all__:
         from dbmanager._shim import switch
 
@@ -70,3 +76,8 @@ if _os.environ.get("DBMANAGER_MODE"):
     from dbmanager._shim.switch import from_environment as _from_environment
 
     _from_environment()
+
+if _os.environ.get("DBMANAGER_BYPASS"):
+    from dbmanager._shim.bypass import from_environment as _bypass_from_environment
+
+    _bypass_from_environment()

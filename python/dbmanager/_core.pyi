@@ -1815,6 +1815,9 @@ def set_mixed_opens(policy: Literal["warn", "refuse", "ignore"], /) -> str:
 def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
     """Have a function called with each database that another SQLite is about to open, or none any more."""
 
+def _set_bypass(is_bypassed: Callable[[str], bool] | None, /) -> None:
+    """Have a function tell which modules' `connect` is the stdlib's, by their names; None: no module's."""
+
 def _name_of(path: str, /) -> str | None:
     """Give the name of the database at a path, if `DatabaseManager.configure` gave it one."""
 

@@ -8,6 +8,7 @@ mod begin;
 mod bind;
 mod blob;
 mod buffer;
+mod bypass;
 mod connection;
 mod connection_copy;
 mod connection_hooks;
@@ -108,6 +109,11 @@ fn make_connection<'py>(
             None => None,
         }
     };
+    if bypass::is_calling(py)?
+        && let Some(connection) = bypass::connect(args, kwargs, factory.as_ref())?
+    {
+        return Ok(connection);
+    }
     match factory {
         Some(factory) => factory.call(args, kwargs),
         None => py.get_type::<connection::Connection>().call(args, kwargs),
@@ -253,6 +259,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(mixed::set_mixed_opens, module)?)?;
     module.add_function(wrap_pyfunction!(listener::listen_to_connects, module)?)?;
     module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
+    module.add_function(wrap_pyfunction!(bypass::set_bypass, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;
