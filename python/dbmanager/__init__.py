@@ -72,6 +72,10 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 if _os.environ.get("DBMANAGER_MODE"):
     from dbmanager._shim.switch import from_environment as _from_environment
 

@@ -1456,6 +1456,9 @@ class DatabaseManager:
         True
         >>> db.close()
         """
+    @property
+    def _path(self) -> str | None: ...
+    def _turn(self) -> _Turn: ...
     def run(
         self,
         function: Callable[[_Session], _T],
@@ -1814,6 +1817,17 @@ def set_mixed_opens(policy: Literal["warn", "refuse", "ignore"], /) -> str:
 
 def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
     """Have a function called with each database that another SQLite is about to open, or none any more."""
+
+@final
+class _Turn:
+    """A turn to write among the sessions of the process."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> NoReturn: ...
+    def end(self) -> None:
+        """Let the next one write."""
+
+def _stdlib_connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+    """Open a connection of the stdlib's, whatever others put in its function's place."""
 
 def _set_bypass(is_bypassed: Callable[[str], bool] | None, /) -> None:
     """Have a function tell which modules' `connect` is the stdlib's, by their names; None: no module's."""

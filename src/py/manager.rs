@@ -1,6 +1,7 @@
 //! `DatabaseManager`: the pooled connections of one database.
 
 use super::asked::{self, Wish};
+use super::bypass::{self, HeldTurn};
 use super::error::core_exception;
 use super::in_session::Mode;
 use super::listener;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The managers of this process. The lock is held for look-ups only; no Python code runs under it.
@@ -221,7 +223,26 @@ impl DatabaseManager {
                 .import("dbmanager._session")?
                 .call_method1("Joined", (slf, parsed.name()));
         }
+        if bypass::is_calling(py)? && matches!(slf.get().manager.target(), Target::File(_)) {
+            return py
+                .import("dbmanager._plain")?
+                .call_method1("session", (slf, parsed.name()));
+        }
         Ok(Session::of(py, &slf.get().manager, parsed)?.into_any())
+    }
+
+    /// The path of its file, None for a database in memory.
+    #[getter]
+    fn _path(&self) -> Option<&Path> {
+        match self.manager.target() {
+            Target::File(path) => Some(path),
+            Target::Memory => None,
+        }
+    }
+
+    /// A turn to write among the sessions of the process, for one with a connection of its own.
+    fn _turn(&self, py: Python<'_>) -> PyResult<HeldTurn> {
+        HeldTurn::of(py, &self.manager)
     }
 
     /// `session`, to be handed to frameworks that call a class.

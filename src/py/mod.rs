@@ -260,6 +260,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(listener::listen_to_connects, module)?)?;
     module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
     module.add_function(wrap_pyfunction!(bypass::set_bypass, module)?)?;
+    module.add_function(wrap_pyfunction!(bypass::stdlib_connect, module)?)?;
+    module.add_class::<bypass::HeldTurn>()?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;
     module.add("adapters", state.adapters.bind(py))?;

@@ -168,6 +168,11 @@ impl Manager {
         }
     }
 
+    /// This thread's turn to write among the sessions of the process, for one that has a connection of its own. Blocks.
+    pub fn turn(&self) -> Result<Turn> {
+        self.find()?.0.turn(Duration::ZERO)
+    }
+
     /// `lease_for_writing` if that takes no time.
     pub fn lease_for_writing_at_once(&self) -> Option<(Turn, Lease)> {
         let pool = self.pool()?;
