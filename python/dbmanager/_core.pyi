@@ -21,6 +21,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from sqlite3 import (
     DatabaseError as DatabaseError,
 )
@@ -1831,6 +1832,9 @@ def _stdlib_connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
 
 def _set_bypass(is_bypassed: Callable[[str], bool] | None, /) -> None:
     """Have a function tell which modules' `connect` is the stdlib's, by their names; None: no module's."""
+
+def _leases() -> list[tuple[Path, int]]:
+    """Tell how many connections of ours are open, by the path of their file."""
 
 def _name_of(path: str, /) -> str | None:
     """Give the name of the database at a path, if `DatabaseManager.configure` gave it one."""

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The managers of this process. The lock is held for look-ups only; no Python code runs under it.
@@ -351,6 +351,12 @@ impl DatabaseManager {
     fn __repr__(&self) -> String {
         format!("<dbmanager.DatabaseManager {}>", self.manager.url())
     }
+}
+
+/// How many connections of `connect()` and of sessions are open, by the path of their file.
+#[pyfunction]
+pub fn _leases(py: Python<'_>) -> Vec<(PathBuf, u32)> {
+    py.detach(crate::core::pool::registry::lent)
 }
 
 /// Keep at most so many idle connections in the process, over all databases, each with up to three open files.

@@ -255,6 +255,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         state.multiple_results_found.bind(py),
     )?;
     module.add_function(wrap_pyfunction!(manager::close_all_pools, module)?)?;
+    module.add_function(wrap_pyfunction!(manager::_leases, module)?)?;
     module.add_function(wrap_pyfunction!(manager::set_lingering_locks, module)?)?;
     module.add_function(wrap_pyfunction!(mixed::set_mixed_opens, module)?)?;
     module.add_function(wrap_pyfunction!(listener::listen_to_connects, module)?)?;

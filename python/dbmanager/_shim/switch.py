@@ -35,6 +35,7 @@ class _Shim:
     mode: Mode
     ignore: tuple[str, ...]
     report: Path | None
+    says: bool = True
     routes: routing.Routes = field(default_factory=routing.Routes)
 
 
@@ -108,6 +109,13 @@ def install(
         if mode == "route":
             shim.routes.lay(_routed)
         _core._listen_to_connects(_heard)
+
+
+def listen(ignore: Iterable[str]) -> None:
+    """Keep the inventory, and say nothing: for the pytest plugin."""
+    install("warn", ignore=ignore)
+    if _state.shim is not None:
+        _state.shim.says = False
 
 
 def uninstall() -> None:
@@ -200,7 +208,7 @@ def _handle(shim: _Shim, frame: FrameType, database: str) -> None:
     elif shim.mode == "route":
         if _note(shim, frame, database, "not routed"):
             _LOG.warning("%s:%d: %s: not routed", *_place(frame), advice.warning(database))
-    elif _note(shim, frame, database, "warned"):
+    elif _note(shim, frame, database, "warned") and shim.says:
         text = advice.warning(database)
         # The warning is seen anyway; a log that is set up keeps it.
         _LOG.info("%s:%d: %s", *_place(frame), text)

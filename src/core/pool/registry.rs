@@ -219,6 +219,16 @@ pub fn forget(pool: &Arc<Pool>) {
     drop(forgotten);
 }
 
+/// How many connections are lent, by the path of their file.
+pub fn lent() -> Vec<(PathBuf, u32)> {
+    let lent = |pool: Arc<Pool>| {
+        let file = pool.file.lock();
+        (file.path.clone(), file.lent)
+    };
+    let all = all().into_iter().map(lent);
+    all.filter(|(_, lent)| *lent > 0).collect()
+}
+
 /// Bring what sessions committed to a file (None: to any) from its WAL into it: somebody is about to read the file alone.
 pub fn file_now(path: Option<&Path>) {
     let name = path.and_then(Path::file_name);

@@ -1,0 +1,107 @@
+"""The plugin for the tests of an application."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = """
+import sqlite3
+import pytest
+import dbmanager
+from contextlib import closing
+
+kept = []
+
+@pytest.fixture
+def database(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "fixture.db")):
+        yield
+
+def test_clean(tmp_path):
+    with dbmanager.DatabaseManager(f"sqlite:///{tmp_path}/a.db").session() as s:
+        assert s.scalar("SELECT 1") == 1
+
+def test_direct(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "direct.db")):
+        pass
+
+def test_direct_in_a_fixture(database):
+    pass
+
+def test_leaves_a_connection(tmp_path):
+    kept.append(dbmanager.connect(tmp_path / "left.db"))
+    kept[0].execute("CREATE TABLE t (a)")
+
+def test_leaves_a_session(tmp_path):
+    kept.append(dbmanager.DatabaseManager(f"sqlite:///{tmp_path}/session.db").session())
+    kept[1].__enter__().execute("SELECT 1")
+
+def test_leaves_garbage(tmp_path):
+    circle = [dbmanager.connect(tmp_path / "garbage.db")]
+    circle.append(circle)
+    circle[0].close()
+    connection = dbmanager.connect(tmp_path / "garbage.db")
+
+def test_clean_again(tmp_path):
+    dbmanager.connect(tmp_path / "a.db").close()
+"""
+
+
+def run(tmp_path: Path, *options: str, settings: str = "") -> tuple[str, dict[str, int]]:
+    """Run the tests with the plugin; give the output, and how many went which way."""
+    (tmp_path / "test_application.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n" + settings)
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "dbmanager.pytest", "-p", "no:cacheprovider"),
+            *("-W", "ignore::ResourceWarning", "-q", *options),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=False,
+    )
+    words = ended.stdout.splitlines()[-1].replace(",", "").split()
+    counts = {words[at + 1].rstrip("s"): int(words[at]) for at in range(0, len(words) - 2, 2)}
+    return ended.stdout, counts
+
+
+def test_direct_calls_are_reported_and_leaks_fail(tmp_path: Path) -> None:
+    output, counts = run(tmp_path)
+    assert counts == {"passed": 7, "error": 2}
+    section = output.partition("= direct sqlite3.connect calls =")[2]
+    assert "test_application.py::test_direct\n" in section
+    line = (
+        TESTS.splitlines().index('    with closing(sqlite3.connect(tmp_path / "direct.db")):') + 1
+    )
+    assert f"test_application.py:{line} " in section
+    assert "direct.db\n" in section
+    assert "test_application.py::test_direct_in_a_fixture\n" in section
+    assert "test_clean" not in section.partition("short test summary")[0]
+    assert output.count("connections of dbmanager that were left open: 1 to ") == 2
+    assert "left.db" in output
+    assert "session.db" in output
+    assert "garbage.db" not in output
+
+
+def test_direct_calls_fail_the_test_if_that_is_asked_for(tmp_path: Path) -> None:
+    output, counts = run(tmp_path, "--direct-connects=fail")
+    assert counts == {"passed": 7, "error": 4}
+    failures = output.partition("short test summary")[0]
+    assert failures.count("direct sqlite3.connect calls:\n") == 2
+
+
+@pytest.mark.parametrize("settings", ["direct_connects_ignore =\n    other\n    test_app*\n"])
+def test_modules_may_be_left_out(tmp_path: Path, settings: str) -> None:
+    output, counts = run(tmp_path, "--direct-connects=fail", settings=settings)
+    assert counts == {"passed": 7, "error": 2}
+    assert "direct sqlite3.connect calls" not in output
+
+
+def test_both_may_be_switched_off(tmp_path: Path) -> None:
+    output, counts = run(tmp_path, "--direct-connects=off", settings="leaked_connections = false\n")
+    assert counts == {"passed": 7}
+    assert "direct sqlite3.connect calls" not in output
