@@ -6,7 +6,7 @@ import sqlite3 as stdlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -411,6 +411,35 @@ def descriptors_for_databases(folder: Path, count: int) -> int:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     return int(ended.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells the open files")
+def test_folder_that_is_removed_with_its_databases_keeps_no_file_open(tmp_path: Path) -> None:
+    """The housekeeper, who looks each second, needs no call for that."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(20):
+        path = folder / f"{number}.db"
+        for _ in range(2):
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("PRAGMA journal_mode=wal")
+                connection.execute("CREATE TABLE IF NOT EXISTS t (a)")
+        with DatabaseManager(f"sqlite:///{path}").session() as session:
+            session.execute("INSERT INTO t VALUES (1)")
+    assert len(open_in(folder)) > 20
+    shutil.rmtree(folder)
+    while open_in(folder):
+        pass
+
+
+def open_in(folder: Path) -> list[str]:
+    """Give the open files of this process that are, or were, in a folder."""
+    targets = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        # That of the listing itself is gone.
+        with suppress(OSError):
+            targets.append(os.readlink(descriptor))
+    return [target for target in targets if target.startswith(f"{folder}/")]
 
 
 # 256 idle connections, each with up to five files: of database, WAL and index, and two for locks.

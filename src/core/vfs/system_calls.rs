@@ -51,13 +51,26 @@ pub unsafe fn install(vfs: *mut ffi::sqlite3_vfs) {
 
 unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
     #[cfg(target_os = "linux")]
-    // SAFETY: called by SQLite with a C string.
-    let descriptor = unsafe { ISOLATION.open(path, flags, mode, || IS_DATABASE.get()) };
+    let descriptor = contained(|| {
+        // SAFETY: called by SQLite with a C string.
+        unsafe { ISOLATION.open(path, flags, mode, || IS_DATABASE.get()) }
+    });
     #[cfg(not(target_os = "linux"))]
     // SAFETY: as above; a mode is given.
     let descriptor = unsafe { libc::open(path, flags, mode) };
     LAST.set(descriptor);
     descriptor
+}
+
+/// Run a call for SQLite, which gets an error if it panics: nothing may unwind into C.
+#[cfg(target_os = "linux")]
+#[inline]
+fn contained(call: impl FnOnce() -> c_int) -> c_int {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        // SAFETY: the place is this thread's.
+        unsafe { *libc::__errno_location() = libc::EIO };
+        NONE
+    })
 }
 
 /// Run a function of SQLite's that opens a file, a database file or not; give what it gives and the descriptor, or `NONE`.
@@ -72,13 +85,15 @@ pub fn opened_by<R>(is_database: bool, body: impl FnOnce() -> R) -> (R, c_int) {
 
 #[cfg(target_os = "linux")]
 unsafe extern "C" fn close(descriptor: c_int) -> c_int {
-    ISOLATION.close(descriptor)
+    contained(|| ISOLATION.close(descriptor))
 }
 
 #[cfg(target_os = "linux")]
 unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: *mut c_void) -> c_int {
-    // SAFETY: called by SQLite with what the command wants.
-    unsafe { ISOLATION.control(descriptor, command, argument) }
+    contained(|| {
+        // SAFETY: called by SQLite with what the command wants.
+        unsafe { ISOLATION.control(descriptor, command, argument) }
+    })
 }
 
 #[cfg(target_os = "linux")]
