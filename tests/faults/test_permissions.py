@@ -1,0 +1,114 @@
+"""Permissions that are missing or lost: told as by the stdlib."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.programs import (
+    ALL_DOORS,
+    BOTH_MODES,
+    LINUX_ONLY,
+    PROLOGUE,
+    database,
+    run,
+)
+
+pytestmark = LINUX_ONLY
+
+
+# What each door is told, in one line, about a file and a folder whose permissions change.
+FORBID = f"""{PROLOGUE}
+import ctypes, struct
+
+def like_anybody_else():
+    # Permissions don't bind the superuser, unless he gives two capabilities away.
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("Ii", 0x20080522, 0)
+    sets = ctypes.create_string_buffer(24)
+    assert libc.capget(header, sets) == 0
+    words = list(struct.unpack("6I", sets.raw))
+    words[:2] = (word & ~0b110 for word in words[:2])
+    assert libc.capset(header, struct.pack("6I", *words)) == 0
+
+like_anybody_else()
+folder = os.path.dirname(path)
+file_mode, folder_mode = (int(word, 8) for word in sys.argv[4].split())
+acknowledged = []
+number = 0
+
+def use(*statement):
+    try:
+        with transaction() as connection:
+            return connection.execute(*statement).fetchall()
+    except stdlib.OperationalError as error:
+        return error.sqlite_errorname, str(error)
+
+def write():
+    global number
+    number += 1
+    told = use("INSERT INTO t VALUES (?, NULL)", (number,))
+    if told == []:
+        acknowledged.append(number)
+    return told
+
+def allow(may):
+    if may:
+        os.chmod(folder, 0o755)
+        # SQLite gives journals the permissions of the file.
+        for name in os.listdir(folder):
+            os.chmod(os.path.join(folder, name), 0o644)
+    else:
+        os.chmod(path, file_mode)
+        os.chmod(folder, folder_mode)
+
+for _ in range(3):
+    assert write() == [], use("SELECT 1")
+    if sys.argv[5] == "none idle":
+        close_pools()
+    elif door == "stdlib":
+        # What an idle connection is to the next one.
+        idle = stdlib.connect(path)
+        idle.execute("SELECT * FROM t").fetchall()
+    allow(False)
+    try:
+        print(use("SELECT count(*) FROM t"), write(), use("SELECT count(*) FROM t"))
+    finally:
+        allow(True)
+    assert write() == []
+    assert content() == acknowledged
+assert db.get_stats()["pool_in_use"] == 0
+"""
+
+
+@BOTH_MODES
+@pytest.mark.parametrize("idle", ["none idle", "some idle"])
+@pytest.mark.parametrize(
+    "permissions",
+    [
+        pytest.param("644 555", id="read-only folder"),
+        pytest.param("444 755", id="read-only file"),
+        pytest.param("444 555", id="read-only both"),
+        pytest.param("000 755", id="no file"),
+        pytest.param("644 000", id="no folder"),
+    ],
+)
+def test_lost_permissions_are_told_as_by_the_stdlib_and_work_once_they_are_back(
+    tmp_path: Path, mode: str, idle: str, permissions: str
+) -> None:
+    told = {}
+    for door in ("stdlib", "connect", "session"):
+        folder = tmp_path / door
+        folder.mkdir()
+        path = database(folder / "a.db", mode)
+        told[door] = run(FORBID, path, mode, door, permissions, idle).splitlines()
+    assert len(told["stdlib"]) == 3
+    assert told["connect"] == told["session"] == told["stdlib"]
+
+
+@ALL_DOORS
+def test_a_new_database_in_a_read_only_folder_can_not_be_opened(tmp_path: Path, door: str) -> None:
+    code = FORBID.split("for _ in range(3):", maxsplit=1)[0] + "\nprint(*use('SELECT 1'))"
+    (tmp_path / "folder").mkdir(mode=0o555)
+    said = run(code, tmp_path / "folder" / "a.db", "delete", door, "0 0")
+    assert said == "SQLITE_CANTOPEN unable to open database file\n"
+    assert not list((tmp_path / "folder").iterdir())
