@@ -5,7 +5,7 @@ use super::opener::Kept;
 use super::settings::Settings;
 use super::{LOG, Pool};
 use crate::core::error::Result;
-use crate::core::process::PerProcess;
+use crate::core::process::{self, PerProcess};
 use crate::core::sync::MutexGuard;
 use crate::core::text::Effect;
 use std::path::PathBuf;
@@ -96,21 +96,30 @@ pub fn has_unfiled() -> bool {
     UNFILED.load(Ordering::Relaxed) > 0
 }
 
-/// Whether something is in the WAL only.
+/// Whether something is in the WAL only, and in which process that is counted.
 #[derive(Default)]
-struct Unfiled(bool);
+struct Unfiled(Option<u32>);
 
 impl Unfiled {
     fn is_there(&self) -> bool {
-        self.0
+        self.0.is_some()
     }
 
     fn set(&mut self, is_there: bool) {
-        match (std::mem::replace(&mut self.0, is_there), is_there) {
-            (false, true) => UNFILED.fetch_add(1, Ordering::Relaxed),
-            (true, false) => UNFILED.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        let now = process::number();
+        match (self.0, is_there) {
+            (None, true) => {
+                UNFILED.fetch_add(1, Ordering::Relaxed);
+                self.0 = Some(now);
+            }
+            (Some(counted_in), false) => {
+                if counted_in == now {
+                    UNFILED.fetch_sub(1, Ordering::Relaxed);
+                }
+                self.0 = None;
+            }
+            _ => {}
+        }
     }
 }
 
