@@ -225,7 +225,14 @@ def test_routed_connections_pass_for_the_stdlibs(service: types.ModuleType, path
         cursor = connection.execute("SELECT 1 AS one")
         row = cursor.fetchone()
         assert isinstance(connection, sqlite3.Connection)
+        assert isinstance(cursor, sqlite3.Cursor)
         assert isinstance(row, sqlite3.Row)
+        connection.row_factory = dbmanager.sqlite3.Row
+        assert isinstance(connection.execute("SELECT 1").fetchone(), sqlite3.Row)
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("INSERT INTO t VALUES (zeroblob(4))")
+        with connection.blobopen("t", "a", 1) as blob:
+            assert isinstance(blob, sqlite3.Blob)
         assert row["one"] == 1
         with pytest.raises(sqlite3.OperationalError):
             connection.execute("SELECT nothing")

@@ -7,12 +7,13 @@ use super::guarded::Guarded;
 use super::interpreter::Stretch;
 use super::names::type_name;
 use super::settings::CInt;
+use super::state::Stdlib;
 use crate::core::raw::{LockGuard, blob};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::slice::PySliceIndices;
-use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -153,6 +154,14 @@ fn is_index(key: &Bound<'_, PyAny>) -> bool {
 
 #[pymethods]
 impl Blob {
+    /// See `Stdlib::class_of`.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyType> {
+        let py = slf.py();
+        let ours = [py.get_type::<Self>()];
+        Stdlib::class_of(slf.as_any(), &ours, |stdlib| &stdlib.blob)
+    }
+
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {

@@ -9,7 +9,7 @@ use super::names;
 use super::session::Session;
 use super::settings::{Autocommit, CInt, IsolationLevel, Optional, Settings};
 use super::slots;
-use super::state::state;
+use super::state::{Stdlib, state};
 use super::statement::PyStatement;
 use crate::core::raw::Statement;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
@@ -194,17 +194,12 @@ impl Connection {
         Ok(PyStatement::new(statement, sql))
     }
 
-    /// The stdlib's class, so that `isinstance(connection, sqlite3.Connection)` holds in code that knows
-    /// only the stdlib's (pandas). An instance of a Python subclass tells its own class.
+    /// See `Stdlib::class_of`.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyType> {
         let py = slf.py();
-        let class = slf.get_type();
-        let ours = class.is(py.get_type::<Self>()) || class.is(py.get_type::<Session>());
-        match &state(py).stdlib {
-            Some(stdlib) if ours => stdlib.connection.bind(py).clone(),
-            _ => class,
-        }
+        let ours = [py.get_type::<Self>(), py.get_type::<Session>()];
+        Stdlib::class_of(slf.as_any(), &ours, |stdlib| &stdlib.connection)
     }
 
     /// The signature of calling a connection, for `inspect.signature`.

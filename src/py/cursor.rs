@@ -12,12 +12,13 @@ use super::memo::{Columns, Memo};
 use super::names::{string, wrong_argument};
 use super::settings::{CInt, Optional};
 use super::slots;
+use super::state::Stdlib;
 use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::{LockGuard, Statement, Step};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
 
@@ -471,6 +472,17 @@ pub fn seal(py: Python<'_>) -> PyResult<()> {
 
 #[pymethods]
 impl Cursor {
+    /// See `Stdlib::class_of`.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyType> {
+        let py = slf.py();
+        let ours = [
+            py.get_type::<Self>(),
+            py.get_type::<super::result::Result>(),
+        ];
+        Stdlib::class_of(slf.as_any(), &ours, |stdlib| &stdlib.cursor)
+    }
+
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {

@@ -3,12 +3,13 @@
 use super::cursor::Cursor;
 use super::names::wrong_argument;
 use super::slots::Object;
+use super::state::Stdlib;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyInt, PyIterator, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyIterator, PyList, PySlice, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 /// A tuple-like row that is also read by column name, without case.
@@ -128,6 +129,14 @@ fn description_of(py: Python<'_>, cursor: &Cursor) -> Py<PyAny> {
 
 #[pymethods]
 impl Row {
+    /// See `Stdlib::class_of`.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyType> {
+        let py = slf.py();
+        let ours = [py.get_type::<Self>()];
+        Stdlib::class_of(slf.as_any(), &ours, |stdlib| &stdlib.row)
+    }
+
     #[new]
     #[pyo3(signature = (*args, **kwargs))]
     fn __new__(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {

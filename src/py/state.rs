@@ -52,9 +52,30 @@ pub struct State {
 /// Classes of the stdlib's module that an application may hand to us.
 pub struct Stdlib {
     pub connection: Py<PyType>,
+    pub cursor: Py<PyType>,
     pub row: Py<PyType>,
+    pub blob: Py<PyType>,
     /// Its function, whatever others put in its place in the module.
     pub connect: Py<PyAny>,
+}
+
+impl Stdlib {
+    /// The class that an object of ours names as its `__class__`: the stdlib's (`theirs`), so that `isinstance` holds in code
+    /// that knows only that (pandas). An instance of a Python subclass tells its own.
+    pub fn class_of<'py>(
+        object: &Bound<'py, PyAny>,
+        ours: &[Bound<'py, PyType>],
+        theirs: impl FnOnce(&Self) -> &Py<PyType>,
+    ) -> Bound<'py, PyType> {
+        let py = object.py();
+        let class = object.get_type();
+        match &state(py).stdlib {
+            Some(stdlib) if ours.iter().any(|known| class.is(known)) => {
+                theirs(stdlib).bind(py).clone()
+            }
+            _ => class,
+        }
+    }
 }
 
 static STATE: PyOnceLock<State> = PyOnceLock::new();
@@ -128,7 +149,9 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
         prepare_protocol: class(&module, "PrepareProtocol")?,
         stdlib: Some(Stdlib {
             connection: class(&module, "Connection")?,
+            cursor: class(&module, "Cursor")?,
             row: class(&module, "Row")?,
+            blob: class(&module, "Blob")?,
             connect: py.import("_sqlite3")?.getattr("connect")?.unbind(),
         }),
         callback_tracebacks: AtomicBool::new(false),
