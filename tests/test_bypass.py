@@ -81,7 +81,7 @@ def test_all_arguments_go_through(tmp_path: Path) -> None:
         pass
 
     connect = ways("billing")["bound"]
-    with closing(connect(path, 1.5, isolation_level=None, factory=Mine)) as connection:
+    with closing(connect(path, timeout=1.5, isolation_level=None, factory=Mine)) as connection:
         assert (type(connection), connection.isolation_level) == (Mine, None)
     with pytest.raises(stdlib.OperationalError, match="unable to open database file"):
         connect(f"file:{path}no?mode=rw", uri=True)
