@@ -15,6 +15,7 @@ import pytest
 
 import dbmanager
 from dbmanager import DirectConnectError, sqlite3
+from dbmanager._shim import switch
 
 CODE = """
 import dbmanager
@@ -34,6 +35,7 @@ WAYS = {
 def no_bypass() -> Iterator[None]:
     yield
     dbmanager.configure(bypass=[])
+    switch._inventory.forget()
 
 
 def ways(name: str) -> dict[str, Any]:
