@@ -59,7 +59,7 @@ type Chunk = [AtomicI32; IN_CHUNK];
 
 /// See the head of this file.
 pub struct Descriptors {
-    /// Made when a number in them is first noted, and never freed.
+    /// Made when a number in them is first noted, and kept as long as the table.
     chunks: [AtomicPtr<Chunk>; CHUNKS],
 }
 
@@ -74,7 +74,7 @@ impl Descriptors {
     fn place(&self, descriptor: c_int) -> Option<&AtomicI32> {
         let number = usize::try_from(descriptor).ok()?;
         let chunk = self.chunks.get(number / IN_CHUNK)?.load(Ordering::Acquire);
-        // SAFETY: null, or a chunk that is never freed.
+        // SAFETY: null, or a chunk that lives as long as the table.
         unsafe { chunk.as_ref() }.map(|chunk| &chunk[number % IN_CHUNK])
     }
 
@@ -121,7 +121,7 @@ impl Descriptors {
     /// Forget all, and tell each.
     pub fn take_all(&self, mut each: impl FnMut(c_int, Known)) {
         for (index, chunk) in self.chunks.iter().enumerate() {
-            // SAFETY: null, or a chunk that is never freed.
+            // SAFETY: null, or a chunk that lives as long as the table.
             let Some(chunk) = (unsafe { chunk.load(Ordering::Acquire).as_ref() }) else {
                 continue;
             };
@@ -130,6 +130,18 @@ impl Descriptors {
                 if known != Known::No {
                     each((index * IN_CHUNK + rest) as c_int, known);
                 }
+            }
+        }
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        for chunk in &mut self.chunks {
+            let chunk = *chunk.get_mut();
+            if !chunk.is_null() {
+                // SAFETY: it came from a box, and nobody uses the table any more.
+                drop(unsafe { Box::from_raw(chunk) });
             }
         }
     }
