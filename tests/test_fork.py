@@ -172,6 +172,36 @@ with memory.session() as session:
     assert run(code, tmp_path / "a.db", "session") == "3\n4\n"
 
 
+def test_forks_beside_threads_take_nothing_of_a_database_in_memory(tmp_path: Path) -> None:
+    code = f"""{PROLOGUE}
+import threading
+memory = DatabaseManager("sqlite://", pool_timeout=60)
+with memory.session() as session:
+    session.execute("CREATE TABLE m (a)")
+stop = threading.Event()
+done = [0] * 3
+def work(number):
+    while not stop.is_set():
+        with memory.session() as session:
+            session.execute("INSERT INTO m VALUES (1)")
+        done[number] += 1
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    wait(child)
+stop.set()
+for thread in threads:
+    thread.join()
+with memory.session() as session:
+    print(session.scalar("SELECT count(*) FROM m") == sum(done) > 0)
+"""
+    assert run(code, tmp_path / "a.db", "session") == "True\n"
+
+
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing_works_through_both_doors(tmp_path: Path, method: str) -> None:
     """With every way to start a process, from one that has connections open."""

@@ -200,6 +200,57 @@ def constraints(db: DatabaseManager, session: Open, told: list[Any]) -> None:
         told.append(s.scalar("SELECT count(*) FROM c"))
 
 
+def results_that_are_not_read_to_their_end(
+    db: DatabaseManager, session: Open, told: list[Any]
+) -> None:
+    sql = "INSERT INTO t (x) VALUES (400), (401), (402) RETURNING x"
+    for use in ("fetchone", "first", "__iter__"):
+        with session(db) as s:
+            result = s.execute(sql)
+            getattr(result, use)()
+    with session(db) as s:
+        result = s.execute(sql)
+        told.append(result.first())
+        s.commit()
+        told.append(s.execute("SELECT count(*) FROM t WHERE x >= 400").one())
+        result = s.execute(sql)
+        told.append(result.fetchone())
+        s.rollback()
+    with session(db) as s:
+        told.append(s.execute("SELECT count(*) FROM t WHERE x >= 400").one())
+
+
+def writes_in_all_their_forms(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        s.execute("CREATE TABLE b (a)")
+        s.execute("INSERT INTO b VALUES (zeroblob(4))")
+    forms: list[Callable[[Any], object]] = [
+        lambda s: s.execute("WITH a AS (SELECT ? v) INSERT INTO t (x) SELECT v FROM a", (5,)),
+        lambda s: s.execute(
+            "WITH a AS (SELECT :v v) DELETE FROM t WHERE x = (SELECT v FROM a)", {"v": 1}
+        ),
+        lambda s: s.executemany("WITH a AS (SELECT ? v) INSERT INTO t (x) SELECT v FROM a", [(6,)]),
+        lambda s: s.execute("PRAGMA user_version(5)"),
+        lambda s: s.execute("PRAGMA main.user_version = 5"),
+        lambda s: s.execute('PRAGMA "main"."user_version" = 5'),
+        lambda s: s.blobopen("b", "a", 1).write(b"ab"),
+    ]
+    for form in forms:
+        with pytest.raises(ZeroDivisionError):
+            with session(db) as s:
+                form(s)
+                told.append(s.in_transaction)
+                told.append(1 / 0)
+        with session(db, "read") as s:
+            with pytest.raises(stdlib.Error):
+                s.execute("PRAGMA query_only = OFF")
+                form(s)
+        with session(db) as s:
+            told.append(s.scalar("SELECT count(*) FROM t"))
+            told.append(s.scalar("PRAGMA user_version"))
+            told.append(s.scalar("SELECT a FROM b"))
+
+
 ALL: list[Steps] = [
     rows_in_every_form,
     commits_and_undoes,
@@ -209,6 +260,8 @@ ALL: list[Steps] = [
     scripts_and_many,
     use_before_and_after,
     constraints,
+    results_that_are_not_read_to_their_end,
+    writes_in_all_their_forms,
 ]
 
 
@@ -260,14 +313,33 @@ def test_bypassed_sessions_queue_with_ours_and_none_finds_the_database_locked(
         assert s.scalar("SELECT count(*) FROM t") == ROWS + 300
 
 
+def test_helpers_of_other_modules_join_a_session_of_a_bypassed_one(db: DatabaseManager) -> None:
+    def helper() -> None:
+        with db.session(join=True) as s:
+            s.execute("INSERT INTO t (x) VALUES (1)")
+
+    with PLAIN(db) as s:
+        s.execute("INSERT INTO t (x) VALUES (2)")
+        helper()
+        assert s.scalar("SELECT count(*) FROM t") == ROWS + 2
+    with pytest.raises(ZeroDivisionError):
+        with PLAIN(db) as s:
+            helper()
+            raise ZeroDivisionError
+    with db.session() as own:
+        assert own.scalar("SELECT count(*) FROM t") == ROWS + 2
+
+
 def test_run_and_a_database_in_memory_work_in_a_bypassed_module(db: DatabaseManager) -> None:
     made = types.ModuleType("billing")
     code = """
+import sqlite3 as stdlib
 def work(db, memory):
     with memory.session() as s:
         s.execute("CREATE TABLE m (a)")
     with memory.session() as s:
         s.execute("SELECT * FROM m")
+    assert db.run(lambda s: s.scalar("SELECT sqlite_version()")) == stdlib.sqlite_version
     return db.run(lambda s: s.execute("INSERT INTO t (x) VALUES (1) RETURNING id").scalar())
 """
     exec(compile(code, "billing.py", "exec"), vars(made))

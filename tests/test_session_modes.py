@@ -255,7 +255,15 @@ def test_read_session_refuses_to_write(db: DatabaseManager, sql: str) -> None:
 
 
 @pytest.mark.parametrize("blanks", ["", ";", " /* x */ ;; -- y\n"])
-@pytest.mark.parametrize("sql", ["ATTACH 'other.db' AS o", "ATTACH 'file:other.db?mode=rwc' AS o"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH 'other.db' AS o",
+        "ATTACH 'file:other.db?mode=rwc' AS o",
+        "ATTACH 'file:other.db?mode=rwc&vfs=unix' AS o",
+        "ATTACH 'file:other.db?vfs=unix-dotfile' AS o",
+    ],
+)
 def test_read_session_attaches_what_there_is_and_makes_no_file(
     db: DatabaseManager,
     tmp_path: Path,

@@ -1,5 +1,6 @@
 """The shim: direct `sqlite3.connect` calls are seen, and warned of, routed or refused."""
 
+import _thread
 import json
 import logging
 import os
@@ -388,18 +389,64 @@ if child:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 2, "calls": []}'])
-def test_a_file_that_is_no_inventory_is_refused_and_kept(
-    path: Path, tmp_path: Path, text: str
+def test_a_file_that_is_no_inventory_is_kept_and_disturbs_no_call(
+    path: Path, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     report = tmp_path / "calls.json"
     report.write_text(text)
     with pytest.raises(ValueError, match=r"calls\.json is"):
         calls.read(report)
     dbmanager.install("route", report=report)
-    with pytest.raises(ValueError, match=r"calls\.json is"):
-        sqlite3.connect(path)
+    with caplog.at_level("WARNING", logger="dbmanager.direct"):
+        for _ in range(2):
+            sqlite3.connect(path).close()
+    assert caplog.text.count("the report of direct calls is not written any more") == 1
+    dbmanager.uninstall()
     assert report.read_text() == text
-    switch._inventory.forget()
+
+
+def test_a_report_that_can_not_be_written_disturbs_no_call(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with caplog.at_level("WARNING", logger="dbmanager.direct"):
+        dbmanager.install("route", report=tmp_path / "file" / "calls.json")
+        sqlite3.connect(path).close()
+        dbmanager.uninstall()
+    assert caplog.text.count("the report of direct calls is not written any more") == 1
+
+
+def test_names_that_are_no_texts_are_kept(tmp_path: Path) -> None:
+    report = tmp_path / "calls.json"
+    database = os.fsencode(tmp_path) + b"/x\xff.db"
+    dbmanager.install("warn", report=report)
+    with pytest.warns(DirectConnectWarning):
+        sqlite3.connect(database).close()
+    dbmanager.uninstall()
+    assert [os.fsencode(call.database) for call in calls.read(report)] == [database]
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("warn", "warned"), ("route", "not routed"), ("error", "refused")]
+)
+def test_a_call_without_any_python_code_is_seen(path: Path, mode: Any, outcome: str) -> None:
+    dbmanager.install(mode)
+    unraisable = []
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable.append
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # The thread calls the function of C at once.
+            _thread.start_new_thread(ORIGINALS[0], (str(path),))
+            while not dbmanager.direct_connects():
+                pass
+            while mode == "error" and not unraisable:
+                pass
+    finally:
+        sys.unraisablehook = hook
+    (call,) = dbmanager.direct_connects()
+    assert (call.file, call.line, call.outcome) == ("<no Python code>", 0, outcome)
+    assert [one.exc_type for one in unraisable] == [DirectConnectError] * (mode == "error")
 
 
 # ---- from outside --------------------------------------------------------------------------

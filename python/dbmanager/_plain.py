@@ -6,11 +6,17 @@ before the migration.
 """
 
 import contextlib
+import os
+import re
 import sqlite3
+import sys
+import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import quote
 
 from dbmanager import _core
 from dbmanager._core import DatabaseManager, MultipleResultsFound, NoResultFound
@@ -29,21 +35,44 @@ _WRITE = {"INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "R
 # Outside of transactions, so never begun for; and refused to who only reads.
 _WRITE_ALONE = {"VACUUM"}
 _PRAGMAS_THAT_WRITE = ("user_version", "application_id", "optimize")
+# A PRAGMA behind the word: a schema's name, in quotes or not, its own, and what sets it.
+_QUOTED = r"""["'`\[]?{}["'`\]]?"""
+_PRAGMA = re.compile(
+    rf"\s*(?:{_QUOTED.format(chr(92) + 'w*')}\s*\.\s*)?"
+    rf"{_QUOTED.format('(' + chr(92) + 'w*)')}\s*([=(].*)?.*",
+    re.DOTALL,
+)
+
+
+class _Open(threading.local):
+    """The sessions that a thread has open, the last one last."""
+
+    def __init__(self) -> None:
+        self.sessions: list[PlainSession] = []
+
+
+_open = _Open()
+
+
+def current(manager: DatabaseManager) -> "PlainSession | None":
+    """Give the session of a bypassed module that this thread opened last and has open."""
+    sessions = (one for one in reversed(_open.sessions) if one._manager is manager)
+    return next(sessions, None)
 
 
 class PlainResult(sqlite3.Cursor):
     """A cursor of the stdlib's that reads as `dbmanager.Result` does."""
 
     _session: "PlainSession | None" = None
-    _ahead: "list[Any] | None" = None
+    _ahead: "deque[Any] | None" = None
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:  # noqa: ANN401 - as the stdlib
         """Run one statement."""
-        return self._run(sql, lambda: sqlite3.Cursor.execute(self, sql, parameters))
+        return self._run(sql, parameters, lambda: sqlite3.Cursor.execute(self, sql, parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Self:
         """Run one statement with each of many sets of parameters."""
-        return self._run(sql, lambda: sqlite3.Cursor.executemany(self, sql, parameters))
+        return self._run(sql, None, lambda: sqlite3.Cursor.executemany(self, sql, parameters))
 
     def executescript(self, sql_script: str, /) -> Self:
         """Run the statements of a script, within the session's transaction."""
@@ -51,12 +80,13 @@ class PlainResult(sqlite3.Cursor):
             self.execute(sql)
         return self
 
-    def _run(self, sql: str, body: Any) -> Self:  # noqa: ANN401 - a call without arguments
+    def _run(self, sql: str, parameters: Any, body: Callable[[], object]) -> Self:  # noqa: ANN401
         session = self._session
         if session is None:
             raise ProgrammingError(_NOT_OPEN)
+        session._before(sql, parameters)
+        # Not before: a transaction that begins there reads what is open, these last rows too.
         self._ahead = None
-        session._before(sql)
         try:
             body()
         finally:
@@ -64,15 +94,20 @@ class PlainResult(sqlite3.Cursor):
         return self
 
     def _read_ahead(self) -> None:
+        """Read to the end what is being read, which nothing then keeps open."""
         if self._ahead is None:
-            self._ahead = super().fetchall()
+            self._ahead = deque(super().fetchall())
+
+    def _let_go(self) -> None:
+        self._read_ahead()
+        self._ahead = deque()
 
     def __next__(self) -> Any:  # noqa: ANN401 - whatever the row factory made
         if self._ahead is None:
             return super().__next__()
         if not self._ahead:
             raise StopIteration
-        return self._ahead.pop(0)
+        return self._ahead.popleft()
 
     def fetchone(self) -> Any:  # noqa: ANN401
         """Give the next row, None if there is none."""
@@ -94,13 +129,13 @@ class PlainResult(sqlite3.Cursor):
     def first(self) -> Any:  # noqa: ANN401
         """Give the first row, None if there is none, and let the others go."""
         row = self.fetchone()
-        self._ahead = []
+        self._let_go()
         return row
 
     def one_or_none(self) -> Any:  # noqa: ANN401
         """Give the only row, None if there is none. Raises MultipleResultsFound."""
         row, second = self.fetchone(), self.fetchone()
-        self._ahead = []
+        self._let_go()
         if second is not None:
             raise MultipleResultsFound("more than one row was found when exactly one was required")
         return row
@@ -196,6 +231,7 @@ class PlainSession:
             raise ProgrammingError(_USED)
         self._is_used = True
         self._connection = self._opened()
+        _open.sessions.append(self)
         try:
             if self._mode == "read":
                 self._connection.execute("BEGIN")
@@ -211,12 +247,23 @@ class PlainSession:
         settings = self._manager.settings
         pragmas = dict(settings["pragmas"])
         timeout = int(pragmas.pop("busy_timeout", 0)) / 1000
+        if self._mode == "read":
+            # No way to write then, whatever a statement switches on.
+            pragmas.pop("journal_mode", None)
+        path = "file:" + quote(os.fsencode(self._manager._path or ""))
         connection = _core._stdlib_connect(
-            self._manager._path, timeout=timeout, isolation_level=None
+            path + ("?mode=ro" if self._mode == "read" else ""),
+            timeout=timeout,
+            isolation_level=None,
+            uri=True,
         )
         try:
             for name, value in pragmas.items():
                 connection.execute(f"PRAGMA {name} = '{value}'")
+            if settings["defensive"]:
+                connection.execute("PRAGMA trusted_schema = OFF")
+                if sys.version_info >= (3, 12):
+                    connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
         except BaseException:
             connection.close()
             raise
@@ -232,6 +279,7 @@ class PlainSession:
         try:
             if self._connection is not None and self._connection.in_transaction:
                 if kind is None:
+                    self._read_all_ahead()
                     self._connection.execute("COMMIT")
                 else:
                     self._connection.execute("ROLLBACK")
@@ -240,6 +288,8 @@ class PlainSession:
 
     def _end(self) -> None:
         connection, self._connection = self._connection, None
+        with contextlib.suppress(ValueError):
+            _open.sessions.remove(self)
         for result in self._results:
             result._session = None
         try:
@@ -294,11 +344,17 @@ class PlainSession:
         """Give the first value of the first row, None if there is none."""
         return self.execute(sql, parameters).scalar()
 
-    def _before(self, sql: str) -> None:
+    def blobopen(self, *arguments: Any, **keywords: Any) -> sqlite3.Blob:  # noqa: ANN401
+        """Open a BLOB, for writing within the session's transaction."""
+        if not (keywords.get("readonly", False) or self._mode == "read"):
+            self.begin()
+        return self._open().blobopen(*arguments, **keywords)
+
+    def _before(self, sql: str, parameters: Any) -> None:  # noqa: ANN401
         """Begin the transaction that a write needs."""
         connection = self._open()
         word, rest = _words(sql)
-        if not self._writes(connection, word, rest, sql):
+        if not self._writes(connection, word, rest, sql, parameters):
             return
         if self._mode == "read":
             error = sqlite3.OperationalError(_READS)
@@ -307,20 +363,25 @@ class PlainSession:
             self.begin()
 
     @staticmethod
-    def _writes(connection: sqlite3.Connection, word: str, rest: str, sql: str) -> bool:
+    def _writes(
+        connection: sqlite3.Connection,
+        word: str,
+        rest: str,
+        sql: str,
+        parameters: Any,  # noqa: ANN401
+    ) -> bool:
         if word in _WRITE or word in _WRITE_ALONE:
             return True
         if word == "PRAGMA":
-            name, is_set, _ = rest.partition("=")
-            name = name.strip().rpartition(".")[2]
-            return name.strip().lower() in _PRAGMAS_THAT_WRITE and bool(
-                is_set or name == "optimize"
-            )
+            name, value = _PRAGMA.fullmatch(rest).groups()  # type: ignore[union-attr]
+            return name.lower() in _PRAGMAS_THAT_WRITE and bool(value or name == "optimize")
         if word != "WITH":
             return False
+        if parameters is None:
+            return True  # executemany takes nothing else
         # The program tells it: the operation that begins a transaction has 1 there if it writes.
         try:
-            program = connection.execute(f"EXPLAIN {sql}").fetchall()
+            program = connection.execute(f"EXPLAIN {sql}", parameters).fetchall()
         except sqlite3.Error:
             return False  # it fails when it is run, too, with its own words
         return any(row[1] == "Transaction" and row[3] != 0 for row in map(tuple, program))
@@ -339,8 +400,7 @@ class PlainSession:
         if connection.in_transaction:
             return
         # An open read would keep an old snapshot, which could not come to write.
-        for result in self._results:
-            result._read_ahead()
+        self._read_all_ahead()
         if self._turn is None:
             self._turn = self._manager._turn()
         try:
@@ -348,6 +408,10 @@ class PlainSession:
         except BaseException:
             self._give_turn_back()
             raise
+
+    def _read_all_ahead(self) -> None:
+        for result in list(self._results):
+            result._read_ahead()
 
     def _give_turn_back(self) -> None:
         turn, self._turn = self._turn, None
@@ -365,8 +429,7 @@ class PlainSession:
     def _finish(self, sql: str) -> None:
         connection = self._open()
         if connection.in_transaction:
-            for result in self._results:
-                result._read_ahead()
+            self._read_all_ahead()
             connection.execute(sql)
         self._after()
 

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
@@ -211,6 +212,24 @@ class _Guest:
 Mode = Literal["auto", "read", "write"]
 
 
+def _current(manager: DatabaseManager) -> Session | None:
+    """Give the session that this thread has open: of a bypassed module's, if one has."""
+    plain = sys.modules.get("dbmanager._plain")
+    own: Session | None = plain.current(manager) if plain is not None else None
+    return manager.current_session() if own is None else own
+
+
+def _opened(
+    manager: DatabaseManager, mode: Mode, *, join: bool, plain: bool
+) -> "AbstractContextManager[Session]":
+    if join or not plain:
+        return manager.session(mode, join=join)
+    from dbmanager import _plain
+
+    session: Any = _plain.session(manager, mode)
+    return session  # type: ignore[no-any-return]
+
+
 class Joined:
     """The thread's open session with a savepoint, or a session of its own if there is none."""
 
@@ -226,7 +245,7 @@ class Joined:
                 "this session was used already; ask the DatabaseManager for another one"
             )
         self._is_used = True
-        outer = self._manager.current_session()
+        outer = _current(self._manager)
         if outer is None:
             own = self._manager.session(self._mode)
             session = own.__enter__()
@@ -254,19 +273,23 @@ _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 1.0
 
 
-def run(
+def run(  # noqa: PLR0917 - called by the extension
     manager: DatabaseManager,
     function: Callable[[Session], T],
     retries: int,
     mode: Mode,
     join: bool,
+    plain: bool,
 ) -> T:
-    """Run a function with a session, and again with a new one if the database was busy."""
+    """Run a function with a session, and again with a new one if the database was busy.
+
+    `plain`: for a module that is bypassed.
+    """
     for attempt in itertools.count():
         # What joins is repeated, if at all, by the one who has the transaction.
-        is_guest = join and manager.current_session() is not None
+        is_guest = join and _current(manager) is not None
         try:
-            with manager.session(mode, join=join) as session:
+            with _opened(manager, mode, join=join, plain=plain) as session:
                 result = function(session)
                 if isinstance(result, CoroutineType | GeneratorType | AsyncGeneratorType):
                     if not isinstance(result, AsyncGeneratorType):

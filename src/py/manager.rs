@@ -287,9 +287,11 @@ impl DatabaseManager {
                 Err(_) => return Err(wrong_argument(given, "retries", "int")),
             },
         };
+        let plain =
+            bypass::is_calling(slf.py())? && matches!(slf.get().manager.target(), Target::File(_));
         slf.py()
             .import("dbmanager._session")?
-            .call_method1("run", (slf, function, retries, mode.name(), join))
+            .call_method1("run", (slf, function, retries, mode.name(), join, plain))
     }
 
     /// The pool's figures; counters since its start end in `_total`.

@@ -24,9 +24,12 @@ def replacement(database: str) -> str:
     if not database or database.startswith(("file:", ":memory:")):
         return f"dbmanager.connect({database!r})"
     name = _core._name_of(database)
-    manager = f"named({name!r})" if name is not None else f"('sqlite:///{database}')"
-    dot = "." if name is not None else ""
-    return f"with DatabaseManager{dot}{manager}.session() as s:"
+    if name is not None:
+        return f"with DatabaseManager.named({name!r}).session() as s:"
+    if set(database) & set("%?#") or not database.isprintable():
+        # It would mean something in a URL.
+        return f"dbmanager.connect({database!r})"
+    return f"with DatabaseManager({'sqlite:///' + database!r}).session() as s:"
 
 
 def warning(database: str) -> str:

@@ -6,17 +6,21 @@ wrote last. `dbmanager check` reads it.
 
 import fcntl
 import json
-import os
 import threading
+import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 Outcome = Literal["warned", "routed", "not routed", "refused", "ignored"]
 VERSION = 1
+NO_PYTHON = "<no Python code>"
+"""The file of a call that no Python code makes."""
+# So long a process waits for another one that is writing the file, in seconds.
+_PATIENCE = 2.0
 
 
 @dataclass
@@ -56,13 +60,20 @@ class Inventory:
         self._written: dict[tuple[str, int, str, str], int] = {}
         self._places: set[tuple[str, int]] = set()
 
-    def note(self, frame: FrameType, database: str, outcome: Outcome) -> tuple[DirectConnect, bool]:
-        """Count a call of a frame. Tells whether it is the first of its place."""
-        code = frame.f_code
-        module = str(frame.f_globals.get("__name__", ""))
-        call = DirectConnect(
-            code.co_filename, frame.f_lineno, module, code.co_qualname, database, outcome
-        )
+    def note(
+        self, frame: FrameType | None, database: str, outcome: Outcome
+    ) -> tuple[DirectConnect, bool]:
+        """Count a call of a frame, or of code that is not Python's.
+
+        Tells whether it is the first of its place.
+        """
+        if frame is None:
+            call = DirectConnect(NO_PYTHON, 0, "", "", database, outcome)
+        else:
+            code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+            call = DirectConnect(
+                code.co_filename, frame.f_lineno, module, code.co_qualname, database, outcome
+            )
         with self._lock:
             known = self._calls.get(call.key)
             place = (call.file, call.line)
@@ -70,10 +81,14 @@ class Inventory:
             self._places.add(place)
             if known is None:
                 call.thread = threading.current_thread().name
-                call.stack = [
-                    f"{entry.filename}:{entry.lineno} {entry.name}"
-                    for entry in traceback.extract_stack(frame)
-                ]
+                call.stack = (
+                    []
+                    if frame is None
+                    else [
+                        f"{entry.filename}:{entry.lineno} {entry.name}"
+                        for entry in traceback.extract_stack(frame)
+                    ]
+                )
                 known = self._calls[call.key] = call
             known.count += 1
             return known, is_first
@@ -83,6 +98,11 @@ class Inventory:
         with self._lock:
             calls = [DirectConnect(**asdict(call)) for call in self._calls.values()]
         return sorted(calls, key=lambda call: call.key)
+
+    def forget_places(self) -> None:
+        """Take each place for a new one."""
+        with self._lock:
+            self._places.clear()
 
     def forget(self) -> None:
         """Begin anew."""
@@ -137,19 +157,32 @@ def _parse(path: Path, text: str) -> list[DirectConnect]:
 
 
 def _merge_into(path: Path, fresh: Iterable[DirectConnect]) -> None:
-    """Add calls to a file, while no other process does."""
+    """Add calls to a file, while no other process does. It is whole at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        merged = {call.key: call for call in _parse(path, file.read())}
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        _wait_for(lock, path)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        merged = {call.key: call for call in _parse(path, text)}
         for call in fresh:
             known = merged.setdefault(call.key, call)
             if known is not call:
                 known.count += call.count
         calls = [asdict(merged[key]) for key in sorted(merged)]
-        text = json.dumps({"version": VERSION, "calls": calls}, indent=1, ensure_ascii=False)
-        file.truncate(0)
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        # In ASCII: names of files need not be texts.
+        text = json.dumps({"version": VERSION, "calls": calls}, indent=1)
+        new = path.with_name(path.name + ".new")
+        new.write_text(text + "\n", encoding="utf-8")
+        new.replace(path)
+
+
+def _wait_for(lock: IO[str], path: Path) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError(f"another process is writing {path}") from None
+            time.sleep(0.01)
+        else:
+            return

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from dbmanager import _core
 from dbmanager._shim import advice, routing
-from dbmanager._shim.calls import DirectConnect, Inventory, Outcome
+from dbmanager._shim.calls import NO_PYTHON, DirectConnect, Inventory, Outcome
 
 Mode = Literal["warn", "route", "error"]
 
@@ -104,6 +104,7 @@ def install(
         shim = _state.shim = _Shim(
             mode, patterns, Path(report).absolute() if report is not None else None
         )
+        _inventory.forget_places()
         warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
         warnings._filters_mutated()  # type: ignore[attr-defined]
         if mode == "route":
@@ -161,8 +162,9 @@ def from_environment() -> None:
         raise ValueError(f"the environment variable DBMANAGER_MODE: {error}") from None
 
 
-def _caller(frame: FrameType | None) -> FrameType | None:
-    """Find the frame that makes the call: not the stdlib's package, nor ours."""
+def _caller() -> FrameType | None:
+    """Find the frame that makes the call, beyond the stdlib's and ours; None if no Python does."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if package not in {"sqlite3", "dbmanager"}:
@@ -171,12 +173,12 @@ def _caller(frame: FrameType | None) -> FrameType | None:
     return None
 
 
-def _is_ignored(shim: _Shim, frame: FrameType) -> bool:
-    module = str(frame.f_globals.get("__name__", ""))
+def _is_ignored(shim: _Shim, frame: FrameType | None) -> bool:
+    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return any(fnmatch.fnmatchcase(module, pattern) for pattern in shim.ignore)
 
 
-def _note(shim: _Shim, frame: FrameType, database: str, outcome: Outcome) -> bool:
+def _note(shim: _Shim, frame: FrameType | None, database: str, outcome: Outcome) -> bool:
     """Count a call. Tells whether it is the first of its place."""
     _, is_first = _inventory.note(frame, database, outcome)
     if is_first and shim.report is not None:
@@ -189,17 +191,14 @@ def _heard(database: object) -> None:
     shim = _state.shim
     if shim is None or _passing.now:
         return
-    frame = _caller(sys._getframe(1))
-    if frame is None:
-        return
     _passing.now = True
     try:
-        _handle(shim, frame, advice.path_of(database))
+        _handle(shim, _caller(), advice.path_of(database))
     finally:
         _passing.now = False
 
 
-def _handle(shim: _Shim, frame: FrameType, database: str) -> None:
+def _handle(shim: _Shim, frame: FrameType | None, database: str) -> None:
     if _is_ignored(shim, frame):
         _note(shim, frame, database, "ignored")
     elif shim.mode == "error":
@@ -216,21 +215,28 @@ def _handle(shim: _Shim, frame: FrameType, database: str) -> None:
             text,
             DirectConnectWarning,
             *_place(frame),
-            module=str(frame.f_globals.get("__name__", "")),
-            registry=frame.f_globals.setdefault("__warningregistry__", {}),
+            module="" if frame is None else str(frame.f_globals.get("__name__", "")),
+            registry=None if frame is None else frame.f_globals.setdefault(_REGISTRY, {}),
         )
 
 
-def _place(frame: FrameType) -> tuple[str, int]:
+# Where Python notes which warnings of a module were shown.
+_REGISTRY = "__warningregistry__"
+
+
+def _place(frame: FrameType | None) -> tuple[str, int]:
+    if frame is None:
+        return NO_PYTHON, 0
     return frame.f_code.co_filename, frame.f_lineno
 
 
 def _routed(arguments: routing.Arguments, keywords: routing.Keywords) -> object:
     """Stand in for the stdlib's `connect`."""
-    shim, frame = _state.shim, _caller(sys._getframe(1))
-    if shim is None or shim.mode != "route" or frame is None or _passing.now:
+    shim = _state.shim
+    if shim is None or shim.mode != "route" or _passing.now:
         # Somebody has kept this function, and the audit event tells of what follows.
         return routing.ORIGINAL(*arguments, **keywords)
+    frame = _caller()
     database = advice.path_of(keywords.get("database", arguments[0] if arguments else ""))
     if _is_ignored(shim, frame):
         outcome: Outcome = "ignored"
@@ -247,9 +253,15 @@ def _routed(arguments: routing.Arguments, keywords: routing.Keywords) -> object:
 
 
 def _write() -> None:
+    """Add to the report. What goes wrong is told once and disturbs no call."""
     shim = _state.shim
-    if shim is not None and shim.report is not None:
+    if shim is None or shim.report is None:
+        return
+    try:
         _inventory.write(shim.report)
+    except (OSError, ValueError) as error:
+        _LOG.warning("the report of direct calls is not written any more: %s", error)
+        shim.report = None
 
 
 atexit.register(_write)

@@ -111,6 +111,11 @@ impl Opener {
         *self.door.write() = door;
     }
 
+    /// Whether it opens a database in memory.
+    pub fn is_of_memory(&self) -> bool {
+        self.access == Access::Memory
+    }
+
     /// Whether it can be used on in the child of a fork.
     pub fn is_whole(&self) -> bool {
         self.configuring.try_lock().is_some() && self.door.try_read().is_some()

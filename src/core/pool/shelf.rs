@@ -312,7 +312,8 @@ impl Shelf {
         if let Err(reason) = self.opener.age(kept, now) {
             return Some(reason);
         }
-        if process::is_forking() {
+        // A database in memory is its connection.
+        if process::is_forking() && !self.opener.is_of_memory() {
             return Some(Reason::Closed);
         }
         // Beyond the process's bound another pool's connection goes, unless none at all is wanted.

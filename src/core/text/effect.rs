@@ -209,11 +209,11 @@ struct Pragma<'a> {
 impl<'a> Pragma<'a> {
     /// Those of a text behind the word.
     fn of(text: &'a str) -> Self {
-        let (mut name, mut rest) = identifier(text);
+        let (mut name, mut rest) = quoted_or_not(text);
         let mut schema = "";
         if let Some(after) = skip_blanks_and_comments(rest).strip_prefix('.') {
             schema = name;
-            (name, rest) = identifier(after);
+            (name, rest) = quoted_or_not(after);
         }
         let value = skip_blanks_and_comments(rest).trim_start_matches([';', ' ', '\t', '\n', '\r']);
         Self {
@@ -254,6 +254,18 @@ fn pragma(rest: &str) -> Effect {
         .map_or(Effect::LASTING, |(_, effect)| *effect)
 }
 
+/// The name at the start of a text, in quotes of any kind or in none, and what follows.
+fn quoted_or_not(text: &str) -> (&str, &str) {
+    let text = skip_blanks_and_comments(text);
+    let mut signs = text.chars();
+    let closing = match signs.next() {
+        Some('[') => ']',
+        Some(quote @ ('"' | '\'' | '`')) => quote,
+        _ => return identifier(text),
+    };
+    signs.as_str().split_once(closing).unwrap_or(("", ""))
+}
+
 /// The identifier at the start of a text, behind blanks and comments, and what follows. Empty if it is quoted.
 fn identifier(text: &str) -> (&str, &str) {
     let text = skip_blanks_and_comments(text);
@@ -270,6 +282,27 @@ mod tests {
 
     fn effect(sql: &str) -> Effect {
         Effect::of(sql, leading_keyword(sql))
+    }
+
+    #[test]
+    fn pragmas_are_known_by_quoted_names_too() {
+        for name in [
+            "user_version",
+            "\"user_version\"",
+            "'User_Version'",
+            "[user_version]",
+            "`user_version`",
+        ] {
+            for schema in ["", "main.", "\"main\" . "] {
+                assert!(
+                    can_be_undone(&format!("PRAGMA {schema}{name} = 5")),
+                    "{schema}{name}"
+                );
+            }
+        }
+        assert!(wants_file_alone("PRAGMA \"journal_mode\" = delete"));
+        assert_eq!(effect("PRAGMA \"foreign_keys\" = 0"), Effect::FOREIGN_KEYS);
+        assert_eq!(effect("PRAGMA \"foreign_keys = 0"), Effect::LASTING);
     }
 
     #[test]

@@ -84,6 +84,11 @@ thread_local! {
     static OPENS_FOR_READING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether this thread opens databases for reading only.
+fn opens_for_reading() -> bool {
+    OPENS_FOR_READING.get()
+}
+
 /// Run a function of SQLite's that opens databases; they are opened for reading only, and none is made.
 pub fn opening_for_reading<R>(body: impl FnOnce() -> R) -> R {
     let before = OPENS_FOR_READING.replace(true);

@@ -49,7 +49,18 @@ pub unsafe fn install(vfs: *mut ffi::sqlite3_vfs) {
     }
 }
 
-unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+unsafe extern "C" fn open(path: *const c_char, mut flags: c_int, mode: c_int) -> c_int {
+    // Also for files of SQLite's other VFSs, which a URI may name.
+    if super::opens_for_reading() {
+        // SAFETY: called by SQLite with a C string.
+        let name = unsafe { CStr::from_ptr(path) }.to_bytes();
+        if ![&b"-wal"[..], b"-shm", b"-journal"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
+            flags &= !libc::O_CREAT;
+        }
+    }
     #[cfg(target_os = "linux")]
     let descriptor = contained(|| {
         // SAFETY: called by SQLite with a C string.
