@@ -268,6 +268,20 @@ def test_backup_copied_over_the_file_in_this_process_finds_no_rest_of_what_was_t
             assert session.scalar("PRAGMA integrity_check") == "ok"
 
 
+def test_names_that_are_no_texts_are_copied_in_full_too(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"x\xff.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("CREATE TABLE t (a)")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with DatabaseManager(f"sqlite:///{link}", checkpoint_after=None).session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+    copy = shutil.copyfile(path, tmp_path / "copy.db")
+    with closing(stdlib.connect(copy)) as connection:
+        assert connection.execute("SELECT * FROM t").fetchall() == [(1,)]
+
+
 def test_copy_made_while_others_use_the_file_neither_fails_nor_waits(path: Path) -> None:
     manager = DatabaseManager(f"sqlite:///{path}", pragmas={"busy_timeout": 600_000})
     with manager.session() as session:

@@ -11,7 +11,7 @@ use crate::core::pool::registry;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 use std::cell::Cell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -173,15 +173,11 @@ impl What {
     }
 }
 
-/// A path as the events tell it, without running Python code.
+/// A path as the events tell it: text, bytes, or an object that tells its path.
 fn path(object: &Bound<'_, PyAny>) -> Option<PathBuf> {
-    if let Ok(text) = object.cast::<PyString>() {
-        return text.to_str().ok().map(PathBuf::from);
+    match object.cast::<PyBytes>() {
+        Ok(bytes) => Some(Path::new(OsStr::from_bytes(bytes.as_bytes())).to_owned()),
+        // Names that are no UTF-8 are texts with surrogates.
+        Err(_) => object.extract().ok(),
     }
-    if let Ok(bytes) = object.cast::<PyBytes>() {
-        return Some(Path::new(OsStr::from_bytes(bytes.as_bytes())).to_owned());
-    }
-    // A `pathlib` path, or another that tells its text.
-    let text = object.call_method0("__fspath__").ok()?;
-    text.extract().ok()
 }

@@ -441,7 +441,6 @@ mod tests {
             "pragma query_only = 1",
             "pragma journal_mode = memory",
             "pragma temp.cache_size = 3",
-            "pragma \"foreign_keys\" = 1",
             "attach 'x' as y",
             "detach y",
             "explain pragma foreign_keys = 1",
