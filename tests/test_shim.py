@@ -341,8 +341,8 @@ def test_a_log_handler_that_connects_itself_is_not_caught_in_a_circle(path: Path
     ("arguments", "error", "message"),
     [
         ({"mode": "no"}, ValueError, "mode must be 'warn', 'route' or 'error', not 'no'"),
-        ({"ignore": "pandas"}, TypeError, "ignore must be a list of patterns of module names"),
-        ({"ignore": [1]}, TypeError, "ignore must be a list of patterns of module names"),
+        ({"ignore": "pandas"}, TypeError, "ignore must be a list of names of modules"),
+        ({"ignore": [1]}, TypeError, "ignore must be a list of names of modules"),
     ],
 )
 def test_wrong_arguments_are_refused_and_change_nothing(
@@ -353,6 +353,24 @@ def test_wrong_arguments_are_refused_and_change_nothing(
         dbmanager.install(**arguments)
     with pytest.raises(DirectConnectError):
         sqlite3.connect(":memory:")
+
+
+def test_a_place_that_opens_many_databases_does_not_grow_for_ever(tmp_path: Path) -> None:
+    dbmanager.install("route")
+    for number in range(150):
+        sqlite3.connect(f"file:{number}?mode=memory", uri=True).close()
+    seen = dbmanager.direct_connects()
+    assert len(seen) == 101
+    assert [call.count for call in seen if call.database == calls.OTHERS] == [50]
+
+
+def test_packages_are_ignored_by_their_names(path: Path) -> None:
+    part = module("package.part", "import sqlite3\nconnect = lambda path: sqlite3.connect(path)")
+    try:
+        dbmanager.install("error", ignore=["package"])
+        use(part.connect, path)
+    finally:
+        del sys.modules["package.part"]
 
 
 # ---- the inventory as a file ---------------------------------------------------------------

@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "direct_connects_ignore",
-        "modules whose direct sqlite3.connect calls don't count, such as 'pandas.*'",
+        "modules whose direct sqlite3.connect calls don't count, such as 'pandas'",
         type="linelist",
     )
     parser.addini(

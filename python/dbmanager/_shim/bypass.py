@@ -1,31 +1,12 @@
 """The way back: which modules' `connect` is the stdlib's again."""
 
-import fnmatch
 import os
 from collections.abc import Iterable
 
 from dbmanager import _core
+from dbmanager._shim.patterns import Modules, checked
 
 VARIABLE = "DBMANAGER_BYPASS"
-
-
-class Bypass:
-    """Patterns of module names, and the names that were asked for."""
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self.patterns = tuple(patterns)
-        self._known: dict[str, bool] = {}
-
-    def __call__(self, name: str) -> bool:
-        """Tell whether a module, or a package that it is in, has a name of a pattern."""
-        known = self._known.get(name)
-        if known is None:
-            parts = name.split(".")
-            names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-            known = self._known[name] = any(
-                fnmatch.fnmatchcase(one, pattern) for pattern in self.patterns for one in names
-            )
-        return known
 
 
 def configure(*, bypass: Iterable[str]) -> None:
@@ -49,10 +30,8 @@ def configure(*, bypass: Iterable[str]) -> None:
         >>> dbmanager.configure(bypass=["services.billing", "services.legacy.*"])
         >>> dbmanager.configure(bypass=[])
     """
-    patterns = () if isinstance(bypass, str) else tuple(bypass)
-    if isinstance(bypass, str) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise TypeError("bypass must be a list of names of modules, such as ['services.billing']")
-    _core._set_bypass(Bypass(patterns) if patterns else None)
+    patterns = checked(bypass, "bypass", "services.billing")
+    _core._set_bypass(Modules(patterns) if patterns else None)
 
 
 def from_environment() -> None:

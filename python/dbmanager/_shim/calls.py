@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,9 @@ Outcome = Literal["warned", "routed", "not routed", "refused", "ignored"]
 VERSION = 1
 NO_PYTHON = "<no Python code>"
 """The file of a call that no Python code makes."""
+# A place that opens more databases than that has one entry for the others.
+_MOST_DATABASES = 100
+OTHERS = "<others>"
 # So long a process waits for another one that is writing the file, in seconds.
 _PATIENCE = 2.0
 
@@ -59,6 +63,7 @@ class Inventory:
         self._calls: dict[tuple[str, int, str, str], DirectConnect] = {}
         self._written: dict[tuple[str, int, str, str], int] = {}
         self._places: set[tuple[str, int]] = set()
+        self._databases: Counter[tuple[str, int]] = Counter()
 
     def note(
         self, frame: FrameType | None, database: str, outcome: Outcome
@@ -79,7 +84,11 @@ class Inventory:
             place = (call.file, call.line)
             is_first = place not in self._places
             self._places.add(place)
+            if known is None and self._databases[place] >= _MOST_DATABASES:
+                call.database = OTHERS
+                known = self._calls.get(call.key)
             if known is None:
+                self._databases[place] += 1
                 call.thread = threading.current_thread().name
                 call.stack = (
                     []
@@ -110,6 +119,7 @@ class Inventory:
             self._calls.clear()
             self._written.clear()
             self._places.clear()
+            self._databases.clear()
 
     def in_child(self) -> None:
         """Begin anew in the child of a fork: the parent writes what it has counted."""

@@ -1,7 +1,6 @@
 """`install` and `uninstall`: what happens when somebody calls ``sqlite3.connect``."""
 
 import atexit
-import fnmatch
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ from typing import Literal, get_args
 from dbmanager import _core
 from dbmanager._shim import advice, routing
 from dbmanager._shim.calls import NO_PYTHON, DirectConnect, Inventory, Outcome
+from dbmanager._shim.patterns import Modules, checked
 
 Mode = Literal["warn", "route", "error"]
 
@@ -33,7 +33,7 @@ class DirectConnectError(RuntimeError):
 @dataclass
 class _Shim:
     mode: Mode
-    ignore: tuple[str, ...]
+    ignores: Modules
     report: Path | None
     says: bool = True
     routes: routing.Routes = field(default_factory=routing.Routes)
@@ -81,7 +81,7 @@ def install(
             (``sqlite3.Connection(…)``, a factory of the stdlib's class, a function that is kept
             elsewhere) goes through and is noted as ``"not routed"``. ``"error"``: the call raises
             `DirectConnectError`.
-        ignore: Patterns of module names (``"sqlalchemy.*"``) whose calls are only counted.
+        ignore: Names of modules or packages, or patterns of them, whose calls are only counted.
         report: A JSON file to which the inventory is added at each new place and at exit; it is
             merged over processes and runs.
 
@@ -91,18 +91,16 @@ def install(
 
     Example:
         >>> import dbmanager
-        >>> dbmanager.install("warn", ignore=["pandas.*"])
+        >>> dbmanager.install("warn", ignore=["pandas"])
         >>> dbmanager.uninstall()
     """
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be 'warn', 'route' or 'error', not {mode!r}")
-    patterns = () if isinstance(ignore, str) else tuple(ignore)
-    if isinstance(ignore, str) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise TypeError("ignore must be a list of patterns of module names, such as ['pandas.*']")
+    patterns = checked(ignore, "ignore", "pandas")
     with _lock:
         uninstall()
         shim = _state.shim = _Shim(
-            mode, patterns, Path(report).absolute() if report is not None else None
+            mode, Modules(patterns), Path(report).absolute() if report is not None else None
         )
         _inventory.forget_places()
         warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
@@ -174,8 +172,7 @@ def _caller() -> FrameType | None:
 
 
 def _is_ignored(shim: _Shim, frame: FrameType | None) -> bool:
-    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
-    return any(fnmatch.fnmatchcase(module, pattern) for pattern in shim.ignore)
+    return frame is not None and shim.ignores(str(frame.f_globals.get("__name__", "")))
 
 
 def _note(shim: _Shim, frame: FrameType | None, database: str, outcome: Outcome) -> bool:

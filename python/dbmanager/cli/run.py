@@ -31,7 +31,7 @@ def add_to(commands: "Commands") -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="modules whose calls are only counted, such as 'pandas.*'; may be given several times",
+        help="modules whose calls are only counted, such as 'pandas'; may be given several times",
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="add the inventory of calls to this JSON file"
