@@ -78,7 +78,8 @@ def run(library: Path, path: Path, code: str) -> list[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "LD_PRELOAD": str(library)},
+        # Behind what is loaded so already, such as a sanitizer.
+        env={**os.environ, "LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()},
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout + ended.stderr
