@@ -212,7 +212,7 @@ CTRL_C_IS_TOLD = {
 }
 
 
-@ALL_DOORS
+@BOTH_DOORS
 @pytest.mark.parametrize("how", CTRL_C_IS_TOLD)
 @pytest.mark.parametrize("by", ["kill", "raise_signal"])
 def test_ctrl_c_ends_a_long_statement_and_its_transaction(

@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -90,7 +89,10 @@ LITERALS = st.sampled_from(
 )
 EXPRESSIONS = st.one_of(
     LITERALS,
-    st.sampled_from(["?", "?", "?1", "?2", ":a", ":b", "@a", "$c"]),
+    # The first releases of Python 3.12 take a number (?1) for a name; ours never does.
+    st.sampled_from(
+        ["?", "?", *(["?1", "?2"] if sys.version_info < (3, 12) else []), ":a", ":b", "@a", "$c"]
+    ),
     st.sampled_from(["id", "i", "x", "b", "r", "nowhere"]),
     st.sampled_from(["i + 1", "x || 'z'", "length(x)", "typeof(x)", "abs(i)", "hex(b)"]),
     st.sampled_from(["twice(i)", "twice(x)", "faulty(i)", "coalesce(x, i)", "i = 1", "nosuch(1)"]),
@@ -278,10 +280,7 @@ class Machine(RuleBasedStateMachine):
 
     def both(self, step: Callable[[World], object]) -> Any:
         """Take a step in both worlds and compare; give the stdlib's value."""
-        with warnings.catch_warnings():
-            # The first releases of Python 3.12 take a number (?1) for a name; ours never does.
-            warnings.filterwarnings("ignore", r"Binding \d+ \('\?", DeprecationWarning)
-            (value, expected), (_, actual) = (attempt(step, world) for world in self.worlds)
+        (value, expected), (_, actual) = (attempt(step, world) for world in self.worlds)
         assert actual == expected
         return value
 
