@@ -1766,7 +1766,7 @@ def set_max_idle_connections(count: int, /) -> None:
     """Keep at most so many idle connections in the process, over all databases.
 
     At first 256, or as many as take a quarter of the files that the process may open. Each has up to
-    three open files. Those that are too many are closed at once, of databases first that were
+    five open files. Those that are too many are closed at once, of databases first that were
     not used lately; later ones when they come back.
 
     Raises:

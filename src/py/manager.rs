@@ -361,7 +361,7 @@ pub fn _leases(py: Python<'_>) -> Vec<(PathBuf, u32)> {
     py.detach(crate::core::pool::registry::lent)
 }
 
-/// Keep at most so many idle connections in the process, over all databases, each with up to three open files.
+/// Keep at most so many idle connections in the process, over all databases, each with up to five open files.
 #[pyfunction]
 #[pyo3(signature = (count, /))]
 pub fn set_max_idle_connections(py: Python<'_>, count: &Bound<'_, PyInt>) -> PyResult<()> {

@@ -18,7 +18,8 @@ struct Place(*const Database);
 /// A file's device and inode.
 pub type FileNumber = (u64, u64);
 
-// SAFETY: it is looked at in the child of a fork only, which has one thread.
+// SAFETY: it is looked at with the lock of `ALL`, under which what it points to is alive, or in the child of a fork, which
+// has one thread.
 unsafe impl Send for Place {}
 
 /// Every database that there is.
