@@ -118,31 +118,17 @@ fn shared_with_stdlib(py: Python<'_>) -> PyResult<State> {
         programming_error: class(&module, "ProgrammingError")?,
         not_supported_error: class(&module, "NotSupportedError")?,
     };
+    let [
+        mixed_open_warning,
+        pool_timeout,
+        no_result_found,
+        multiple_results_found,
+    ] = own_classes(py, &exceptions)?;
     Ok(State {
-        mixed_open_warning: own(
-            py,
-            "MixedOpenWarning",
-            &py.get_type::<PyRuntimeWarning>().unbind(),
-            "A file is open with two copies of SQLite in one process, whose locks can't be kept apart.",
-        )?,
-        pool_timeout: own(
-            py,
-            "PoolTimeout",
-            &exceptions.operational_error,
-            "No connection of the pool came free within `pool_timeout` seconds.",
-        )?,
-        no_result_found: own(
-            py,
-            "NoResultFound",
-            &exceptions.programming_error,
-            "A row was required, and there was none.",
-        )?,
-        multiple_results_found: own(
-            py,
-            "MultipleResultsFound",
-            &exceptions.programming_error,
-            "One row was required, and there were more.",
-        )?,
+        mixed_open_warning,
+        pool_timeout,
+        no_result_found,
+        multiple_results_found,
         exceptions,
         adapters: module.getattr("adapters")?.cast_into()?.unbind(),
         converters: module.getattr("converters")?.cast_into()?.unbind(),
@@ -176,11 +162,36 @@ fn make_class(
     Ok(class.unbind())
 }
 
-/// An exception or warning class of our own.
-fn own(py: Python<'_>, name: &str, base: &Py<PyType>, text: &str) -> PyResult<Py<PyType>> {
-    let class = make_class(py, "dbmanager", name, base.bind(py))?;
-    class.bind(py).setattr("__doc__", text)?;
-    Ok(class)
+/// The exceptions and the warning that are our own, in the order of `State`.
+fn own_classes(py: Python<'_>, exceptions: &Exceptions) -> PyResult<[Py<PyType>; 4]> {
+    let own = |name: &str, base: &Bound<'_, PyAny>, text: &str| {
+        let class = make_class(py, "dbmanager", name, base)?;
+        class.bind(py).setattr("__doc__", text)?;
+        Ok::<_, PyErr>(class)
+    };
+    let programming_error = exceptions.programming_error.bind(py);
+    Ok([
+        own(
+            "MixedOpenWarning",
+            &py.get_type::<PyRuntimeWarning>(),
+            "A file is open with two copies of SQLite in one process, whose locks can't be kept apart.",
+        )?,
+        own(
+            "PoolTimeout",
+            exceptions.operational_error.bind(py),
+            "No connection of the pool came free within `pool_timeout` seconds.",
+        )?,
+        own(
+            "NoResultFound",
+            programming_error,
+            "A row was required, and there was none.",
+        )?,
+        own(
+            "MultipleResultsFound",
+            programming_error,
+            "One row was required, and there were more.",
+        )?,
+    ])
 }
 
 fn standalone(py: Python<'_>) -> PyResult<State> {
@@ -202,31 +213,17 @@ fn standalone(py: Python<'_>) -> PyResult<State> {
         error: error.clone_ref(py),
     };
     let object = py.import("builtins")?.getattr("object")?;
+    let [
+        mixed_open_warning,
+        pool_timeout,
+        no_result_found,
+        multiple_results_found,
+    ] = own_classes(py, &exceptions)?;
     Ok(State {
-        mixed_open_warning: own(
-            py,
-            "MixedOpenWarning",
-            &py.get_type::<PyRuntimeWarning>().unbind(),
-            "A file is open with two copies of SQLite in one process, whose locks can't be kept apart.",
-        )?,
-        pool_timeout: own(
-            py,
-            "PoolTimeout",
-            &exceptions.operational_error,
-            "No connection of the pool came free within `pool_timeout` seconds.",
-        )?,
-        no_result_found: own(
-            py,
-            "NoResultFound",
-            &exceptions.programming_error,
-            "A row was required, and there was none.",
-        )?,
-        multiple_results_found: own(
-            py,
-            "MultipleResultsFound",
-            &exceptions.programming_error,
-            "One row was required, and there were more.",
-        )?,
+        mixed_open_warning,
+        pool_timeout,
+        no_result_found,
+        multiple_results_found,
         exceptions,
         adapters: PyDict::new(py).unbind(),
         converters: PyDict::new(py).unbind(),
