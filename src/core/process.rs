@@ -3,6 +3,7 @@
 
 use super::thread;
 use crate::core::sync::Mutex;
+use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::OnceLock;
@@ -59,6 +60,42 @@ pub fn set_forking(forking: bool) {
 #[inline]
 pub fn is_forking() -> bool {
     FORKING.load(Ordering::SeqCst)
+}
+
+/// What a thread that forks has in hand from before the fork until after it, in both processes: locks above all.
+pub struct InHand<T>(UnsafeCell<Option<T>>);
+
+// SAFETY: it is touched by its functions only, whose callers have the locks in it.
+unsafe impl<T> Sync for InHand<T> {}
+
+impl<T> InHand<T> {
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(None))
+    }
+
+    /// Keep something until `take`.
+    ///
+    /// # Safety
+    /// In it are locks without which no thread calls this.
+    pub unsafe fn keep(&self, value: T) {
+        // SAFETY: with the locks, nobody else is here.
+        unsafe { *self.0.get() = Some(value) };
+    }
+
+    /// What is kept.
+    ///
+    /// # Safety
+    /// This thread called `keep`, be it in the parent.
+    pub unsafe fn take(&self) -> Option<T> {
+        // SAFETY: with the locks that are in it.
+        unsafe { (*self.0.get()).take() }
+    }
+}
+
+impl<T> Default for InHand<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A static value that each process makes for itself. The parent's is leaked in the child: its locks may be held by

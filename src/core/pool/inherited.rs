@@ -2,19 +2,14 @@
 //! thread of the parent was just using or wanting one.
 
 use super::Pool;
+use crate::core::process::InHand;
 use crate::core::sync::{Mutex, MutexGuard};
-use std::cell::UnsafeCell;
 use std::sync::{Arc, Once, Weak};
 
 static IN_MEMORY: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
 
 /// The list in the hands of a thread that forks.
-struct Held(UnsafeCell<Option<MutexGuard<'static, Vec<Weak<Pool>>>>>);
-
-// SAFETY: it is touched by a thread that holds the lock of `IN_MEMORY`.
-unsafe impl Sync for Held {}
-
-static HELD: Held = Held(UnsafeCell::new(None));
+static HELD: InHand<MutexGuard<'static, Vec<Weak<Pool>>>> = InHand::new();
 
 /// Note a pool of a database in memory.
 pub fn enlist(pool: &Arc<Pool>) {
@@ -34,17 +29,17 @@ pub fn enlist(pool: &Arc<Pool>) {
 unsafe extern "C" fn before() {
     let all = IN_MEMORY.lock();
     // SAFETY: with the lock.
-    unsafe { *HELD.0.get() = Some(all) };
+    unsafe { HELD.keep(all) };
 }
 
 unsafe extern "C" fn in_parent() {
     // SAFETY: with the lock, which `before` took.
-    drop(unsafe { (*HELD.0.get()).take() });
+    drop(unsafe { HELD.take() });
 }
 
 unsafe extern "C" fn in_child() {
     // SAFETY: as above.
-    let all = unsafe { (*HELD.0.get()).take() };
+    let all = unsafe { HELD.take() };
     for pool in all.iter().flat_map(|all| all.iter()) {
         if let Some(pool) = pool.upgrade() {
             pool.inherit();

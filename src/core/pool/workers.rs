@@ -5,11 +5,10 @@
 //! the process forks: ours wait for it in a job that uses none of it, and nobody else has to do with r2d2's meanwhile.
 
 use super::LOG;
-use crate::core::process::PerProcess;
+use crate::core::process::{InHand, PerProcess};
 use crate::core::sync::{Condvar, Mutex, MutexGuard};
 use crate::core::thread;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
-use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once, Weak};
 use std::time::{Duration, Instant};
@@ -182,12 +181,7 @@ struct Fork {
     _adopter: MutexGuard<'static, Option<Worker>>,
 }
 
-struct InHand(UnsafeCell<Option<Fork>>);
-
-// SAFETY: it is touched by a thread that has the locks in it.
-unsafe impl Sync for InHand {}
-
-static IN_HAND: InHand = InHand(UnsafeCell::new(None));
+static IN_HAND: InHand<Fork> = InHand::new();
 
 fn watch_forks() {
     static WATCH: Once = Once::new();
@@ -215,12 +209,12 @@ unsafe extern "C" fn before() {
     let until = Instant::now() + PATIENCE;
     fork.halt.wait_for(fork.workers.len(), until);
     // SAFETY: with the locks.
-    unsafe { *IN_HAND.0.get() = Some(fork) };
+    unsafe { IN_HAND.keep(fork) };
 }
 
 unsafe extern "C" fn in_parent() {
     // SAFETY: with the locks, which `before` took.
-    if let Some(fork) = unsafe { (*IN_HAND.0.get()).take() } {
+    if let Some(fork) = unsafe { IN_HAND.take() } {
         fork.halt.end();
     }
 }
@@ -228,5 +222,5 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     // What is in hand is the parent's.
     // SAFETY: as above.
-    std::mem::forget(unsafe { (*IN_HAND.0.get()).take() });
+    std::mem::forget(unsafe { IN_HAND.take() });
 }

@@ -5,9 +5,9 @@
 //! What is in memory alone is the child's own, and may be used on, if no thread of the parent's was just using it.
 
 use super::Database;
+use crate::core::process::InHand;
 use crate::core::sync::{Mutex, MutexGuard};
 use crate::core::vfs;
-use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::sync::Once;
 
@@ -29,12 +29,7 @@ static ALL: Mutex<All> = Mutex::new(BTreeMap::new());
 type All = BTreeMap<Place, Option<FileNumber>>;
 
 /// The list in the hands of a thread that forks.
-struct Held(UnsafeCell<Option<MutexGuard<'static, All>>>);
-
-// SAFETY: it is touched by a thread that holds the lock of `ALL`.
-unsafe impl Sync for Held {}
-
-static HELD: Held = Held(UnsafeCell::new(None));
+static HELD: InHand<MutexGuard<'static, All>> = InHand::new();
 
 /// Note a database that was just made.
 pub(super) fn enlist(database: *const Database, file: Option<FileNumber>) {
@@ -71,17 +66,17 @@ pub(super) fn delist(database: *const Database) {
 unsafe extern "C" fn before() {
     let all = ALL.lock();
     // SAFETY: with the lock.
-    unsafe { *HELD.0.get() = Some(all) };
+    unsafe { HELD.keep(all) };
 }
 
 unsafe extern "C" fn in_parent() {
     // SAFETY: with the lock, which `before` took.
-    drop(unsafe { (*HELD.0.get()).take() });
+    drop(unsafe { HELD.take() });
 }
 
 unsafe extern "C" fn in_child() {
     // SAFETY: as above.
-    let all = unsafe { (*HELD.0.get()).take() };
+    let all = unsafe { HELD.take() };
     for Place(database) in all.iter().flat_map(|all| all.keys()) {
         // SAFETY: it is alive, as it would not be in the list else, and no other thread is.
         unsafe { Database::inherit(*database) };

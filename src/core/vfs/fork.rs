@@ -80,7 +80,6 @@ unsafe extern "C" fn in_child() {
     // SAFETY: `before` held it, and the child has no other thread.
     unsafe {
         ISOLATION.close_inherited();
-        ISOLATION.let_go();
     }
     leave_library();
 }

@@ -15,8 +15,8 @@
 //! refused they are parked, all without locks, for the next open of the file or a better moment.
 
 use super::descriptors::{self, Descriptors, Known, NONE};
+use crate::core::process::InHand;
 use crate::core::sync::{Mutex, MutexGuard};
-use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
@@ -64,11 +64,8 @@ pub struct Isolation {
     /// Why some file has record locks of the process after all.
     refused: OnceLock<String>,
     /// The files, while the process forks.
-    held: UnsafeCell<Option<MutexGuard<'static, Files>>>,
+    held: InHand<MutexGuard<'static, Files>>,
 }
-
-// SAFETY: `held` is touched by a thread that holds the lock of `files`; all else is made for sharing.
-unsafe impl Sync for Isolation {}
 
 /// What came of asking for a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +90,7 @@ impl Isolation {
             }),
             parked: AtomicU32::new(0),
             refused: OnceLock::new(),
-            held: UnsafeCell::new(None),
+            held: InHand::new(),
         }
     }
 
@@ -434,7 +431,7 @@ impl Isolation {
     pub fn hold(&'static self) {
         let files = self.files();
         // SAFETY: with the lock.
-        unsafe { *self.held.get() = Some(files) };
+        unsafe { self.held.keep(files) };
     }
 
     /// See `hold`.
@@ -443,16 +440,16 @@ impl Isolation {
     /// This thread called `hold`.
     pub unsafe fn let_go(&self) {
         // SAFETY: with the lock.
-        drop(unsafe { (*self.held.get()).take() });
+        drop(unsafe { self.held.take() });
     }
 
-    /// Close in a child whatever its parent has open: the parent's locks stay as they are, and end with it.
+    /// Let go in a child, and close whatever its parent has open: the parent's locks stay as they are, and end with it.
     ///
     /// # Safety
     /// As for `let_go`, and nobody uses these descriptors any more.
     pub unsafe fn close_inherited(&self) {
         // SAFETY: with the lock.
-        let Some(files) = (unsafe { (*self.held.get()).as_mut() }) else {
+        let Some(mut files) = (unsafe { self.held.take() }) else {
             return;
         };
         self.descriptors.take_all(|descriptor, known| {
