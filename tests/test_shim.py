@@ -555,6 +555,12 @@ def test_run_refuses_calls_and_tells_of_a_program_that_is_not_there(
         2,
         f"dbmanager run: there is no file '{tmp_path}/none.py'\n",
     )
+    for module, missing in (("not_there", "not_there"), ("not_there.main", "not_there")):
+        ended = run("-m", "dbmanager", "run", "-m", module)
+        assert (ended.returncode, ended.stderr) == (
+            2,
+            f"dbmanager run: there is no module '{missing}'\n",
+        )
     ended = run("-m", "dbmanager", "run", "--mode", "no", program)
     assert ended.returncode == 2
     assert "invalid choice: 'no'" in ended.stderr

@@ -1,6 +1,7 @@
 """``dbmanager run``: a program with the shim installed, its code untouched."""
 
 import argparse
+import importlib.util
 import os
 import runpy
 import sys
@@ -54,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
     sys.argv = [options.program, *options.arguments]
     if options.is_module:
         sys.path.insert(0, str(Path.cwd()))
+        missing = _missing_part(options.program)
+        if missing is not None:
+            sys.stderr.write(f"dbmanager run: there is no module {missing!r}\n")
+            return 2
         runpy.run_module(options.program, run_name="__main__", alter_sys=True)
         return 0
     if not Path(options.program).exists():
@@ -62,3 +67,14 @@ def run(options: argparse.Namespace) -> int:
     sys.path.insert(0, str(Path(options.program).resolve().parent))
     runpy.run_path(options.program, run_name="__main__")
     return 0
+
+
+def _missing_part(module: str) -> str | None:
+    """Give what is not there of a module's dotted name; None when all is."""
+    try:
+        return module if importlib.util.find_spec(module) is None else None
+    except ModuleNotFoundError as error:
+        # A package on the way; not what such a package fails to import.
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            return error.name
+        raise
