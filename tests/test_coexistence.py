@@ -1,12 +1,11 @@
 """The stdlib's `sqlite3` and ours on one file in one process: no lock is lost, and no commit."""
 
-import os
 import sqlite3 as stdlib
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +13,7 @@ import pytest
 
 import dbmanager
 from dbmanager import DatabaseManager, sqlite3
+from tests.open_files import open_files
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux has locks of open files"
@@ -47,18 +47,6 @@ def third_process_finds(path: Path) -> str:
         check=True,
     )
     return asked.stdout.strip()
-
-
-def open_files(folder: Path) -> list[str]:
-    """Give the process's open files in a folder."""
-    names = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        # The one of the folder itself is gone by now.
-        with suppress(OSError):
-            target = os.readlink(descriptor)
-            if target.startswith(f"{folder}/"):
-                names.append(Path(target).name)
-    return sorted(names)
 
 
 def parked() -> int:

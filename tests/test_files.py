@@ -6,12 +6,13 @@ import sqlite3 as stdlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from dbmanager import DatabaseManager, sqlite3
+from tests.open_files import open_files
 
 
 @pytest.fixture
@@ -440,20 +441,10 @@ def test_folder_that_is_removed_with_its_databases_keeps_no_file_open(tmp_path: 
                 connection.execute("CREATE TABLE IF NOT EXISTS t (a)")
         with DatabaseManager(f"sqlite:///{path}").session() as session:
             session.execute("INSERT INTO t VALUES (1)")
-    assert len(open_in(folder)) > 20
+    assert len(open_files(folder)) > 20
     shutil.rmtree(folder)
-    while open_in(folder):
+    while open_files(folder):
         pass
-
-
-def open_in(folder: Path) -> list[str]:
-    """Give the open files of this process that are, or were, in a folder."""
-    targets = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        # That of the listing itself is gone.
-        with suppress(OSError):
-            targets.append(os.readlink(descriptor))
-    return [target for target in targets if target.startswith(f"{folder}/")]
 
 
 # 256 idle connections, each with up to five files: of database, WAL and index, and two for locks.

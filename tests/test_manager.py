@@ -14,6 +14,7 @@ from contextlib import closing
 import pytest
 
 from dbmanager import DatabaseManager, Session, sqlite3
+from tests.open_files import open_files
 
 
 @pytest.fixture(autouse=True)
@@ -407,17 +408,6 @@ def test_url_of_a_closed_manager_gives_a_new_one(url):
     old.close()
     assert DatabaseManager(url) is new
     assert main_file(new)
-
-
-def open_files(folder):
-    descriptors = "/proc/self/fd"
-    found = []
-    for name in os.listdir(descriptors):
-        try:
-            found.append(os.readlink(f"{descriptors}/{name}"))
-        except FileNotFoundError:
-            continue  # the listing's own
-    return [path for path in found if path.startswith(str(folder))]
 
 
 def test_close_closes_the_files(url, tmp_path):

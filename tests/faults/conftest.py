@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.programs import close_pools, open_files
+from tests.faults.programs import close_pools
+from tests.open_files import open_files
 
 
 @pytest.fixture(autouse=True)

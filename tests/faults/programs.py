@@ -1,11 +1,10 @@
 """What these tests share: both doors here and in programs of their own, and the file as it is."""
 
-import os
 import sqlite3 as stdlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,6 @@ BOTH_MODES = pytest.mark.parametrize("mode", ["wal", "delete"])
 def close_pools() -> None:
     DatabaseManager.reset()
     dbmanager.close_all_pools()
-
-
-def open_files(folder: Path) -> list[str]:
-    """Give the process's open files in a folder."""
-    names = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        # The one of the folder itself is gone by now.
-        with suppress(OSError):
-            target = os.readlink(descriptor)
-            if target.startswith(f"{folder}/"):
-                names.append(target)
-    return names
 
 
 def run(code: str, *arguments: object) -> str:
