@@ -107,7 +107,14 @@ print(dbmanager.DatabaseManager("sqlite:///" + path).get_stats()["descriptors_pa
     assert lines[1:] == ["[(1,)]", "0"]
 
 
-@pytest.mark.parametrize("name", ["path", "'file:' + path + '?mode=rw'"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "path",
+        "'file:' + path + '?mode=rw'",
+        "'file://localhost' + path.replace('.', '%2E') + '?immutable=0'",
+    ],
+)
 def test_the_stdlibs_open_of_a_file_of_ours_is_warned_of_at_its_line(
     library: Path, tmp_path: Path, name: str
 ) -> None:

@@ -6,6 +6,7 @@ use super::error::operational_error;
 use super::listener;
 use super::names::string;
 use super::state::state;
+use crate::core::pool::uri;
 use crate::core::raw::connections_to;
 use crate::core::sync::Mutex;
 use crate::core::vfs;
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -47,12 +49,11 @@ pub fn set_mixed_opens(policy: &Bound<'_, PyAny>) -> PyResult<&'static str> {
 }
 
 fn file_at(path: &Path) -> Option<(u64, u64)> {
-    // A URI's file, too: what is more than a path is not looked at.
-    let text = path.to_str().and_then(|text| text.strip_prefix("file:"));
-    let path = text.map_or(path, |text| {
-        Path::new(text.split(['?', '#']).next().unwrap_or(text))
-    });
-    let metadata = fs::metadata(path).ok()?;
+    let metadata = match path.as_os_str().as_bytes().strip_prefix(b"file:") {
+        Some(uri) => fs::metadata(uri::path(uri)?),
+        None => fs::metadata(path),
+    };
+    let metadata = metadata.ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 

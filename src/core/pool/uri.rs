@@ -8,16 +8,30 @@ use std::path::PathBuf;
 /// The file of a URI behind its `file:`, and how it is opened. None if it is more than a file: in memory, of another VFS,
 /// with a shared cache, or nothing that SQLite takes.
 pub fn file(uri: &[u8]) -> Option<(PathBuf, Access)> {
+    let (path, query) = parts(uri);
+    let path = path_of(path)?;
+    Some((path, access(query)?))
+}
+
+/// The path in a URI behind its `file:`, whatever its parameters ask for. None if it has none.
+pub fn path(uri: &[u8]) -> Option<PathBuf> {
+    path_of(parts(uri).0)
+}
+
+/// What is before the parameters, and these.
+fn parts(uri: &[u8]) -> (&[u8], &[u8]) {
     let end = uri.iter().position(|byte| *byte == b'#');
     let uri = &uri[..end.unwrap_or(uri.len())];
-    let question = uri.iter().position(|byte| *byte == b'?');
-    let (path, query) = match question {
+    match uri.iter().position(|byte| *byte == b'?') {
         Some(at) => (&uri[..at], &uri[at + 1..]),
-        None => (uri, &b""[..]),
-    };
-    let path = match path.strip_prefix(b"//") {
+        None => (uri, b""),
+    }
+}
+
+fn path_of(uri: &[u8]) -> Option<PathBuf> {
+    let path = match uri.strip_prefix(b"//") {
         Some(rest) => rest.strip_prefix(b"localhost").unwrap_or(rest),
-        None => path,
+        None => uri,
     };
     let is_rooted = path.starts_with(b"/");
     if uri.starts_with(b"//") && !is_rooted {
@@ -25,8 +39,7 @@ pub fn file(uri: &[u8]) -> Option<(PathBuf, Access)> {
     }
     let path = decoded(path)?;
     let is_file = !path.is_empty() && path != b":memory:";
-    let access = access(query)?;
-    is_file.then(|| (PathBuf::from(OsString::from_vec(path)), access))
+    is_file.then(|| PathBuf::from(OsString::from_vec(path)))
 }
 
 /// Whether a name that may be a URI may ask for a shared cache: if it does not plainly ask for none. Parameters may have
