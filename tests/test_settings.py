@@ -235,6 +235,7 @@ def test_defensive_manager_trusts_neither_schema_nor_sql(url: str, defensive: bo
         ({"pragmas": ["x"]}, "pragmas must be a dict of names and values, not list"),
         ({"pragmas": {1: 2}}, "the name of a pragma must be str, not int"),
         ({"pragmas": {"a b": 1}}, "'a b' is no name of a pragma"),
+        ({"pragmas": {"jornal_mode": "WAL"}}, "SQLite has no PRAGMA jornal_mode"),
         ({"pragmas": {"cache_size": "1; DROP"}}, "is no value for PRAGMA cache_size"),
     ],
 )

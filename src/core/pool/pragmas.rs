@@ -1,6 +1,7 @@
 //! The pragmas that a managed connection is opened with.
 
 use crate::core::error::{Error, Result};
+use crate::core::raw::library::has_pragma;
 
 /// Names, in small letters, and values, in the order in which they were first named. Two are equal if they come to the
 /// same, in whatever order and spelling.
@@ -86,6 +87,11 @@ impl Pragmas {
             )));
         }
         let name = name.to_ascii_lowercase();
+        if !has_pragma(&name) {
+            return Err(Error::Setting(format!(
+                "SQLite has no PRAGMA {name}; PRAGMA pragma_list gives all that there are"
+            )));
+        }
         let words = match name.as_str() {
             "journal_mode" => &JOURNAL_MODES[..],
             "foreign_keys" => &SWITCH,

@@ -1,7 +1,10 @@
 //! Facts and switches of the linked SQLite library as a whole.
 
+use crate::core::vfs;
 use rusqlite::ffi;
+use std::collections::HashSet;
 use std::ffi::{CStr, c_int};
+use std::sync::OnceLock;
 
 /// The version of the linked library, for example `3.53.2`.
 pub fn version() -> &'static str {
@@ -24,6 +27,22 @@ pub fn is_complete(sql: &CStr) -> bool {
 pub fn enable_shared_cache(enable: bool) -> bool {
     // SAFETY: a flag of the library.
     unsafe { ffi::sqlite3_enable_shared_cache(c_int::from(enable)) == ffi::SQLITE_OK }
+}
+
+/// Whether SQLite knows a pragma, by its name in small letters. It ignores others without a word.
+pub fn has_pragma(name: &str) -> bool {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        vfs::install();
+        let list = || -> rusqlite::Result<HashSet<String>> {
+            let connection = rusqlite::Connection::open_in_memory()?;
+            let mut names = connection.prepare("PRAGMA pragma_list")?;
+            names.query_map((), |row| row.get(0))?.collect()
+        };
+        list().unwrap_or_default()
+    });
+    // Without memory for the list nothing is known.
+    names.is_empty() || names.contains(name)
 }
 
 /// Every compile-time option of the linked library, without the `SQLITE_` prefix.
@@ -73,6 +92,12 @@ mod tests {
     #[test]
     fn the_library_was_built_with_what_we_rely_on() {
         assert_eq!(missing_options(), []);
+    }
+
+    #[test]
+    fn pragmas_are_known_by_name() {
+        assert!(has_pragma("journal_mode") && has_pragma("mmap_size"));
+        assert!(!has_pragma("jornal_mode"));
     }
 
     #[test]
