@@ -13,7 +13,6 @@ use super::names::{string, wrong_argument};
 use super::settings::{CInt, Optional};
 use super::slots;
 use super::state::Stdlib;
-use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::{LockGuard, Statement, Step};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -195,7 +194,7 @@ impl Cursor {
         body: impl FnOnce() -> R,
     ) -> R {
         self.locked.set(py, true);
-        let result = StopForeignUnwind::guard(body);
+        let result = body();
         self.locked.set(py, false);
         connection.finish_retired(py);
         result

@@ -9,7 +9,6 @@ use super::interpreter::{self, Stretch};
 use super::row::{self, Row};
 use super::settings::{CInt, Optional};
 use super::stdlib_row;
-use crate::core::raw::edge::StopForeignUnwind;
 use crate::core::raw::{LockGuard, RowBatch, Statement, Step};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -66,7 +65,7 @@ impl<'py> RowFactory<'py> {
             Self::Row => Ok(Row::of(py, cursor.get(), tuple)?.into_any()),
             Self::Dict => Ok(row::dict_of(py, cursor.get(), &tuple)?.into_any()),
             Self::StdlibRow(class) => stdlib_row::make(cursor, class, tuple),
-            Self::Call(factory) => StopForeignUnwind::guard(|| factory.call1((cursor, tuple))),
+            Self::Call(factory) => factory.call1((cursor, tuple)),
         }
     }
 }

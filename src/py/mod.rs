@@ -53,6 +53,7 @@ mod stdlib_row;
 mod text;
 
 use self::state::state;
+use crate::core::raw::edge::stop_threads_that_are_ended;
 use crate::core::raw::library;
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -229,6 +230,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     check_build()?;
     let state = state::initialise(py)?;
     interpreter::install();
+    stop_threads_that_are_ended();
     fork::install(module)?;
     logger::install(module)?;
     module.add_class::<connection::Connection>()?;

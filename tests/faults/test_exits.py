@@ -18,6 +18,7 @@ pytestmark = LINUX_ONLY
 
 
 EXIT = f"""{PROLOGUE}
+import time
 where, end = sys.argv[4:6]
 ready = threading.Event()
 kept = []
@@ -50,6 +51,46 @@ def query_in_a_daemon():
         "WITH RECURSIVE c(n) AS (SELECT began() UNION ALL SELECT 1 FROM c) SELECT count(*) FROM c"
     ).fetchall()
 
+def stay(*_):
+    # It wants the interpreter again and again when that ends.
+    ready.set()
+    while True:
+        time.sleep(0.0005)
+
+class Adapted:
+    def __conform__(self, protocol):
+        stay()
+
+def rows():
+    yield (5, None)
+    stay()
+
+def stay_in_a_callback(kind):
+    connection = leave_open()
+    ready.clear()
+    if kind == "function":
+        connection.create_function("stay", 0, stay)
+        connection.execute("SELECT stay()").fetchall()
+    elif kind == "collation":
+        connection.create_collation("stay", stay)
+        connection.execute("SELECT 'a' < 'b' COLLATE stay").fetchall()
+    elif kind == "progress":
+        connection.set_progress_handler(stay, 1)
+        connection.execute("SELECT 1").fetchall()
+    elif kind == "trace":
+        connection.set_trace_callback(stay)
+        connection.execute("SELECT 1").fetchall()
+    elif kind == "row_factory":
+        connection.row_factory = stay
+        connection.execute("SELECT 1").fetchall()
+    elif kind == "text_factory":
+        connection.text_factory = stay
+        connection.execute("SELECT 'a'").fetchall()
+    elif kind == "adapter":
+        connection.execute("SELECT ?", (Adapted(),)).fetchall()
+    elif kind == "rows":
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows())
+
 def wait_for_the_lock_in_a_daemon():
     with transaction() as connection:
         connection.execute("SELECT 1").fetchall()
@@ -74,8 +115,8 @@ def raise_system_exit_in_a_block():
         connection.execute("INSERT INTO t VALUES (2, NULL)")
         sys.exit(0)
 
-def start(work):
-    threading.Thread(target=work, daemon=True).start()
+def start(work, *arguments):
+    threading.Thread(target=work, args=arguments, daemon=True).start()
 
 if where == "main":
     leave_open()
@@ -100,6 +141,9 @@ elif where == "place":
         pass
 elif where == "writing":
     start(write_in_a_daemon)
+    ready.wait()
+elif where == "callback":
+    start(stay_in_a_callback, end)
     ready.wait()
 if end == "exit":
     sys.exit(0)
@@ -134,3 +178,53 @@ def test_the_interpreter_ends_in_peace_and_only_committed_work_stays(
         assert found in (acknowledged, [*acknowledged, len(acknowledged) + 1])
     else:
         assert found == acknowledged == [1]
+
+
+CALLBACKS = (
+    *("function", "collation", "progress", "trace"),
+    *("row_factory", "text_factory", "adapter", "rows"),
+)
+
+
+@BOTH_DOORS
+@pytest.mark.parametrize("callback", CALLBACKS)
+def test_the_interpreter_ends_in_peace_while_a_thread_is_in_a_callback(
+    tmp_path: Path, door: str, callback: str
+) -> None:
+    path = database(tmp_path / "a.db", "wal")
+    assert run(EXIT, path, "wal", door, "callback", callback).split() == ["1"]
+    assert content(path) == [1]
+
+
+CONNECTING = """
+import dbmanager, sqlite3, sys, threading
+
+path, mode = sys.argv[1:]
+if mode == "bypass":
+    dbmanager.configure(bypass=["__main__"])
+    connect = dbmanager.connect
+else:
+    dbmanager.install(mode)
+    connect = sqlite3.connect
+begun = threading.Semaphore(0)
+
+def work():
+    while True:
+        try:
+            connect(path).close()
+        except dbmanager.DirectConnectError:
+            assert mode == "error"
+        begun.release()
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(300):
+    begun.acquire()
+"""
+
+
+@pytest.mark.parametrize("mode", ["error", "route", "bypass"])
+def test_the_interpreter_ends_in_peace_while_threads_connect_by_the_shim(
+    tmp_path: Path, mode: str
+) -> None:
+    run(CONNECTING, tmp_path / "a.db", mode)
