@@ -49,9 +49,11 @@ def test_clean_again(tmp_path):
 """
 
 
-def run(tmp_path: Path, *options: str, settings: str = "") -> tuple[str, dict[str, int]]:
-    """Run the tests with the plugin; give the output, and how many went which way."""
-    (tmp_path / "test_application.py").write_text(TESTS)
+def run(
+    tmp_path: Path, *options: str, settings: str = "", tests: str = TESTS
+) -> tuple[str, dict[str, int]]:
+    """Run tests with the plugin; give the output, and how many went which way."""
+    (tmp_path / "test_application.py").write_text(tests)
     (tmp_path / "pytest.ini").write_text("[pytest]\n" + settings)
     ended = subprocess.run(
         [
@@ -107,3 +109,108 @@ def test_both_may_be_switched_off(tmp_path: Path) -> None:
     output, counts = run(tmp_path, "--direct-connects=off", settings="leaked_connections = false\n")
     assert counts == {"passed": 7}
     assert "direct sqlite3.connect calls" not in output
+
+
+WIDE = """
+import sqlite3
+import unittest
+import pytest
+import dbmanager
+from contextlib import closing
+
+with closing(sqlite3.connect("import.db")):
+    pass
+
+@pytest.fixture(scope="session")
+def session_wide(tmp_path_factory):
+    with closing(sqlite3.connect(tmp_path_factory.mktemp("s") / "session.db")):
+        yield
+
+@pytest.fixture(scope="class")
+def class_wide(tmp_path_factory):
+    with closing(sqlite3.connect(tmp_path_factory.mktemp("c") / "class.db")):
+        yield
+
+@pytest.mark.usefixtures("class_wide")
+class TestWide:
+    def test_first(self):
+        pass
+
+    def test_second(self, session_wide):
+        pass
+
+class TestOfUnittest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        sqlite3.connect("unittest.db").close()
+
+    def test_first(self):
+        dbmanager.uninstall()
+
+    def test_second(self):
+        sqlite3.connect("later.db").close()
+
+def test_refusal_and_routing_are_no_direct_calls(tmp_path):
+    dbmanager.install("error")
+    with pytest.raises(dbmanager.DirectConnectError):
+        sqlite3.connect("refused.db")
+    dbmanager.install("route")
+    sqlite3.connect(tmp_path / "routed.db").close()
+    dbmanager.uninstall()
+"""
+
+
+@pytest.mark.parametrize("processes", [(), ("-n", "2")])
+def test_calls_of_wider_fixtures_and_of_imports_are_reported(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
+    output, counts = run(tmp_path, *processes, tests=WIDE)
+    assert counts == {"passed": 5}
+    section = output.partition("= direct sqlite3.connect calls =")[2]
+    lines = [line.rpartition("/")[2] for line in section.splitlines()]
+    for test, database in [
+        ("test_application.py", "import.db"),
+        ("test_application.py::TestWide::test_first", "class.db"),
+        ("test_application.py::TestWide::test_second", "session.db"),
+        ("test_application.py::TestOfUnittest::test_first", "unittest.db"),
+        ("test_application.py::TestOfUnittest::test_second", "later.db"),
+    ]:
+        assert lines[lines.index(test) + 1] == database
+    assert "routed.db" not in output
+    assert "refused.db" not in output
+
+
+def test_calls_of_wider_fixtures_fail_the_test_that_needs_them_first(tmp_path: Path) -> None:
+    output, counts = run(
+        tmp_path, "--direct-connects=fail", tests=WIDE.replace('"import.db"', '":memory:"')
+    )
+    assert counts == {"error": 1}
+    assert "ERROR test_application.py" in output
+    tests = WIDE.replace('with closing(sqlite3.connect("import.db")):\n    pass', "")
+    output, counts = run(tmp_path, "--direct-connects=fail", tests=tests)
+    assert counts == {"passed": 5, "error": 4}
+
+
+def test_a_wider_fixture_that_leaves_a_connection_open_fails_the_last_test(tmp_path: Path) -> None:
+    tests = """
+import pytest
+import dbmanager
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    connection = dbmanager.connect(tmp_path_factory.mktemp("m") / "wide.db")
+    yield
+    kept.append(connection)
+
+kept = []
+
+def test_one(wide):
+    pass
+
+def test_two(wide):
+    pass
+"""
+    output, counts = run(tmp_path, tests=tests)
+    assert counts == {"passed": 2, "error": 1}
+    assert "ERROR test_application.py::test_two" in output
+    assert "wide.db" in output

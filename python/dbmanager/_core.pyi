@@ -1830,8 +1830,23 @@ class _Turn:
 def _stdlib_connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
     """Open a connection of the stdlib's, whatever others put in its function's place."""
 
-def _set_bypass(is_bypassed: Callable[[str], bool] | None, /) -> None:
-    """Have a function tell which modules' `connect` is the stdlib's, by their names; None: no module's."""
+@final
+class _StandIn:
+    """Stands in the place of the stdlib's `connect` while direct calls are routed."""
+
+    def __new__(cls, decide: Callable[[tuple[Any, ...], dict[str, Any]], bool | None]) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        """Connect as `decide` says of the arguments: by us, by the stdlib, or by the stdlib unnoted (None)."""
+
+    @property
+    def __wrapped__(self) -> Callable[..., sqlite3.Connection]: ...
+    @property
+    def __name__(self) -> str: ...
+    @property
+    def __qualname__(self) -> str: ...
+
+def _set_bypass(is_bypassed: Callable[[dict[str, Any]], bool] | None, /) -> None:
+    """Have a function tell which modules' `connect` is the stdlib's, by their globals; None: no module's."""
 
 def _leases() -> list[tuple[Path, int]]:
     """Tell how many connections of ours are open, by the path of their file."""

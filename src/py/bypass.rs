@@ -9,13 +9,13 @@ use crate::core::session::Manager;
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether any module is bypassed: looked at by each `connect()`.
 static IS_SET: AtomicBool = AtomicBool::new(false);
 
-/// Tells whether a module is, by its name.
+/// Tells whether a module is, by its globals.
 static IS_BYPASSED: Guarded<Option<Py<PyAny>>> = Guarded::new(None);
 
 /// Have a function tell which modules are bypassed; None: none is.
@@ -46,12 +46,8 @@ fn asks(py: Python<'_>) -> PyResult<bool> {
     };
     // SAFETY: the globals of the frame that calls, borrowed from it; null if there is none.
     let globals = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetGlobals()) };
-    let name = match globals.and_then(|globals| globals.cast_into::<PyDict>().ok()) {
-        Some(globals) => globals.get_item("__name__")?,
-        None => None,
-    };
-    match name.and_then(|name| name.cast_into::<PyString>().ok()) {
-        Some(name) => is_bypassed.call1(py, (name,))?.is_truthy(py),
+    match globals {
+        Some(globals) => is_bypassed.call1(py, (globals,))?.is_truthy(py),
         None => Ok(false),
     }
 }

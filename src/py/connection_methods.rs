@@ -38,6 +38,26 @@ impl Connection {
     }
 }
 
+/// What makes a cursor; None: a plain one. The stdlib's class means ours, but a class derived from it can't: its C code
+/// reads from the stdlib's connections only.
+fn cursor_class<'py>(factory: Optional<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(factory) = factory.0 else {
+        return Ok(None);
+    };
+    let py = factory.py();
+    match (&state(py).stdlib, factory.cast::<PyType>()) {
+        (Some(stdlib), Ok(class)) if class.is(&stdlib.cursor) => Ok(None),
+        (Some(stdlib), Ok(class)) if class.is_subclass(stdlib.cursor.bind(py))? => {
+            Err(PyTypeError::new_err(format!(
+                "{} is a class of the stdlib's sqlite3, whose cursors can't read from a connection of dbmanager; if \
+                 this one was routed, leave the module that connects out: install(ignore=[...])",
+                class.name()?
+            )))
+        }
+        _ => Ok(Some(factory)),
+    }
+}
+
 #[pymethods]
 impl Connection {
     #[new]
@@ -104,7 +124,7 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         this.check(py)?;
-        let Some(factory) = factory.0 else {
+        let Some(factory) = cursor_class(factory)? else {
             return Ok(freelist::cursor(slf)?.into_any());
         };
         let cursor = factory.call1((slf,))?;

@@ -31,9 +31,17 @@ static CONNECTS: Guarded<Option<Py<PyAny>>> = Guarded::new(None);
 
 static LISTENS: AtomicBool = AtomicBool::new(false);
 
+/// Whose opens a thread's events tell of.
+#[derive(Clone, Copy, PartialEq)]
+enum Whose {
+    Others,
+    /// Others', but whoever listens knows of it.
+    Noted,
+    Ours,
+}
+
 thread_local! {
-    /// This thread raises an event of ours.
-    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    static WHOSE: Cell<Whose> = const { Cell::new(Whose::Others) };
 }
 
 /// Events about files, whose paths are among their first two arguments: what is read, and what is written over.
@@ -95,12 +103,22 @@ pub fn listen_to_connects(py: Python<'_>, listener: Option<Py<PyAny>>) -> PyResu
 /// Raise an event that is ours, and is not to be taken for somebody else's.
 #[inline]
 pub fn as_ours<R>(raise: impl FnOnce() -> R) -> R {
+    raise_as(Whose::Ours, raise)
+}
+
+/// Raise an event of somebody else's, which whoever listens knows of.
+pub fn as_noted<R>(raise: impl FnOnce() -> R) -> R {
+    raise_as(Whose::Noted, raise)
+}
+
+#[inline]
+fn raise_as<R>(whose: Whose, raise: impl FnOnce() -> R) -> R {
     if !LISTENS.load(Ordering::Relaxed) {
         return raise();
     }
-    let before = IS_OURS.replace(true);
+    let before = WHOSE.replace(whose);
     let result = raise();
-    IS_OURS.set(before);
+    WHOSE.set(before);
     result
 }
 
@@ -112,7 +130,7 @@ unsafe extern "C" fn hear(
     // SAFETY: called by CPython with a C string.
     let name = unsafe { CStr::from_ptr(event) }.to_bytes();
     let what = match name {
-        b"sqlite3.connect" if !IS_OURS.get() => What::Connect,
+        b"sqlite3.connect" if WHOSE.get() != Whose::Ours => What::Connect,
         _ if !registry::has_unfiled() => return 0,
         _ if OF_FILES.iter().any(|known| known.as_bytes() == name) => What::File,
         _ if OF_ALL_FILES.iter().any(|known| known.as_bytes() == name) => What::AllFiles,
@@ -149,6 +167,9 @@ impl What {
             Self::Connect => {
                 if let Some(path) = arguments.first().and_then(path) {
                     mixed::others_connect(py, &path)?;
+                }
+                if WHOSE.get() == Whose::Noted {
+                    return Ok(());
                 }
                 // SAFETY: cloning a reference runs no Python code.
                 let listener = unsafe { CONNECTS.peek(py) }

@@ -47,6 +47,7 @@ mod session;
 mod settings;
 mod signature;
 mod slots;
+mod stand_in;
 mod state;
 mod statement;
 mod stdlib_row;
@@ -264,6 +265,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
     module.add_function(wrap_pyfunction!(bypass::set_bypass, module)?)?;
     module.add_function(wrap_pyfunction!(bypass::stdlib_connect, module)?)?;
+    module.add("_StandIn", module.py().get_type::<stand_in::StandIn>())?;
     module.add_class::<bypass::HeldTurn>()?;
     module.add_function(wrap_pyfunction!(manager::set_max_idle_connections, module)?)?;
     module.add("PrepareProtocol", state.prepare_protocol.bind(py))?;

@@ -1,19 +1,17 @@
-"""Our `connect` in the place of the stdlib's: in its modules, and in the globals that hold it."""
+"""A stand-in for the stdlib's `connect`, in its modules and in the globals that hold it."""
 
-import functools
 import sqlite3
 import sys
+
+# The module of C: what `sqlite3` has may be somebody's patch.
+from _sqlite3 import connect as ORIGINAL  # noqa: N812 - it is not to be taken for ours
 from collections.abc import Callable
 from typing import Any
 
 from dbmanager import _core
 
-Connect = Callable[..., Any]
 Arguments = tuple[Any, ...]
 Keywords = dict[str, Any]
-
-ORIGINAL: Connect = sqlite3.connect
-"""The stdlib's own, before anybody put something in its place."""
 
 
 def can_route(arguments: Arguments, keywords: Keywords) -> bool:
@@ -23,56 +21,37 @@ def can_route(arguments: Arguments, keywords: Keywords) -> bool:
 
 
 class Routes:
-    """The places where `connect` was replaced."""
+    """The places where `connect` is replaced."""
 
-    def __init__(self) -> None:
-        self._places: list[tuple[dict[str, Any], str]] = []
-        self._stand_in: Connect | None = None
+    def __init__(self, decide: Callable[[Arguments, Keywords], bool | None]) -> None:
+        self._stand_in = _core._StandIn(decide)
 
-    def lay(self, call: Callable[[Arguments, Keywords], object]) -> None:
-        """Put a function in the place of the stdlib's `connect`, wherever a module holds it.
-
-        `call` gets the positional and the keyword arguments.
-        """
-
-        @functools.wraps(ORIGINAL)
-        def connect(*arguments: object, **keywords: object) -> object:
-            return call(arguments, keywords)
-
-        self._stand_in = connect
-        for names in _globals_of_others():
-            self._replace(names, connect)
-
-    def _replace(self, names: dict[str, Any], connect: Connect) -> None:
-        for name, value in list(names.items()):
-            if value is ORIGINAL:
-                names[name] = connect
-                self._places.append((names, name))
+    def lay(self) -> None:
+        """Put the stand-in wherever a module holds the stdlib's function."""
+        _replace(ORIGINAL, self._stand_in)
 
     def lift(self) -> None:
-        """Put the stdlib's `connect` back, where nobody has put another one since."""
-        for names, name in self._places:
-            if names.get(name) is self._stand_in:
-                names[name] = ORIGINAL
-        # Modules imported since have it from there.
-        for names in _globals_of_others():
-            for name, value in list(names.items()):
-                if self._stand_in is not None and value is self._stand_in:
-                    names[name] = ORIGINAL
-        self._places.clear()
-        self._stand_in = None
+        """Put the stdlib's function back, in modules that were imported since, too."""
+        _replace(self._stand_in, ORIGINAL)
+
+
+def _replace(before: object, after: object) -> None:
+    for names in _globals_of_others():
+        for name, value in list(names.items()):
+            if value is before:
+                names[name] = after
 
 
 def _globals_of_others() -> list[dict[str, Any]]:
-    """Give the globals of all modules but ours. What is in `sys.modules` may be anything."""
-    modules = [
-        module
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] != "dbmanager"
-    ]
-    return [names for names in (getattr(one, "__dict__", None) for one in modules) if names]
-
-
-def route(arguments: Arguments, keywords: Keywords) -> object:
-    """Open a connection of ours as the stdlib's `connect` would open one of its own."""
-    return _core.connect(*arguments, **keywords)
+    """Give the globals of all modules but ours."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        try:
+            # Not by the module's own attribute, which imports a module that is lazy.
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            # What is in `sys.modules` may be anything.
+            continue
+        if name.partition(".")[0] != "dbmanager" and type(names) is dict:
+            found.append(names)
+    return found

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from dbmanager import _core
 from dbmanager._shim import advice, routing
 from dbmanager._shim.calls import NO_PYTHON, DirectConnect, Inventory, Outcome
-from dbmanager._shim.patterns import Modules, checked
+from dbmanager._shim.patterns import Modules, checked, listed
+from dbmanager._shim.report import Report
 
 Mode = Literal["warn", "route", "error"]
 
@@ -34,18 +35,22 @@ class DirectConnectError(RuntimeError):
 class _Shim:
     mode: Mode
     ignores: Modules
-    report: Path | None
+    report: Report | None = None
+    # Whether it warns, or only counts.
     says: bool = True
-    routes: routing.Routes = field(default_factory=routing.Routes)
 
 
 @dataclass
 class _State:
+    """What is on. `shim` is set in one step, so that no call comes between two modes."""
+
     shim: _Shim | None = None
+    # What stays when the shim is uninstalled: who only counts.
+    counts: _Shim | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 _inventory = Inventory()
-_lock = threading.RLock()
 _state = _State()
 
 
@@ -57,8 +62,9 @@ class _Passing(threading.local):
 
 _passing = _Passing()
 
-# Put in front by `install`, so that the warning is seen under Python's own filters.
 _FILTER = ("default", None, DirectConnectWarning, None, 0)
+# The first of the filters that Python begins with, behind those of `-W` and PYTHONWARNINGS.
+_PYTHONS_FIRST: Any = ("default", None, DeprecationWarning, "__main__", 0)
 
 
 def install(
@@ -97,24 +103,19 @@ def install(
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be 'warn', 'route' or 'error', not {mode!r}")
     patterns = checked(ignore, "ignore", "pandas")
-    with _lock:
-        uninstall()
-        shim = _state.shim = _Shim(
-            mode, Modules(patterns), Path(report).absolute() if report is not None else None
-        )
-        _inventory.forget_places()
-        warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
-        warnings._filters_mutated()  # type: ignore[attr-defined]
-        if mode == "route":
-            shim.routes.lay(_routed)
+    shim = _Shim(
+        mode, Modules(patterns), None if report is None else Report(Path(report).absolute())
+    )
+    with _state.lock:
         _core._listen_to_connects(_heard)
-
-
-def listen(ignore: Iterable[str]) -> None:
-    """Keep the inventory, and say nothing: for the pytest plugin."""
-    install("warn", ignore=ignore)
-    if _state.shim is not None:
-        _state.shim.says = False
+        if mode == "route":
+            _routes.lay()
+        _write()
+        _state.shim = shim
+        if mode != "route":
+            _routes.lift()
+        _inventory.forget_places()
+        _show_warnings()
 
 
 def uninstall() -> None:
@@ -122,16 +123,50 @@ def uninstall() -> None:
 
     The inventory stays. (Python can't remove an audit hook; it does nothing from now on.)
     """
-    with _lock:
-        if _state.shim is None:
+    with _state.lock:
+        if _state.shim is _state.counts:
             return
-        _core._listen_to_connects(None)
-        _state.shim.routes.lift()
-        if _FILTER in warnings.filters:
-            warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]
-            warnings._filters_mutated()  # type: ignore[attr-defined]
         _write()
-        _state.shim = None
+        _state.shim = _state.counts
+        _routes.lift()
+        _hide_warnings()
+        if _state.shim is None:
+            _core._listen_to_connects(None)
+
+
+def count(ignore: Iterable[str]) -> None:
+    """Keep the inventory and say nothing, also after `uninstall`: for the pytest plugin."""
+    counts = _Shim("warn", Modules(checked(ignore, "ignore", "pandas")), says=False)
+    with _state.lock:
+        if _state.shim is _state.counts:
+            _state.shim = counts
+        _state.counts = counts
+        _core._listen_to_connects(_heard)
+
+
+def count_no_more() -> None:
+    """End `count`."""
+    with _state.lock:
+        before, _state.counts = _state.counts, None
+        if before is not None and _state.shim is before:
+            _state.shim = None
+            _core._listen_to_connects(None)
+
+
+def _show_warnings() -> None:
+    """Have the warning seen under Python's own filters; those of the command line go first."""
+    _hide_warnings()
+    at = 0
+    if sys.warnoptions and _PYTHONS_FIRST in warnings.filters:
+        at = warnings.filters.index(_PYTHONS_FIRST)
+    warnings.filters.insert(at, _FILTER)  # type: ignore[attr-defined]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def _hide_warnings() -> None:
+    if _FILTER in warnings.filters:
+        warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]
+        warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
 def direct_connects() -> list[DirectConnect]:
@@ -151,11 +186,15 @@ def direct_connects() -> list[DirectConnect]:
 def from_environment() -> None:
     """Install what DBMANAGER_MODE, DBMANAGER_IGNORE and DBMANAGER_REPORT ask for."""
     mode = os.environ.get("DBMANAGER_MODE", "")
-    if not mode or _state.shim is not None:
+    if not mode or _state.shim is not _state.counts:
         return
-    ignore = [part for part in os.environ.get("DBMANAGER_IGNORE", "").split(",") if part]
+    ignore = listed(os.environ.get("DBMANAGER_IGNORE", ""))
+    report = os.environ.get("DBMANAGER_REPORT")
+    if report:
+        # Programs that this one starts elsewhere mean the same file.
+        os.environ["DBMANAGER_REPORT"] = report = str(Path(report).absolute())
     try:
-        install(mode, ignore=ignore, report=os.environ.get("DBMANAGER_REPORT") or None)  # type: ignore[arg-type]
+        install(mode, ignore=ignore, report=report or None)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"the environment variable DBMANAGER_MODE: {error}") from None
 
@@ -172,14 +211,18 @@ def _caller() -> FrameType | None:
 
 
 def _is_ignored(shim: _Shim, frame: FrameType | None) -> bool:
-    return frame is not None and shim.ignores(str(frame.f_globals.get("__name__", "")))
+    return frame is not None and shim.ignores.name_of(frame.f_globals) is not None
 
 
 def _note(shim: _Shim, frame: FrameType | None, database: str, outcome: Outcome) -> bool:
     """Count a call. Tells whether it is the first of its place."""
-    _, is_first = _inventory.note(frame, database, outcome)
-    if is_first and shim.report is not None:
-        _write()
+    is_first = _inventory.note(frame, database, outcome)
+    if shim.report is not None:
+        shim.report.write_if_due(_inventory, is_first=is_first)
+    if is_first and outcome == "not routed":
+        # At the level that is seen by default no paths of databases.
+        _LOG.warning("%s:%d: a direct sqlite3.connect was not routed", *_place(frame))
+        _LOG.info("%s:%d: %s", *_place(frame), advice.warning(database))
     return is_first
 
 
@@ -202,8 +245,7 @@ def _handle(shim: _Shim, frame: FrameType | None, database: str) -> None:
         _note(shim, frame, database, "refused")
         raise DirectConnectError(advice.warning(database))
     elif shim.mode == "route":
-        if _note(shim, frame, database, "not routed"):
-            _LOG.warning("%s:%d: %s: not routed", *_place(frame), advice.warning(database))
+        _note(shim, frame, database, "not routed")
     elif _note(shim, frame, database, "warned") and shim.says:
         text = advice.warning(database)
         # The warning is seen anyway; a log that is set up keeps it.
@@ -227,40 +269,54 @@ def _place(frame: FrameType | None) -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def _routed(arguments: routing.Arguments, keywords: routing.Keywords) -> object:
-    """Stand in for the stdlib's `connect`."""
+def _decide(arguments: routing.Arguments, keywords: routing.Keywords) -> bool | None:
+    """Tell what a call of the stand-in gets: a connection of ours (True), or the stdlib's.
+
+    False: the call is noted; None: the audit event tells of it.
+    """
     shim = _state.shim
     if shim is None or shim.mode != "route" or _passing.now:
-        # Somebody has kept this function, and the audit event tells of what follows.
-        return routing.ORIGINAL(*arguments, **keywords)
+        return None
     frame = _caller()
     database = advice.path_of(keywords.get("database", arguments[0] if arguments else ""))
-    if _is_ignored(shim, frame):
-        outcome: Outcome = "ignored"
-    else:
-        outcome = "routed" if routing.can_route(arguments, keywords) else "not routed"
-    _note(shim, frame, database, outcome)
-    if outcome == "routed":
-        return routing.route(arguments, keywords)
     _passing.now = True
     try:
-        return routing.ORIGINAL(*arguments, **keywords)
+        if _is_ignored(shim, frame):
+            _note(shim, frame, database, "ignored")
+            return False
+        can_route = routing.can_route(arguments, keywords)
+        _note(shim, frame, database, "routed" if can_route else "not routed")
+        return can_route
     finally:
         _passing.now = False
 
 
+_routes = routing.Routes(_decide)
+
+
 def _write() -> None:
-    """Add to the report. What goes wrong is told once and disturbs no call."""
+    """Add to the report what it has not yet."""
     shim = _state.shim
-    if shim is None or shim.report is None:
-        return
-    try:
-        _inventory.write(shim.report)
-    except (OSError, ValueError) as error:
-        _LOG.warning("the report of direct calls is not written any more: %s", error)
-        shim.report = None
+    if shim is not None and shim.report is not None:
+        shim.report.write(_inventory)
+
+
+def _in_child() -> None:
+    """Begin anew in the child of a fork."""
+    _state.lock = threading.RLock()
+    _inventory.in_child()
+    if _state.shim is not None and _state.shim.report is not None:
+        _state.shim.report.in_child()
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:
+        # Its children end without the functions of `atexit`.
+        multiprocessing.register_after_fork(_inventory, _write_at_the_end_of_a_child)
+
+
+def _write_at_the_end_of_a_child(_: object) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, _write, exitpriority=0)
 
 
 atexit.register(_write)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_inventory.in_child)
+    os.register_at_fork(after_in_child=_in_child)

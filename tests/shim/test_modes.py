@@ -2,9 +2,10 @@
 
 import _thread
 import gc
-import json
+import inspect
 import logging
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -21,24 +22,7 @@ import pytest
 import dbmanager
 from dbmanager import DatabaseManager, DirectConnectError, DirectConnectWarning
 from dbmanager._shim import calls, switch
-
-# Not as a global, which would be rebound.
-ORIGINALS = [sqlite3.connect]
-
-
-@pytest.fixture(autouse=True)
-def no_shim() -> Iterator[None]:
-    """Begin and end without one."""
-    switch._inventory.forget()
-    yield
-    dbmanager.uninstall()
-    switch._inventory.forget()
-    assert sqlite3.connect is ORIGINALS[0]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
+from tests.shim.conftest import ORIGINALS
 
 
 def module(name: str, code: str) -> types.ModuleType:
@@ -147,8 +131,7 @@ def test_every_way_to_connect_is_routed_or_reported(
     if way in NOT_ROUTED:
         assert call.outcome == "not routed"
         assert issubclass(kind, sqlite3.Connection)
-        # What goes through the stand-in is known to our `connect`, which can't take it.
-        assert ("not routed" in caplog.text) == (way != "factory")
+        assert "was not routed" in caplog.text
     else:
         assert (call.outcome, caplog.text) == ("routed", "")
         assert kind is dbmanager.sqlite3.Connection
@@ -301,6 +284,144 @@ def test_a_stand_in_that_somebody_has_kept_is_the_stdlibs_function_afterwards(pa
         use(kept[0], path)
 
 
+def test_the_stand_in_is_bound_as_little_as_the_stdlibs_function(path: Path) -> None:
+    dbmanager.install("route")
+    store = type("Store", (), {"connect": sqlite3.connect})()
+    assert use(store.connect, path) is dbmanager.sqlite3.Connection
+    assert pickle.loads(pickle.dumps(sqlite3.connect)) is sqlite3.connect
+    assert inspect.unwrap(sqlite3.connect) is ORIGINALS[0]
+    assert sqlite3.connect.__name__ == "connect"
+    dbmanager.uninstall()
+    assert use(store.connect, path) is sqlite3.Connection
+
+
+def test_a_patch_that_is_there_at_first_does_not_pass_for_the_stdlibs_function(path: Path) -> None:
+    code = """
+import sqlite3, sys
+from unittest import mock
+import dbmanager
+with mock.patch("sqlite3.connect"):
+    dbmanager.install("warn")
+    dbmanager.uninstall()
+dbmanager.install("route")
+sqlite3.connect(sys.argv[1]).close()
+print(dbmanager.direct_connects()[0].outcome)
+"""
+    command = [sys.executable, "-c", code, path]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"routed\n"
+
+
+def test_no_call_goes_through_while_modes_change(path: Path) -> None:
+    went_through: list[str] = []
+    ended = threading.Event()
+    begun = threading.Barrier(3)
+
+    def connect() -> None:
+        begun.wait()
+        while not ended.is_set():
+            try:
+                ORIGINALS[0](path).close()
+            except DirectConnectError:
+                continue
+            went_through.append("one")
+
+    dbmanager.install("error")
+    threads = [threading.Thread(target=connect) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    for _ in range(300):
+        dbmanager.install("error")
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert went_through == []
+
+
+def test_modules_that_are_imported_lazily_stay_so(path: Path) -> None:
+    class Lazy(types.ModuleType):
+        def __getattribute__(self, name: str) -> object:
+            raise AssertionError(name)
+
+    sys.modules["lazy"] = Lazy("lazy")
+    try:
+        dbmanager.install("route")
+        assert use(sqlite3.connect, path) is dbmanager.sqlite3.Connection
+        dbmanager.uninstall()
+    finally:
+        del sys.modules["lazy"]
+
+
+def test_a_cursor_of_the_stdlibs_class_is_refused_with_what_to_do(path: Path) -> None:
+    class Cursor(sqlite3.Cursor):
+        pass
+
+    dbmanager.install("route")
+    with (
+        closing(sqlite3.connect(path)) as connection,
+        pytest.raises(TypeError, match=r"^Cursor is a class of the stdlib's.*install\(ignore="),
+    ):
+        assert type(connection.cursor(sqlite3.Cursor)) is dbmanager.sqlite3.Cursor
+        connection.cursor(Cursor)
+
+
+def test_no_path_of_a_database_is_logged_at_the_default_level(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING, logger="dbmanager"):
+        dbmanager.install("route", report=tmp_path / "file" / "calls.json")
+        sqlite3.Connection(path).close()
+    assert len(caplog.records) == 2
+    assert str(tmp_path) not in caplog.text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python 3.13 brought the warning")
+def test_a_warning_about_positions_is_the_callers(path: Path) -> None:
+    dbmanager.install("route")
+    with pytest.warns(DeprecationWarning, match="positional") as caught:
+        sqlite3.connect(path, 5.0).close()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("name", ["services.billing", "services.*", "services"])
+def test_a_module_that_is_run_is_known_by_its_own_name(
+    path: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "services").mkdir()
+    code = "import sys, sqlite3; from dbmanager import connect\n"
+    code += "print(type(sqlite3.connect(sys.argv[1])), type(connect(sys.argv[1])))"
+    (tmp_path / "services" / "billing.py").write_text(code)
+    settings = {"DBMANAGER_MODE": "error", "DBMANAGER_IGNORE": f"other, {name}"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.billing", path],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, **settings, "DBMANAGER_BYPASS": name},
+        check=True,
+    )
+    assert ended.stdout == b"<class 'sqlite3.Connection'> <class 'sqlite3.Connection'>\n"
+
+
+def test_a_child_that_is_forked_while_modes_change_can_change_them(path: Path) -> None:
+    dbmanager.install("warn")
+    with switch._state.lock:
+        # Its thread holds the lock; the child's first thread is another one.
+        forked: list[int] = []
+
+        def fork() -> None:
+            child = os.fork()
+            if child == 0:
+                dbmanager.uninstall()
+                os._exit(0)
+            forked.append(child)
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]) == 0
+
+
 def test_each_place_is_logged_once(
     service: types.ModuleType, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,77 +495,6 @@ def test_packages_are_ignored_by_their_names(path: Path) -> None:
         del sys.modules["package.part"]
 
 
-# ---- the inventory as a file ---------------------------------------------------------------
-
-
-def test_inventories_of_processes_and_runs_are_merged(path: Path, tmp_path: Path) -> None:
-    report = tmp_path / "new" / "calls.json"
-    code = """
-import os, sqlite3, sys, warnings
-import dbmanager
-warnings.simplefilter("ignore")
-dbmanager.install("warn", report=sys.argv[2])
-def work():
-    for _ in range(5):
-        sqlite3.connect(sys.argv[1]).close()
-work()
-child = os.fork()
-work()
-if child:
-    os.waitpid(child, 0)
-"""
-    program = tmp_path / "program.py"
-    program.write_text(code)
-    command = [sys.executable, "-W", "ignore", program, path, report]
-    for _ in range(2):
-        processes = [subprocess.Popen(command) for _ in range(4)]
-        assert [process.wait(timeout=60) for process in processes] == [0] * 4
-    (call,) = calls.read(report)
-    # Two runs, four processes, each with a child; what came before the fork is the parent's.
-    assert call.count == 2 * 4 * 15
-    assert (call.file, call.function, call.database) == (str(program), "work", str(path))
-    assert [line.rpartition(" ")[2] for line in call.stack] == ["<module>", "work"]
-    assert json.loads(report.read_text())["version"] == 1
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 2, "calls": []}'])
-def test_a_file_that_is_no_inventory_is_kept_and_disturbs_no_call(
-    path: Path, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    report = tmp_path / "calls.json"
-    report.write_text(text)
-    with pytest.raises(ValueError, match=r"calls\.json is"):
-        calls.read(report)
-    dbmanager.install("route", report=report)
-    with caplog.at_level("WARNING", logger="dbmanager.direct"):
-        for _ in range(2):
-            sqlite3.connect(path).close()
-    assert caplog.text.count("the report of direct calls is not written any more") == 1
-    dbmanager.uninstall()
-    assert report.read_text() == text
-
-
-def test_a_report_that_can_not_be_written_disturbs_no_call(
-    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    with caplog.at_level("WARNING", logger="dbmanager.direct"):
-        dbmanager.install("route", report=tmp_path / "file" / "calls.json")
-        sqlite3.connect(path).close()
-        dbmanager.uninstall()
-    assert caplog.text.count("the report of direct calls is not written any more") == 1
-
-
-def test_names_that_are_no_texts_are_kept(tmp_path: Path) -> None:
-    report = tmp_path / "calls.json"
-    database = os.fsencode(tmp_path) + b"/x\xff.db"
-    dbmanager.install("warn", report=report)
-    with pytest.warns(DirectConnectWarning):
-        sqlite3.connect(database).close()
-    dbmanager.uninstall()
-    assert [os.fsencode(call.database) for call in calls.read(report)] == [database]
-
-
 @pytest.mark.parametrize(
     ("mode", "outcome"), [("warn", "warned"), ("route", "not routed"), ("error", "refused")]
 )
@@ -467,117 +517,3 @@ def test_a_call_without_any_python_code_is_seen(path: Path, mode: Any, outcome: 
     (call,) = dbmanager.direct_connects()
     assert (call.file, call.line, call.outcome) == ("<no Python code>", 0, outcome)
     assert [one.exc_type for one in unraisable] == [DirectConnectError] * (mode == "error")
-
-
-# ---- from outside --------------------------------------------------------------------------
-
-PROGRAM = """
-import sqlite3, subprocess, sys
-from sqlite3 import connect
-
-def main():
-    for _ in range(2):
-        connect(sys.argv[1]).close()
-    print(type(sqlite3.connect(sys.argv[1])).__module__, sys.argv[1:], __name__)
-    if len(sys.argv) == 2:
-        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).close()"
-        subprocess.run([sys.executable, "-c", code, sys.argv[1]], check=True)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    return program
-
-
-def test_run_shows_the_calls_of_a_program_under_pythons_own_filters(
-    program: Path, path: Path
-) -> None:
-    ended = run("-m", "dbmanager", "run", program, path, "-x", "--mode")
-    assert ended.returncode == 0
-    assert ended.stdout == f"sqlite3 ['{path}', '-x', '--mode'] __main__\n"
-    lines = [line for line in ended.stderr.splitlines() if "DirectConnectWarning" in line]
-    assert [line.partition(": ")[0] for line in lines] == [f"{program}:7", f"{program}:8"]
-
-
-def test_run_shows_the_calls_of_python_processes_that_the_program_starts(
-    program: Path, path: Path
-) -> None:
-    ended = run("-m", "dbmanager", "run", program, path)
-    lines = [line for line in ended.stderr.splitlines() if "DirectConnectWarning" in line]
-    places = [f"{program}:7", f"{program}:8", "<string>:1"]
-    assert sorted(line.partition(": ")[0] for line in lines) == sorted(places)
-
-
-def test_run_routes_the_calls_of_a_module(program: Path, path: Path, tmp_path: Path) -> None:
-    report = tmp_path / "calls.json"
-    options = ["--mode", "route", "--report", report]
-    ended = subprocess.run(
-        [sys.executable, "-m", "dbmanager", "run", *options, "-m", "program", path, "x"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == f"sqlite3 ['{path}', 'x'] __main__\n"
-    assert [(call.line, call.count, call.outcome) for call in calls.read(report)] == [
-        (7, 2, "routed"),
-        (8, 1, "routed"),
-    ]
-
-
-def test_run_refuses_calls_and_tells_of_a_program_that_is_not_there(
-    program: Path, path: Path, tmp_path: Path
-) -> None:
-    ended = run("-m", "dbmanager", "run", "--mode", "error", program, path)
-    assert ended.returncode == 1
-    assert "DirectConnectError: direct sqlite3.connect(" in ended.stderr
-    ended = run("-m", "dbmanager", "run", tmp_path / "none.py")
-    assert (ended.returncode, ended.stderr) == (
-        2,
-        f"dbmanager run: there is no file '{tmp_path}/none.py'\n",
-    )
-    for module, missing in (("not_there", "not_there"), ("not_there.main", "not_there")):
-        ended = run("-m", "dbmanager", "run", "-m", module)
-        assert (ended.returncode, ended.stderr) == (
-            2,
-            f"dbmanager run: there is no module '{missing}'\n",
-        )
-    ended = run("-m", "dbmanager", "run", "--mode", "no", program)
-    assert ended.returncode == 2
-    assert "invalid choice: 'no'" in ended.stderr
-
-
-@pytest.mark.parametrize("imports", ["sqlite3, sys", "dbmanager, sqlite3, sys"])
-def test_the_environment_installs_it_without_a_change_to_the_code(
-    path: Path, tmp_path: Path, imports: str
-) -> None:
-    report = tmp_path / "calls.json"
-    code = f"import {imports}; sqlite3.connect(sys.argv[1]).close()"
-    settings = {"DBMANAGER_MODE": "route", "DBMANAGER_REPORT": str(report)}
-    assert run("-c", code, path, **settings).returncode == 0
-    settings["DBMANAGER_IGNORE"] = "other,__main__"
-    assert run("-c", code, path, **settings).returncode == 0
-    assert [call.outcome for call in calls.read(report)] == ["ignored", "routed"]
-    ended = run("-c", code, path, DBMANAGER_MODE="no")
-    # Python goes on where a line of its start fails.
-    assert ended.returncode == ("dbmanager" in imports)
-    assert "the environment variable DBMANAGER_MODE: mode must be 'warn'," in ended.stderr
