@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,88 @@ def test_the_environment_installs_it_without_a_change_to_the_code(
     # Python goes on where a line of its start fails.
     assert ended.returncode == ("dbmanager" in imports)
     assert "the environment variable DBMANAGER_MODE: mode must be 'warn'," in ended.stderr
+
+
+# What a program sees of itself: compared with what it sees when Python runs it.
+SEEN = """
+import atexit, os, pickle, queue, sys, threading
+class K: pass
+def tell(*words):
+    print(*words)
+def when_the_code_has_ended():
+    threading.main_thread().join()
+    at_the_end()
+def at_the_end():
+    tell("pickled", pickle.loads(pickle.dumps(K())).__class__ is K)
+atexit.register(at_the_end)
+threading.Thread(target=when_the_code_has_ended).start()
+tell(sys.argv, __name__, globals().get("__file__"), __package__, getattr(__spec__, "name", None))
+tell(sorted(name for name in globals() if name.startswith("__")), type(__loader__).__name__)
+tell(sys.path, queue.__file__, sys.modules["__main__"].K is K, __builtins__.__name__)
+if "exit" in sys.argv:
+    sys.exit(3)
+if "raise" in sys.argv:
+    def fail():
+        raise ValueError("from the program")
+    try:
+        {}["a"]
+    except KeyError as error:
+        raise ZeroDivisionError("in it") from error
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder with the program in all forms, and a module that hides one of the stdlib's."""
+    (tmp_path / "queue.py").write_text("hidden = True")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "program.py").write_text(SEEN)
+    (tmp_path / "wrong.py").write_text("a = = 1")
+    (tmp_path / "package" / "inner").mkdir(parents=True)
+    for name in ("__main__.py", "module.py", "inner/__main__.py"):
+        (tmp_path / "package" / name).write_text(SEEN)
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "link.py").symlink_to("sub/program.py")
+    zipapp.create_archive(tmp_path / "package", tmp_path / "archive.pyz")
+    return tmp_path
+
+
+@pytest.mark.parametrize("end", ["", "exit", "raise"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["sub/program.py"],
+        ["./sub/../sub/program.py"],
+        ["link.py"],
+        ["package"],
+        ["archive.pyz"],
+        ["-m", "package"],
+        ["-m", "package.module"],
+        ["-m", "package.inner"],
+        ["wrong.py"],
+        ["-"],
+    ],
+    ids=lambda program: " ".join(program),
+)
+def test_a_program_sees_itself_as_when_python_runs_it(
+    programs: Path, program: list[str], end: str
+) -> None:
+    def seen(*command: str) -> tuple[str, str, int]:
+        ended = subprocess.run(
+            [sys.executable, *command, *program, "--", "-x", "--mode", end],
+            input=SEEN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=programs,
+            check=False,
+        )
+        return ended.stdout, ended.stderr, ended.returncode
+
+    assert seen("-m", "dbmanager", "run") == seen()
+
+
+def test_run_asks_for_a_program() -> None:
+    ended = run("-m", "dbmanager", "run", "--mode", "warn")
+    assert ended.returncode == 2
+    assert "dbmanager run: error: which program? Name a file, or a module with -m" in ended.stderr

@@ -1,14 +1,13 @@
 """``dbmanager run``: a program with the shim installed, its code untouched."""
 
 import argparse
-import importlib.util
 import os
-import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbmanager._shim import switch
+from dbmanager.cli import program
 
 if TYPE_CHECKING:
     # Private to argparse, and so is its subscript at run time.
@@ -25,6 +24,8 @@ def add_to(commands: "Commands") -> None:
         description="Run a program, its code untouched, and see every direct sqlite3.connect() "
         "call: where it is, which database it opens, what to write instead. Python processes that "
         "the program starts are seen as well.",
+        usage="dbmanager run [-h] [--mode {warn,route,error}] [--ignore PATTERN] [--report FILE] "
+        "(FILE | -m MODULE | -) ...",
     )
     parser.add_argument("--mode", choices=MODES, default="warn", help="default: %(default)s")
     parser.add_argument(
@@ -40,41 +41,38 @@ def add_to(commands: "Commands") -> None:
     parser.add_argument(
         "-m", dest="is_module", action="store_true", help="run a module, not a file"
     )
-    parser.add_argument("program", help="the program: a file, or with -m the name of a module")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
-    parser.set_defaults(command=run)
+    parser.add_argument(
+        "program",
+        # In one with its arguments: a "--" among these is the program's.
+        nargs=argparse.REMAINDER,
+        help="the program: a file, a folder or an archive with a __main__.py, - for what is read "
+        "from standard input, or with -m the name of a module; and its arguments",
+    )
+    parser.set_defaults(command=run, parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the program that the options name."""
+    if not options.program:
+        options.parser.error("which program? Name a file, or a module with -m")
+    name, *arguments = options.program
+    if options.is_module:
+        missing = program.missing_part(name)
+        if missing is not None:
+            sys.stderr.write(f"dbmanager run: there is no module {missing!r}\n")
+            return 2
+    elif name != program.STDIN and not Path(name).exists():
+        sys.stderr.write(f"dbmanager run: there is no file {name!r}\n")
+        return 2
+    _install(options)
+    run_it = program.run_module if options.is_module else program.run_file
+    return run_it(name, arguments)
+
+
+def _install(options: argparse.Namespace) -> None:
+    """Install the shim here, and in the processes that the program starts."""
     os.environ["DBMANAGER_MODE"] = options.mode
     os.environ["DBMANAGER_IGNORE"] = ",".join(options.ignore)
     if options.report is not None:
         os.environ["DBMANAGER_REPORT"] = str(options.report.absolute())
     switch.install(options.mode, ignore=options.ignore, report=options.report)
-    sys.argv = [options.program, *options.arguments]
-    if options.is_module:
-        sys.path.insert(0, str(Path.cwd()))
-        missing = _missing_part(options.program)
-        if missing is not None:
-            sys.stderr.write(f"dbmanager run: there is no module {missing!r}\n")
-            return 2
-        runpy.run_module(options.program, run_name="__main__", alter_sys=True)
-        return 0
-    if not Path(options.program).exists():
-        sys.stderr.write(f"dbmanager run: there is no file {options.program!r}\n")
-        return 2
-    sys.path.insert(0, str(Path(options.program).resolve().parent))
-    runpy.run_path(options.program, run_name="__main__")
-    return 0
-
-
-def _missing_part(module: str) -> str | None:
-    """Give what is not there of a module's dotted name; None when all is."""
-    try:
-        return module if importlib.util.find_spec(module) is None else None
-    except ModuleNotFoundError as error:
-        # A package on the way; not what such a package fails to import.
-        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            return error.name
-        raise
