@@ -405,3 +405,13 @@ for thread in threads: thread.join()
         [sys.executable, "-c", code, str(seconds)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_connections_that_share_caches_open_and_close_in_many_threads_without_a_hang() -> None:
+    def work(worker: int) -> None:
+        for _ in range(ROUNDS):
+            name = f"file:threads{worker}?mode=memory&cache=shared"
+            with closing(sqlite.connect(name, uri=True)) as connection:
+                connection.execute("CREATE TABLE t (a)")
+
+    together(work)

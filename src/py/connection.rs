@@ -464,7 +464,9 @@ impl Connection {
                 .map_err(|error| core_exception(py, error))
                 .and_then(|physical| mixed::we_connected(py, &path).map(|()| physical))?,
         };
-        let guard = physical.database().lock();
+        listener::listen_if_possible(py);
+        // Connections that share a cache have one lock, which others hold while they wait for the interpreter.
+        let guard = interpreter::lock(py, physical.database());
         guard.set_busy_timeout(settings.timeout());
         drop(guard);
         this.isolation_level.set(py, settings.isolation_level);

@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 type Hook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
@@ -44,16 +45,39 @@ thread_local! {
     static WHOSE: Cell<Whose> = const { Cell::new(Whose::Others) };
 }
 
-/// Events about files, whose paths are among their first two arguments: what is read, and what is written over.
-const OF_FILES: [&str; 7] = [
-    "open",
-    "os.link",
-    "os.rename",
-    "shutil.copyfile",
-    "shutil.copymode",
-    "shutil.copystat",
-    "shutil.move",
+/// An event about files. Its arguments, by their numbers:
+struct OfFiles {
+    name: &'static str,
+    /// Paths of files that are read.
+    read: &'static [usize],
+    /// Paths of files that get another content, or go.
+    replaced: &'static [usize],
+}
+
+const fn of_files(
+    name: &'static str,
+    read: &'static [usize],
+    replaced: &'static [usize],
+) -> OfFiles {
+    OfFiles {
+        name,
+        read,
+        replaced,
+    }
+}
+
+static OF_FILES: [OfFiles; 7] = [
+    of_files("open", &[0], &[]),
+    of_files("os.link", &[0, 1], &[]),
+    of_files("os.remove", &[], &[0]),
+    of_files("os.rename", &[], &[0, 1]),
+    of_files("os.truncate", &[], &[0]),
+    of_files("shutil.copyfile", &[0], &[1]),
+    of_files("shutil.move", &[], &[0, 1]),
 ];
+
+/// How long programs wait, when they are started, for what is brought into files before: most take less.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Events after which another program, or a copy of a whole folder, may read any file.
 const OF_ALL_FILES: [&str; 8] = [
@@ -131,8 +155,10 @@ unsafe extern "C" fn hear(
     let name = unsafe { CStr::from_ptr(event) }.to_bytes();
     let what = match name {
         b"sqlite3.connect" if WHOSE.get() != Whose::Ours => What::Connect,
-        _ if !registry::has_unfiled() => return 0,
-        _ if OF_FILES.iter().any(|known| known.as_bytes() == name) => What::File,
+        _ if !registry::has_pools() => return 0,
+        _ if let Some(event) = OF_FILES.iter().find(|event| event.name.as_bytes() == name) => {
+            What::File(event)
+        }
         _ if OF_ALL_FILES.iter().any(|known| known.as_bytes() == name) => What::AllFiles,
         _ => return 0,
     };
@@ -142,8 +168,10 @@ unsafe extern "C" fn hear(
             // SAFETY: called by CPython with a tuple, or nothing.
             let arguments = unsafe { Bound::from_borrowed_ptr_or_opt(py, arguments) };
             let arguments = arguments.and_then(|arguments| arguments.cast_into::<PyTuple>().ok());
-            let first: Vec<_> = arguments.iter().flatten().take(2).collect();
-            what.handle(py, &first)
+            match arguments {
+                Some(arguments) => what.handle(py, &arguments),
+                None => Ok(()),
+            }
         })
     });
     match heard {
@@ -157,15 +185,17 @@ unsafe extern "C" fn hear(
 
 enum What {
     Connect,
-    File,
+    File(&'static OfFiles),
     AllFiles,
 }
 
 impl What {
-    fn handle(&self, py: Python<'_>, arguments: &[Bound<'_, PyAny>]) -> PyResult<()> {
+    fn handle(&self, py: Python<'_>, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let argument = |index: usize| arguments.get_item(index).ok();
         match self {
             Self::Connect => {
-                if let Some(path) = arguments.first().and_then(path) {
+                let database = argument(0);
+                if let Some(path) = database.as_ref().and_then(path) {
                     mixed::others_connect(py, &path)?;
                 }
                 if WHOSE.get() == Whose::Noted {
@@ -175,23 +205,41 @@ impl What {
                 let listener = unsafe { CONNECTS.peek(py) }
                     .as_ref()
                     .map(|known| known.clone_ref(py));
-                match (listener, arguments.first()) {
+                match (listener, database) {
                     (Some(listener), Some(database)) => listener.call1(py, (database,)).map(drop),
                     _ => Ok(()),
                 }
             }
-            Self::File => {
-                for path in arguments.iter().filter_map(path) {
-                    py.detach(|| registry::file_now(Some(&path)));
+            Self::File(event) => {
+                let of = |indices: &[usize]| -> Vec<PathBuf> {
+                    let arguments = indices.iter().filter_map(|index| argument(*index));
+                    let paths = arguments.filter_map(|argument| path(&argument));
+                    paths.filter(|path| registry::knows_name(path)).collect()
+                };
+                let (read, replaced) = match event.name == "open" && is_to_write(argument(2)) {
+                    true => (Vec::new(), of(event.read)),
+                    false => (of(event.read), of(event.replaced)),
+                };
+                if !read.is_empty() || !replaced.is_empty() {
+                    py.detach(|| {
+                        read.iter().for_each(|path| registry::file_now(path));
+                        replaced.iter().for_each(|path| registry::make_way(path));
+                    });
                 }
                 Ok(())
             }
             Self::AllFiles => {
-                py.detach(|| registry::file_now(None));
+                py.detach(|| registry::file_all_now(PATIENCE));
                 Ok(())
             }
         }
     }
+}
+
+/// Whether the flags of an `open` allow to write.
+fn is_to_write(flags: Option<Bound<'_, PyAny>>) -> bool {
+    let flags = flags.and_then(|flags| flags.extract::<c_int>().ok());
+    flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
 /// A path as the events tell it: text, bytes, or an object that tells its path.

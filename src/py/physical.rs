@@ -77,11 +77,17 @@ impl Physical {
         if !guard.can_close() {
             return Some(self);
         }
+        let mut files = Vec::new();
         if let Self::Private(_) = self {
+            files = guard.files();
             guard.close();
         }
         drop(guard);
         drop(self);
+        // The close would have emptied their WAL, if no idle connection of a pool had them open.
+        for file in files {
+            registry::file_now(&file);
+        }
         None
     }
 }

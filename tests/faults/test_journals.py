@@ -77,7 +77,9 @@ def test_the_next_connection_undoes_what_a_killed_process_had_begun(
             assert len(all_of_it(connection)) == 500
     untouched = path.read_bytes()
     journal = killed_in_the_midst(path, mode, writer)
-    assert (path.read_bytes() == untouched) is (mode == "wal")
+    if before == "nothing" or mode == "delete":
+        # Else the open here has what is in the WAL brought into the file.
+        assert (path.read_bytes() == untouched) is (mode == "wal")
 
     (tmp_path / "copy").mkdir()
     for file in (path, journal):

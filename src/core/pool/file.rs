@@ -3,7 +3,7 @@
 use super::identity::{Beside, Look, Stamp};
 use super::opener::Kept;
 use super::settings::Settings;
-use super::{LOG, Pool};
+use super::{LOG, Pool, places};
 use crate::core::error::Result;
 use crate::core::process::{self, PerProcess};
 use crate::core::sync::MutexGuard;
@@ -69,6 +69,11 @@ impl FileState {
         self.stamp.is_some_and(|stamp| stamp != look.stamp)
     }
 
+    /// Whether others wrote into the file itself while no connection is lent.
+    pub fn was_overwritten(&self, look: &Look) -> bool {
+        self.lent == 0 && self.was_changed(look)
+    }
+
     /// Whether somebody may have removed the `-wal` file since.
     fn may_miss_wal(&self, now: Instant) -> bool {
         self.has_wal && now.saturating_duration_since(self.quiet_since) > BLINK
@@ -92,7 +97,7 @@ static UNFILED: PerProcess<AtomicU32> = PerProcess::new(AtomicU32::default);
 
 /// Whether any has.
 #[inline]
-pub fn has_unfiled() -> bool {
+fn has_unfiled() -> bool {
     UNFILED.load(Ordering::Relaxed) > 0
 }
 
@@ -189,6 +194,11 @@ impl Pool {
         if !file.written {
             file.lent -= 1;
             file.quiet_since = now;
+            let was_last = file.lent == 0;
+            drop(file);
+            if was_last && connect && has_unfiled() {
+                self.file_what_others_left(now);
+            }
             return;
         }
         file.written_itself |= traces.is_none_or(|traces| traces.wrote || !traces.uses_wal);
@@ -200,6 +210,7 @@ impl Pool {
         file.wants_checkpoint |= at_once;
         if !file.written_itself && !file.wants_checkpoint && kept.doom.is_none() {
             // The file is as it was, and the WAL is there.
+            kept.remember_wal();
             file.lent -= 1;
             file.written = false;
             file.has_wal = true;
@@ -252,6 +263,7 @@ impl Pool {
             guard.set_busy_timeout(Duration::ZERO);
             let outcome = guard.checkpoint();
             guard.set_busy_timeout(timeout);
+            guard.remember_wal();
             outcome.map(|()| true)
         };
         let timeout = match connect {
@@ -287,9 +299,21 @@ impl Pool {
         });
     }
 
-    /// Bring what sessions committed into the file at once, as somebody is about to read it. Waits for no lock of others.
+    /// Bring what sessions committed, and what others left in the WAL, into the file at once, as somebody is about to read
+    /// it. Waits for no lock of others.
     pub(super) fn file_now(&self, now: Instant) {
-        self.empty_wal(now, |file| file.wal_content.is_there());
+        self.empty_wal(now, |file| {
+            file.wal_content.is_there() || file.others_left_wal_content()
+        });
+    }
+
+    /// The last connection of `connect()` is back: what connections of this file that were opened in another way could not
+    /// bring into it while this one was reading.
+    #[cold]
+    fn file_what_others_left(&self, now: Instant) {
+        for other in places::others(self) {
+            other.file_now(now);
+        }
     }
 
     fn empty_wal(&self, now: Instant, is_wanted: impl FnOnce(&FileState) -> bool) {

@@ -12,6 +12,7 @@ mod leaks;
 mod lease;
 mod opener;
 mod path;
+mod places;
 mod pragmas;
 mod refusal;
 pub mod registry;

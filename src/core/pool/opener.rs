@@ -2,6 +2,7 @@
 
 use super::identity::Beside;
 use super::idle::IdleMark;
+use super::registry;
 use super::settings::Settings;
 use super::statistics::{Counters, Reason};
 use super::workers::log_later;
@@ -57,6 +58,14 @@ impl Kept {
         match guard.database().is_open() {
             true => guard.take_traces(),
             false => None,
+        }
+    }
+
+    /// Remember how the WAL is, for the time when the file is another one's.
+    pub fn remember_wal(&self) {
+        let guard = self.connection.database().lock();
+        if guard.database().is_open() {
+            guard.remember_wal();
         }
     }
 
@@ -215,8 +224,18 @@ impl Opener {
         let database = Arc::clone(kept.connection.database());
         let guard = database.lock();
         kept.doom = self.cleaned(&guard).err();
-        if kept.doom.is_some() {
-            self.close(&guard);
+        if kept.doom.is_none() {
+            return;
+        }
+        let files = match database.is_open() {
+            true => guard.files(),
+            false => Vec::new(),
+        };
+        self.close(&guard);
+        drop(guard);
+        // Attached ones: the close would have emptied their WAL, if no other connection had them open.
+        for file in files.iter().skip(1) {
+            registry::file_now(file);
         }
     }
 
@@ -274,27 +293,24 @@ impl Opener {
         }
         let path = guard.file_name(c"main").unwrap_or_default();
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        if guard.has_moved() && path.exists() {
-            if self.has_lost_wal.load(Ordering::SeqCst) {
-                // Locks don't keep connections of one process apart: it would be emptied into the old file.
-                guard.close_without_checkpoint();
-                return;
-            }
-            // What is left in the WAL would be read over the new file: into the old one with it. (If others have the
-            // new file open with that WAL, their locks keep it from being emptied.) And SQLite would remove the
-            // `-wal` file at that path, which is the new file's by now.
-            guard.set_busy_timeout(Duration::ZERO);
-            if let Err(error) = guard.checkpoint() {
-                log_later(format!(
-                    "the WAL of a replaced file was not emptied: {error}"
-                ));
-            }
-            guard.keep_wal_file();
-            guard.close();
-            return;
-        }
         if guard.wal_is_there() == Some(false) && Beside::wal(path).exists() {
             // Others have begun another WAL since. The pages of the old one do not belong over what they write.
+            guard.close_without_checkpoint();
+            return;
+        }
+        if guard.has_moved() && path.exists() {
+            // What this pool left in the WAL would be read over the new file: into the old one with it. But what others
+            // have written since is the new file's, though it is in the same WAL. (Locks don't tell: those who have the
+            // new file open and idle hold none, and they don't keep connections of one process apart.)
+            if !self.has_lost_wal.load(Ordering::SeqCst) && guard.wal_is_as_left() {
+                guard.set_busy_timeout(Duration::ZERO);
+                if let Err(error) = guard.checkpoint() {
+                    log_later(format!(
+                        "the WAL of a replaced file was not emptied: {error}"
+                    ));
+                }
+            }
+            // Neither is the `-wal` file at the path removed, which is the new file's by now.
             guard.close_without_checkpoint();
             return;
         }

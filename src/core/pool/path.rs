@@ -110,15 +110,23 @@ impl Pool {
     }
 
     /// Close the idle connections of a file that is not at its path any more: they would keep its space on the disk.
-    /// And those whose `-wal` or `-shm` file was removed: they would not see what others write.
+    /// Those of one that others have written to: they keep the index of a WAL that may belong to another content. And
+    /// those whose `-wal` or `-shm` file was removed: they would not see what others write.
     pub(super) fn let_go_of_what_is_gone(&self) {
         if self.is_in_memory() || self.load().idle == 0 {
             return;
         }
         let path = self.file.lock().path.clone();
-        if !Look::at(&path).is_ok_and(|look| self.is_of(&look)) {
+        let look = Look::at(&path).ok().filter(|look| self.is_of(look));
+        let Some(look) = look else {
             self.leave();
-        } else if self.file.lock().misses_wal() {
+            return;
+        };
+        let is_stale = {
+            let file = self.file.lock();
+            file.was_overwritten(&look) || file.misses_wal()
+        };
+        if is_stale {
             self.discard_idle(Reason::Stale);
         }
     }

@@ -1,13 +1,13 @@
 //! All pools of the process, and the door through which `connect()` comes to them.
 
-pub use super::file::has_unfiled;
 use super::identity::{Identity, Look};
 use super::idle::idle_in_process;
 use super::lease::Lease;
 use super::opener::{Door, Opener};
+pub use super::places::are_there as has_pools;
 use super::statistics::Counters;
 use super::writers::Writers;
-use super::{Pool, uri, workers};
+use super::{Pool, places, uri, workers};
 use crate::core::error::{Error, Result};
 use crate::core::process::{self, PerProcess};
 use crate::core::sqlite::Connection;
@@ -22,10 +22,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 static POOLS: PerProcess<Mutex<HashMap<Identity, Arc<Pool>>>> = PerProcess::new(Mutex::default);
-
-/// The pool whose file was the last to be at a path. When another file is there, that pool's connections must go:
-/// they would still use the journals beside it.
-static AT_PATH: PerProcess<Mutex<HashMap<PathBuf, Weak<Pool>>>> = PerProcess::new(Mutex::default);
 
 /// The queue of writers of each file: a closed manager's sessions may still be writing when the next manager's begin.
 static WRITERS: PerProcess<Mutex<HashMap<Identity, Weak<Writers>>>> =
@@ -179,13 +175,7 @@ fn writers_of(identity: &Identity) -> Arc<Writers> {
 
 /// Note that a pool's file is at a path. The pool whose file was there before lets go of it.
 pub fn arrive(path: PathBuf, pool: &Arc<Pool>) {
-    let before = AT_PATH
-        .lock()
-        .insert(path, Arc::downgrade(pool))
-        .and_then(|before| before.upgrade());
-    if let Some(before) = before
-        && !Arc::ptr_eq(&before, pool)
-    {
+    for before in places::arrive(path, pool) {
         before.leave();
     }
 }
@@ -202,8 +192,7 @@ pub fn leave(path: &Path) {
     let Ok(folder) = folder.canonicalize() else {
         return;
     };
-    let before = AT_PATH.lock().remove(&folder.join(name));
-    if let Some(before) = before.and_then(|before| before.upgrade()) {
+    for before in places::leave(&folder.join(name)) {
         before.leave();
     }
 }
@@ -229,23 +218,43 @@ pub fn lent() -> Vec<(PathBuf, u32)> {
     all.filter(|(_, lent)| *lent > 0).collect()
 }
 
-/// Bring what sessions committed to a file (None: to any) from its WAL into it: somebody is about to read the file alone.
-pub fn file_now(path: Option<&Path>) {
-    let name = path.and_then(Path::file_name);
-    let is_meant = |pool: &Arc<Pool>| match path {
-        None => true,
-        // The names first: most paths are others'.
-        Some(path) => {
-            let known = pool.file.lock().path.clone();
-            known.file_name() == name && Look::at(path).is_ok_and(|look| pool.is_of(&look))
-        }
-    };
-    for pool in all().iter().filter(|pool| is_meant(pool)) {
+/// Whether a file of that name, in whatever folder, has a pool.
+pub fn knows_name(path: &Path) -> bool {
+    !places::named(path.file_name().unwrap_or_default()).is_empty()
+}
+
+/// The pools of what is at a path. The names first: most paths are others'.
+fn pools_at(path: &Path) -> Vec<Arc<Pool>> {
+    let mut pools = places::named(path.file_name().unwrap_or_default());
+    if !pools.is_empty() {
+        let look = Look::at(path);
+        pools.retain(|pool| look.as_ref().is_ok_and(|look| pool.is_of(look)));
+    }
+    pools
+}
+
+/// Bring what was committed to a file and is in its WAL only into it: somebody is about to read the file alone, or others
+/// closed it whose close would have done that, had it not been open here. Waits for no lock of others.
+pub fn file_now(path: &Path) {
+    for pool in pools_at(path) {
         pool.file_now(Instant::now());
     }
 }
 
-/// Close the connections to a file that nobody uses, of all its pools: a statement wants it alone. Blocks.
+/// The same for all files, because somebody may be about to read any. Waits for that as long as `patience` at most.
+pub fn file_all_now(patience: Duration) {
+    workers::run(
+        || {
+            for pool in all() {
+                pool.file_now(Instant::now());
+            }
+        },
+        patience,
+    );
+}
+
+/// Close the connections to a file that nobody uses, of all its pools: a statement wants it alone, or somebody is about to
+/// put another content there. Blocks.
 pub fn step_aside(path: &Path) {
     let Ok(look) = Look::at(path) else {
         return;
@@ -254,6 +263,14 @@ pub fn step_aside(path: &Path) {
         if pool.is_of(&look) {
             pool.step_aside();
         }
+    }
+}
+
+/// `step_aside` for who is about to remove or overwrite what has this path.
+pub fn make_way(path: &Path) {
+    for pool in pools_at(path) {
+        pool.file_now(Instant::now());
+        pool.step_aside();
     }
 }
 
@@ -277,7 +294,7 @@ pub fn sweep(now: Instant) {
                 .collect()
         };
         drop(forgotten);
-        AT_PATH.lock().retain(|_, pool| pool.strong_count() > 0);
+        places::forget_gone();
         WRITERS
             .lock()
             .retain(|_, writers| writers.strong_count() > 0);

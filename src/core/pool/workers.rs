@@ -10,7 +10,7 @@ use crate::core::sync::{Condvar, Mutex, MutexGuard};
 use crate::core::thread;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Once, Weak};
+use std::sync::{Arc, Once, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 /// One worker for the housekeeping of all pools, which may wait for the disk.
@@ -101,6 +101,20 @@ pub fn log_later(message: String) {
             .0
             .execute(move || log::debug!(target: LOG, "{message}"));
     });
+}
+
+/// Have the housekeeper run a job, and wait for its end as long as `patience` at most. Not at all where nobody sweeps:
+/// there are no pools then.
+pub fn run(job: fn(), patience: Duration) {
+    let (ended, end) = mpsc::channel();
+    if let Some(housekeeper) = HOUSEKEEPER.lock().as_ref() {
+        housekeeper.worker.0.execute(move || {
+            guarded(job);
+            // Whoever asked may have lost patience.
+            let _ = ended.send(());
+        });
+    }
+    let _ = end.recv_timeout(patience);
 }
 
 /// Wait for r2d2's worker in this time. No thread forks meanwhile.

@@ -5,7 +5,9 @@ use crate::core::error::{Error, Result, SqliteFailure};
 use crate::core::text::{self, Effect, Terminated};
 use crate::core::vfs::{self, Traces};
 use rusqlite::ffi;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr;
 use std::time::Duration;
 
@@ -206,11 +208,6 @@ impl LockGuard<'_> {
         self.file_control(ffi::SQLITE_FCNTL_HAS_MOVED, 0) == Some(1)
     }
 
-    /// Leave the `-wal` file where it is when the handle is closed.
-    pub fn keep_wal_file(&self) {
-        self.file_control(ffi::SQLITE_FCNTL_PERSIST_WAL, 1);
-    }
-
     /// The patience of SQLite's own busy handler; None if it can't be asked.
     pub fn busy_timeout(&self) -> Option<Duration> {
         let sql = c"PRAGMA busy_timeout";
@@ -294,6 +291,34 @@ impl LockGuard<'_> {
     pub fn wal_is_there(&self) -> Option<bool> {
         // SAFETY: as for `take_traces`.
         unsafe { vfs::wal_has_name(self.file()) }
+    }
+
+    /// Remember how the WAL is, for `wal_is_as_left`.
+    pub fn remember_wal(&self) {
+        // SAFETY: as for `take_traces`.
+        unsafe { vfs::remember_wal(self.file()) };
+    }
+
+    /// Whether there is something in the WAL, and nobody has written to it since `remember_wal`.
+    pub fn wal_is_as_left(&self) -> bool {
+        // SAFETY: as for `take_traces`.
+        unsafe { vfs::wal_is_as_left(self.file()) }
+    }
+
+    /// The files of the databases: the main one's and those of attached ones, without those in memory.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let names = (0..).map_while(|index| {
+            // SAFETY: the handle is open; the name is valid until the database is detached, and copied right here.
+            unsafe {
+                let name = ffi::sqlite3_db_name(self.handle(), index);
+                (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
+            }
+        });
+        let files = names.filter_map(|name| self.file_name(&name));
+        files
+            .filter(|file| !file.is_empty())
+            .map(|file| PathBuf::from(OsStr::from_bytes(file.to_bytes())))
+            .collect()
     }
 
     /// Say that the next transaction of the main database will write.

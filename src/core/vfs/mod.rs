@@ -19,7 +19,7 @@ mod watch;
 
 pub use linger::{allow as let_locks_linger, stop as stop_lingering};
 pub use temporary::is_on_disk;
-pub use watch::{Traces, expect_write, take_traces, wal_has_name};
+pub use watch::{Traces, expect_write, remember_wal, take_traces, wal_has_name, wal_is_as_left};
 
 use rusqlite::ffi;
 use std::cell::Cell;

@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::sync::OnceLock;
 
 /// Bytes that the largest of what is kept takes, and its alignment.
-const SIZE: usize = 128;
+const SIZE: usize = 192;
 const ALIGN: usize = 16;
 
 /// Where the room begins in a file's memory.

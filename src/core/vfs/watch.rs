@@ -37,6 +37,8 @@ struct Watched {
     was_written: bool,
     /// The descriptor of the `-wal` file beside it. It is open as long as the WAL index is mapped.
     wal: c_int,
+    /// The WAL index's header when the connection became idle.
+    left: Option<[u8; HEADER]>,
 }
 
 /// A table of methods of ours for each that there is in the VFS.
@@ -69,6 +71,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
                 known: None,
                 was_written: false,
                 wal: descriptors::NONE,
+                left: None,
             },
         );
         (*file).pMethods = table(own);
@@ -122,6 +125,31 @@ pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
     }
 }
 
+/// Remember how the WAL is, for `wal_is_as_left`.
+///
+/// # Safety
+/// As for `take_traces`.
+pub unsafe fn remember_wal(database: *mut ffi::sqlite3_file) {
+    // SAFETY: as the caller promises.
+    if let Some(this) = unsafe { watched(database) } {
+        this.left = this.index();
+    }
+}
+
+/// Whether there is something in the WAL, and nobody has written to it since `remember_wal`: neither this process nor
+/// whoever has another file at the path by now, and calls its WAL by the same name.
+///
+/// # Safety
+/// As for `take_traces`.
+pub unsafe fn wal_is_as_left(database: *mut ffi::sqlite3_file) -> bool {
+    // SAFETY: as the caller promises.
+    let Some(this) = (unsafe { watched(database) }) else {
+        return false;
+    };
+    let now = this.index();
+    now.is_some_and(|header| !is_empty(&header)) && now == this.left
+}
+
 /// Tell the locks of a database that its next transaction will write: see `Locks::expect_write`.
 ///
 /// # Safety
@@ -171,17 +199,25 @@ impl Watched {
     /// The WAL index's header if it vouches for the size of the file.
     #[inline]
     fn header(&self) -> Option<[u8; HEADER]> {
-        if !self.holds_read_lock_0 || self.index.is_null() {
+        if !self.holds_read_lock_0 {
             return None;
         }
+        self.index().filter(is_empty)
+    }
+
+    /// The WAL index's header, if it is mapped.
+    #[inline]
+    fn index(&self) -> Option<[u8; HEADER]> {
         // SAFETY: the region is mapped. Others may write it meanwhile; then it differs from what was known, and
         // it is SQLite that compared it after it had got the lock.
-        let header = unsafe { self.index.read_volatile() };
-        header[NOTHING_WRITTEN]
-            .iter()
-            .all(|byte| *byte == 0)
-            .then_some(header)
+        (!self.index.is_null()).then(|| unsafe { self.index.read_volatile() })
     }
+}
+
+/// Whether a header tells that nothing was written.
+#[inline]
+fn is_empty(header: &[u8; HEADER]) -> bool {
+    header[NOTHING_WRITTEN].iter().all(|byte| *byte == 0)
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
