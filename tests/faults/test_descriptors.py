@@ -113,3 +113,33 @@ def test_an_idle_connection_in_wal_mode_works_without_any_descriptor(
     path = database(tmp_path / "a.db", "wal")
     run(WITHOUT, path, "wal", door)
     assert content(path) == list(range(1, 50))
+
+
+CLOSED_BY_OTHERS = f"""{PROLOGUE}
+with transaction() as connection:
+    connection.execute("INSERT INTO t VALUES (1, NULL)")
+with transaction() as connection:
+    connection.execute("SELECT * FROM t").fetchall()
+os.closerange(3, 256)
+logs = [os.open(f"{{path}}.log{{n}}", os.O_RDWR | os.O_CREAT) for n in range(8)]
+for log in logs:
+    os.write(log, b"a line of a log" * 5000)
+for _ in range(2):
+    try:
+        with transaction() as connection:
+            connection.execute("INSERT INTO t VALUES (2, NULL)")
+    except stdlib.OperationalError as error:
+        print("were closed by other code" in str(error))
+close_pools()
+print(all(os.pread(log, 100_000, 0) == b"a line of a log" * 5000 for log in logs))
+"""
+
+
+@BOTH_MODES
+@BOTH_DOORS
+def test_files_that_other_code_closed_are_not_taken_for_the_database(
+    tmp_path: Path, mode: str, door: str
+) -> None:
+    path = database(tmp_path / "a.db", mode)
+    assert run(CLOSED_BY_OTHERS, path, mode, door).split() == ["True"] * 3
+    assert content(path) == [1]

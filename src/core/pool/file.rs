@@ -136,8 +136,10 @@ impl Drop for Unfiled {
 
 /// A connection is counted as lent.
 pub struct CheckedIn {
-    /// Nobody used the file for a while: the connection's `-wal` file is to be looked at.
-    pub doubts_wal: bool,
+    /// Nobody used the file for a while: the connection's files are to be looked at.
+    pub was_quiet: bool,
+    /// There was a `-wal` file.
+    pub has_wal: bool,
 }
 
 impl Pool {
@@ -150,7 +152,8 @@ impl Pool {
         }
         file.lent += 1;
         Some(CheckedIn {
-            doubts_wal: quiet && file.may_miss_wal(now),
+            was_quiet: quiet && now.saturating_duration_since(file.quiet_since) > BLINK,
+            has_wal: file.has_wal,
         })
     }
 

@@ -73,6 +73,8 @@ pub struct Pool {
     recently_used: AtomicBool,
     /// Another file is at its path, as far as is known.
     has_left: AtomicBool,
+    /// Somebody else closed its connections' files.
+    is_lost: AtomicBool,
 }
 
 /// Count a time-out. Tells whether there was a wait at all: what would never have ended was refused at once.
@@ -105,6 +107,7 @@ impl Pool {
             counters,
             recently_used: AtomicBool::new(true),
             has_left: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
         })
     }
 
@@ -247,12 +250,13 @@ impl Pool {
         if self.has_left.load(Ordering::Relaxed) {
             return None;
         }
-        let CheckedIn { doubts_wal } = self.check_in_unchanged(look, now)?;
+        let CheckedIn { was_quiet, has_wal } = self.check_in_unchanged(look, now)?;
         let Some(held) = shelf.take_at_once(now) else {
             self.check_out();
             return None;
         };
-        if doubts_wal && held.kept().wal_is_there() != Some(true) {
+        let misses_wal = || has_wal && held.kept().wal_is_there() != Some(true);
+        if was_quiet && (held.kept().is_lost() || misses_wal()) {
             self.check_out();
             shelf.give_back(held, self.most_idle(), now);
             return None;
@@ -279,6 +283,16 @@ impl Pool {
             self.discard_idle(Reason::Stale);
         }
         let mut held = shelf.take(now);
+        if let Some(mut lost) = held.take_if(|held| held.kept().is_lost()) {
+            self.is_lost.store(true, Ordering::Relaxed);
+            lost.kept_mut().doom = Some(Reason::Broken);
+            shelf.give_back(lost, self.most_idle(), now);
+            self.discard_idle(Reason::Broken);
+        }
+        if self.is_lost.load(Ordering::Relaxed) {
+            self.check_out();
+            return Err(self.lost());
+        }
         if look.is_some()
             && let Some(stale) = held.take_if(|held| held.kept().wal_is_there() == Some(false))
         {

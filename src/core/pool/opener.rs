@@ -61,6 +61,19 @@ impl Kept {
         }
     }
 
+    /// Whether somebody else closed its files, as `os.closerange` does: their numbers may be those of others' files now.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        let guard = self.connection.database().lock();
+        guard.database().is_open() && guard.is_lost()
+    }
+
+    /// Never use it again, and never close it, which would close what is others' by now.
+    pub fn abandon(&mut self) {
+        self.connection.set_left_open();
+        std::mem::forget(Arc::clone(self.connection.database()));
+    }
+
     /// Remember how the WAL is, for the time when the file is another one's.
     pub fn remember_wal(&self) {
         let guard = self.connection.database().lock();

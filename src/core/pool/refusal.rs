@@ -33,6 +33,15 @@ impl Pool {
         })
     }
 
+    /// The error of who wants a connection after others closed the files of those that there are.
+    pub(super) fn lost(&self) -> Error {
+        Error::File(format!(
+            "the open files of '{}' were closed by other code (os.closerange?), so this process can't use the database \
+             any more: close files before the first connection, or fork and close them in the child",
+            self.name()
+        ))
+    }
+
     /// The error of a session that got no turn to write.
     pub(super) fn no_turn(&self, waited: Duration, vain: &InVain) -> Error {
         let (name, waiting) = (self.name(), vain.waiting);

@@ -202,6 +202,10 @@ impl Shelf {
             let in_hand = self.in_hand.lock();
             match self.try_take(now) {
                 Ok(None) => return None,
+                Ok(Some(held)) if held.kept().is_lost() => {
+                    self.lent.fetch_sub(1, Ordering::Relaxed);
+                    self.close_held(held, Reason::Broken);
+                }
                 Ok(Some(held)) => {
                     let outcome = work(held.kept());
                     self.give_back(held, most_idle, now);
@@ -324,6 +328,9 @@ impl Shelf {
     fn discard(&self, kept: &mut Kept, reason: Reason) {
         kept.doom = Some(reason);
         self.counters.discard(reason);
+        if kept.is_lost() {
+            kept.abandon();
+        }
         if kept.connection.is_left_open() {
             return;
         }

@@ -293,6 +293,13 @@ impl LockGuard<'_> {
         unsafe { vfs::wal_has_name(self.file()) }
     }
 
+    /// Whether somebody else closed the descriptor of the main database's file.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        // SAFETY: as for `take_traces`.
+        unsafe { vfs::is_lost(self.file()) }
+    }
+
     /// Remember how the WAL is, for `wal_is_as_left`.
     pub fn remember_wal(&self) {
         // SAFETY: as for `take_traces`.

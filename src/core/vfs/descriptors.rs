@@ -160,6 +160,12 @@ pub fn has_name(descriptor: c_int) -> Option<bool> {
     status(descriptor).map(|status| status.st_nlink > 0)
 }
 
+/// Which file a descriptor is open on: device and inode. None if on none.
+#[inline]
+pub fn file_of(descriptor: c_int) -> Option<(u64, u64)> {
+    status(descriptor).map(|status| (status.st_dev, status.st_ino))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,9 @@ mod watch;
 
 pub use linger::{allow as let_locks_linger, stop as stop_lingering};
 pub use temporary::is_on_disk;
-pub use watch::{Traces, expect_write, remember_wal, take_traces, wal_has_name, wal_is_as_left};
+pub use watch::{
+    Traces, expect_write, is_lost, remember_wal, take_traces, wal_has_name, wal_is_as_left,
+};
 
 use rusqlite::ffi;
 use std::cell::Cell;
@@ -181,7 +183,7 @@ unsafe extern "C" fn open_file(
                     give_up(file);
                     return ffi::SQLITE_CANTOPEN;
                 }
-                watch::watch(file);
+                watch::watch(file, descriptor);
             } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
                 watch::note_wal(ffi::sqlite3_database_file_object(name), descriptor);
             }

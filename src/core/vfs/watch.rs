@@ -35,6 +35,8 @@ struct Watched {
     known: Option<(i64, [u8; HEADER])>,
     /// The file itself was written or cut since it was last asked.
     was_written: bool,
+    /// Its descriptor, and the file that this was opened on.
+    main: (c_int, Option<(u64, u64)>),
     /// The descriptor of the `-wal` file beside it. It is open as long as the WAL index is mapped.
     wal: c_int,
     /// The WAL index's header when the connection became idle.
@@ -50,8 +52,8 @@ type Tables = (usize, &'static ffi::sqlite3_io_methods);
 /// Watch a file that was just opened as a main database.
 ///
 /// # Safety
-/// `file` is open and has the memory that `room::memory_of_file` asked for.
-pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
+/// `file` is open on `descriptor`, and has the memory that `room::memory_of_file` asked for.
+pub unsafe fn watch(file: *mut ffi::sqlite3_file, descriptor: c_int) {
     // SAFETY: an open file's methods live for ever; its memory has room for ours, as the caller promises.
     unsafe {
         // Version 2 brought the WAL index.
@@ -70,6 +72,7 @@ pub unsafe fn watch(file: *mut ffi::sqlite3_file) {
                 holds_read_lock_0: false,
                 known: None,
                 was_written: false,
+                main: (descriptor, descriptors::file_of(descriptor)),
                 wal: descriptors::NONE,
                 left: None,
             },
@@ -122,6 +125,19 @@ pub unsafe fn wal_has_name(database: *mut ffi::sqlite3_file) -> Option<bool> {
     match this.index.is_null() || this.wal == descriptors::NONE {
         true => None,
         false => descriptors::has_name(this.wal),
+    }
+}
+
+/// Whether somebody else closed the file's descriptor, so that it is another file's by now, or none's.
+///
+/// # Safety
+/// As for `take_traces`.
+#[inline]
+pub unsafe fn is_lost(file: *mut ffi::sqlite3_file) -> bool {
+    // SAFETY: as the caller promises.
+    match unsafe { watched(file) } {
+        Some(this) => descriptors::file_of(this.main.0) != this.main.1,
+        None => false,
     }
 }
 
@@ -428,7 +444,7 @@ mod tests {
         // SAFETY: the memory is longer than that of a file of our VFS.
         unsafe {
             (*file).pMethods = own;
-            watch(file);
+            watch(file, descriptors::NONE);
         }
         let mut index = [0_u8; HEADER];
         let size = || {
