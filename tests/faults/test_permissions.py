@@ -16,8 +16,7 @@ from tests.faults.programs import (
 pytestmark = LINUX_ONLY
 
 
-# What each door is told, in one line, about a file and a folder whose permissions change.
-FORBID = f"""{PROLOGUE}
+ORDINARY = f"""{PROLOGUE}
 import ctypes, struct
 
 def like_anybody_else():
@@ -31,6 +30,10 @@ def like_anybody_else():
     assert libc.capset(header, struct.pack("6I", *words)) == 0
 
 like_anybody_else()
+"""
+
+# What each door is told, in one line, about a file and a folder whose permissions change.
+FORBID = f"""{ORDINARY}
 folder = os.path.dirname(path)
 file_mode, folder_mode = (int(word, 8) for word in sys.argv[4].split())
 acknowledged = []
@@ -112,3 +115,92 @@ def test_a_new_database_in_a_read_only_folder_can_not_be_opened(tmp_path: Path, 
     said = run(code, tmp_path / "folder" / "a.db", "delete", door, "0 0")
     assert said == "SQLITE_CANTOPEN unable to open database file\n"
     assert not list((tmp_path / "folder").iterdir())
+
+
+# A file that may only be read at first, and a connection that goes on to read it meanwhile.
+PERMIT = f"""{ORDINARY}
+import subprocess
+
+module = stdlib if door == "stdlib" else sqlite3
+
+def tell(execute, statement):
+    try:
+        print(statement, execute(statement).fetchall())
+    except module.OperationalError as error:
+        print(statement, error)
+
+def others(statement):
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])"
+    ended = subprocess.run([sys.executable, "-c", code, path, statement], capture_output=True)
+    print("another process:", statement, b"database is locked" in ended.stderr)
+
+def permit(mode):
+    for name in os.listdir(os.path.dirname(path)):
+        os.chmod(os.path.join(os.path.dirname(path), name), mode)
+
+permit(0o444)
+reading = module.connect(f"file:{{path}}?mode=ro", uri=True)
+rows = reading.execute("SELECT a FROM t")
+print(rows.fetchone())
+permit(0o644)
+writing = module.connect(path, timeout=0, isolation_level=None)
+tell(writing.execute, "BEGIN IMMEDIATE")
+others("BEGIN IMMEDIATE")
+tell(writing.execute, "INSERT INTO t VALUES (10, NULL)")
+# With a rollback journal the reader is in the way, whose lock is there still.
+tell(writing.execute, "COMMIT")
+others("BEGIN EXCLUSIVE")
+print(rows.fetchall())
+if writing.in_transaction:
+    tell(writing.execute, "COMMIT")
+others("BEGIN EXCLUSIVE")
+tell(writing.execute, "DELETE FROM t WHERE a = 10")
+rows = reading.execute("SELECT a FROM t")
+rows.fetchone()
+writing.close()
+if mode == "delete":
+    # The reader's lock outlives the connection through which it is held now.
+    with closing(stdlib.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM t")
+        tell(other.execute, "COMMIT")
+print(rows.fetchall())
+reading.close()
+others("BEGIN EXCLUSIVE")
+close_pools()
+print(db.get_stats()["descriptors_parked"])
+"""
+
+
+@BOTH_MODES
+def test_a_file_that_becomes_writable_beside_a_reader_is_written(tmp_path: Path, mode: str) -> None:
+    told = {}
+    for door in ("stdlib", "connect"):
+        (tmp_path / door).mkdir()
+        path = database(tmp_path / door / "a.db", mode, rows=3)
+        told[door] = run(PERMIT, path, mode, door).splitlines()
+    assert told["stdlib"][0] == "(0,)"
+    assert told["connect"] == told["stdlib"]
+
+
+def test_descriptors_that_wait_make_room_for_that_of_locks(tmp_path: Path) -> None:
+    """One of a file for locks, where SQLite's own open took the last one that was left."""
+    code = f"""{PROLOGUE}
+import resource
+parked = sys.argv[4]
+theirs = stdlib.connect(parked, isolation_level=None)
+theirs.execute("BEGIN IMMEDIATE")
+sqlite3.connect("file:" + parked + "?mode=ro&psow=1", uri=True).execute("SELECT 1 FROM t").close()
+close_pools()
+print(db.get_stats()["descriptors_parked"] > 0)
+theirs.execute("COMMIT")
+used = len(os.listdir("/proc/self/fd")) - 1
+highest = max(map(int, os.listdir("/proc/self/fd")))
+holes = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest + 1 - used)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(holes) + 1, max(holes) + 1))
+os.close(holes.pop())
+with closing(sqlite3.connect(path)) as connection:
+    print("opened")
+"""
+    path, other = database(tmp_path / "a.db", "delete"), database(tmp_path / "b.db", "delete")
+    assert run(code, path, "delete", "connect", other).splitlines() == ["True", "opened"]

@@ -103,6 +103,23 @@ impl Descriptors {
         }
     }
 
+    /// Have all that are known as one thing known as another.
+    pub fn replace(&self, old: Known, new: Known) {
+        for chunk in &self.chunks {
+            // SAFETY: null, or a chunk that lives as long as the table.
+            let chunk = unsafe { chunk.load(Ordering::Acquire).as_ref() };
+            for place in chunk.into_iter().flatten() {
+                // One that is closed meanwhile is none of them any more.
+                let _ = place.compare_exchange(
+                    old.encode(),
+                    new.encode(),
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                );
+            }
+        }
+    }
+
     #[cold]
     fn make_chunk(&self, descriptor: c_int) {
         let index = usize::try_from(descriptor).map(|number| number / IN_CHUNK);

@@ -37,11 +37,18 @@ const INDEX_LOCKS: std::ops::Range<i64> = 120..129;
 /// Device and inode.
 type FileKey = (u64, u64);
 
+/// The bytes of a database file that SQLite locks for those who read it (`SHARED_FIRST` in os_unix.c).
+const SHARED_LOCKS: std::ops::Range<i64> = 0x4000_0002..0x4000_0200;
+
 /// The descriptor through which a database file's locks go.
 struct Locker {
     descriptor: c_int,
     /// How many descriptors of SQLite's lock through it.
     users: u32,
+    /// Whether it can take locks to write: not if the process could only read the file when it was opened.
+    is_writable: bool,
+    /// One that can, without locks yet. It takes over at the first lock to write.
+    successor: Option<c_int>,
 }
 
 /// An open descriptor that nobody uses and that has no locks.
@@ -225,9 +232,8 @@ impl Isolation {
         key: FileKey,
         is_index: bool,
     ) -> io::Result<Option<c_int>> {
-        if !is_index && let Some(locker) = files.lockers.get_mut(&key) {
-            locker.users += 1;
-            return Ok(Some(locker.descriptor));
+        if !is_index && files.lockers.contains_key(&key) {
+            return self.known_locker(files, descriptor, key).map(Some);
         }
         // Giving back what nobody has: does nothing, but tells whether there are such locks here.
         if let Err(error) = ofd_lock(descriptor, libc::F_UNLCK) {
@@ -236,9 +242,18 @@ impl Isolation {
             ));
             return Ok(None);
         }
-        let opened = match self.take_parked(files, key, true) {
-            Some(parked) => Ok(parked),
-            None => open_again(descriptor),
+        let mut can_write = true;
+        let opened = match self.open_to_write(files, descriptor, key) {
+            // SQLite gives the index that it makes and writes to the permissions of the database. It is its own locker
+            // then: a child that lives on with the mapping keeps its locks, but else nobody could take them.
+            Err(error) if is_forbidden(&error) && is_index && is_writable(descriptor) => {
+                Ok(descriptor)
+            }
+            Err(error) if is_forbidden(&error) => {
+                can_write = false;
+                open_again(descriptor, libc::O_RDONLY)
+            }
+            outcome => outcome,
         };
         let locker = match opened {
             Ok(locker) => locker,
@@ -252,10 +267,84 @@ impl Isolation {
             let new = Locker {
                 descriptor: locker,
                 users: 1,
+                is_writable: can_write,
+                successor: None,
             };
             files.lockers.insert(key, new);
         }
         Ok(Some(locker))
+    }
+
+    /// The locker of a file that has one, for one more descriptor. If that may write, and the locker can't, a successor
+    /// is opened now.
+    fn known_locker(
+        &self,
+        files: &mut Files,
+        descriptor: c_int,
+        key: FileKey,
+    ) -> io::Result<c_int> {
+        let can_write = |locker: &Locker| locker.is_writable || locker.successor.is_some();
+        let mut successor = None;
+        if !files.lockers.get(&key).is_some_and(can_write) && is_writable(descriptor) {
+            successor = match self.open_to_write(files, descriptor, key) {
+                // The permission that its own open had is gone again.
+                Err(error) if is_forbidden(&error) => None,
+                outcome => Some(outcome?),
+            };
+        }
+        let locker = files.lockers.get_mut(&key).ok_or_else(no_locker)?;
+        locker.successor = locker.successor.or(successor);
+        locker.users += 1;
+        Ok(locker.descriptor)
+    }
+
+    /// A descriptor of a file for writing, with an open file description of its own.
+    fn open_to_write(
+        &self,
+        files: &mut Files,
+        descriptor: c_int,
+        key: FileKey,
+    ) -> io::Result<c_int> {
+        if let Some(parked) = self.take_parked(files, key, true) {
+            return Ok(parked);
+        }
+        match open_again(descriptor, libc::O_RDWR) {
+            Err(error) if self.parked() > 0 && is_about_room(&error) => {
+                self.close_all_parked(files);
+                open_again(descriptor, libc::O_RDWR)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Have a file's locks go through the successor of its locker from now on, with those that the locker has.
+    ///
+    /// Called for a lock to write. Nobody else locks the file meanwhile, because SQLite holds its mutex of the inode
+    /// (`pLockMutex` in os_unix.c).
+    #[cold]
+    fn succeed(&self, descriptor: c_int) -> io::Result<c_int> {
+        let mut files = self.files();
+        let status = descriptors::status(descriptor).ok_or_else(io::Error::last_os_error)?;
+        let locker = files.lockers.get_mut(&key_of(&status));
+        let locker = locker.ok_or_else(no_locker)?;
+        let successor = locker.successor.ok_or_else(no_locker)?;
+        // All that a descriptor for reading can have between two calls of SQLite's: it lets the byte before go at once.
+        // Who wants to write has it, too.
+        let shared = libc::flock {
+            l_start: SHARED_LOCKS.start,
+            l_len: SHARED_LOCKS.end - SHARED_LOCKS.start,
+            ..whole_file(libc::F_RDLCK)
+        };
+        change_lock(successor, &shared)?;
+        locker.successor = None;
+        locker.is_writable = true;
+        let before = std::mem::replace(&mut locker.descriptor, successor);
+        self.descriptors
+            .replace(Known::Locks(before), Known::Locks(successor));
+        // Not closed, which would drop the locks of the other copy.
+        let_locks_go(before);
+        self.park(&mut files, before);
+        Ok(successor)
     }
 
     fn refuse(&self, why: &str) {
@@ -293,9 +382,19 @@ impl Isolation {
         match known {
             Known::Locks(locker) | Known::IndexLocks(locker) => {
                 // SAFETY: as above. These locks belong to no process.
-                unsafe {
+                let lock = |locker| unsafe {
                     (*argument.cast::<libc::flock>()).l_pid = 0;
                     libc::fcntl(locker, ofd_command, argument)
+                };
+                match lock(locker) {
+                    -1 if is_for_reading_only() => match self.succeed(descriptor) {
+                        Ok(successor) => lock(successor),
+                        Err(error) => {
+                            set_errno(error.raw_os_error().unwrap_or(libc::EIO));
+                            -1
+                        }
+                    },
+                    code => code,
                 }
             }
             // SAFETY: as the caller promises.
@@ -334,6 +433,9 @@ impl Isolation {
             }
             _ => match files.lockers.remove(&key) {
                 Some(locker) => {
+                    if let Some(successor) = locker.successor {
+                        self.park(&mut files, successor);
+                    }
                     // Those first that wait for this moment.
                     self.close_parked_of(&mut files, key);
                     self.close_with_locker(&mut files, descriptor, locker.descriptor)
@@ -346,14 +448,12 @@ impl Isolation {
     /// Close what SQLite had open last of a file, and the descriptor of its locks.
     fn close_with_locker(&self, files: &mut Files, descriptor: c_int, locker: c_int) -> c_int {
         // It may lock: SQLite closes a WAL index with a lock on it.
+        let other = (descriptor != locker).then_some(descriptor);
         if lock_whole(locker) != Whole::InUse {
-            let outcome = close_at_once(descriptor);
-            return outcome | close_at_once(locker);
+            return other.map_or(0, close_at_once) | close_at_once(locker);
         }
-        if let Err(error) = ofd_lock(locker, libc::F_UNLCK) {
-            debug_assert!(false, "locks can always be given back: {error}");
-        }
-        self.park(files, descriptor) | self.park(files, locker)
+        let_locks_go(locker);
+        other.map_or(0, |other| self.park(files, other)) | self.park(files, locker)
     }
 
     /// Park a descriptor that has no locks.
@@ -417,10 +517,13 @@ impl Isolation {
         if self.parked() == 0 {
             return;
         }
-        let mut files = self.files();
+        self.close_all_parked(&mut self.files());
+    }
+
+    fn close_all_parked(&self, files: &mut Files) {
         let keys: Vec<_> = files.parked.keys().copied().collect();
         for key in keys {
-            self.close_parked_of(&mut files, key);
+            self.close_parked_of(files, key);
         }
     }
 }
@@ -454,12 +557,15 @@ impl Isolation {
         };
         self.descriptors.take_all(|descriptor, known| {
             close_at_once(descriptor);
-            if let Known::IndexLocks(locker) = known {
+            if let Known::IndexLocks(locker) = known
+                && locker != descriptor
+            {
                 close_at_once(locker);
             }
         });
         for locker in files.lockers.values() {
             close_at_once(locker.descriptor);
+            locker.successor.map(close_at_once);
         }
         for parked in files.parked.values().flatten() {
             close_at_once(parked.descriptor);
@@ -474,21 +580,27 @@ fn key_of(status: &libc::stat) -> FileKey {
     (status.st_dev, status.st_ino)
 }
 
-/// The file of a descriptor once more, with an open file description of its own: for writing where that is permitted,
-/// because exclusive locks need it, and the connection that is opened next may want them.
-fn open_again(descriptor: c_int) -> io::Result<c_int> {
+/// The file of a descriptor once more, with an open file description of its own.
+fn open_again(descriptor: c_int, access: c_int) -> io::Result<c_int> {
     let path = format!("/proc/self/fd/{descriptor}\0");
-    let open = |access| {
-        // SAFETY: the path ends in a NUL.
-        match unsafe { libc::open(path.as_ptr().cast(), access | libc::O_CLOEXEC) } {
-            descriptor if descriptor >= 0 => Ok(descriptor),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    open(libc::O_RDWR).or_else(|error| match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY) => open(libc::O_RDONLY),
-        _ => Err(error),
-    })
+    // SAFETY: the path ends in a NUL.
+    match unsafe { libc::open(path.as_ptr().cast(), access | libc::O_CLOEXEC) } {
+        descriptor if descriptor >= 0 => Ok(descriptor),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether a file may be read only.
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY)
+    )
+}
+
+/// What SQLite is told of a lock that can't be taken, as by `fcntl` of a descriptor that is not for it.
+fn no_locker() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
 }
 
 /// A lock on a whole file, of a type.
@@ -502,11 +614,22 @@ fn whole_file(kind: c_int) -> libc::flock {
 
 /// Change the lock of a descriptor's description on the whole file, without waiting.
 fn ofd_lock(descriptor: c_int, kind: c_int) -> io::Result<()> {
-    let lock = whole_file(kind);
+    change_lock(descriptor, &whole_file(kind))
+}
+
+/// Change a lock of a descriptor's description, without waiting.
+fn change_lock(descriptor: c_int, lock: &libc::flock) -> io::Result<()> {
     // SAFETY: the command reads a lock.
-    match unsafe { libc::fcntl(descriptor, libc::F_OFD_SETLK, &lock) } {
+    match unsafe { libc::fcntl(descriptor, libc::F_OFD_SETLK, lock) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Give back all locks of a descriptor's description.
+fn let_locks_go(descriptor: c_int) {
+    if let Err(error) = ofd_lock(descriptor, libc::F_UNLCK) {
+        debug_assert!(false, "locks can always be given back: {error}");
     }
 }
 
@@ -542,8 +665,18 @@ fn close_at_once(descriptor: c_int) -> c_int {
 }
 
 fn is_out_of_descriptors() -> bool {
-    let error = io::Error::last_os_error().raw_os_error();
-    matches!(error, Some(libc::EMFILE | libc::ENFILE))
+    is_about_room(&io::Error::last_os_error())
+}
+
+/// Whether there are no descriptors left.
+fn is_about_room(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Whether a lock to write was just refused because the descriptor is for reading.
+#[cold]
+fn is_for_reading_only() -> bool {
+    io::Error::last_os_error().raw_os_error() == Some(libc::EBADF)
 }
 
 fn set_errno(number: c_int) {
