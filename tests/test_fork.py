@@ -37,7 +37,7 @@ BOTH_DOORS = pytest.mark.parametrize("door", ["connect", "session"])
 
 # Two doors to one file: `write` and `read` use the one that is asked for.
 PROLOGUE = """
-import gc, os, sys
+import gc, os, sys, threading
 from contextlib import closing
 from dbmanager import DatabaseManager, sqlite3
 
@@ -373,9 +373,15 @@ if child == 0:
         else:
             print(name, "did not fail", flush=True)
     insert(1) if {opened != "session"} else count()
-    del cursor, blob
+    if blob is not None:
+        blob.close()
+        blob.__exit__(None, None, None)
+    cursor.close()
     connection.close()
-    del connection
+    in_thread = threading.Thread(target=connection.close)
+    in_thread.start()
+    in_thread.join()
+    del cursor, blob, in_thread, connection
     gc.collect()
     os._exit(0)
 wait(child)

@@ -176,6 +176,9 @@ impl Blob {
 
     /// Close the blob.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.raw(py).is_inherited() {
+            return Ok(());
+        }
         let connection = self.connection.bind(py).get();
         connection.check_open(py)?;
         connection.check_thread(py)?;
@@ -272,6 +275,9 @@ impl Blob {
         tb: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let _ = (r#type, val, tb);
+        if self.raw(py).is_inherited() {
+            return Ok(false);
+        }
         let guard = self.check(py)?;
         self.raw(py).close(&guard);
         Ok(false)

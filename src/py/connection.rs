@@ -125,6 +125,14 @@ impl Connection {
             .is_some_and(|physical| physical.database().is_open())
     }
 
+    /// Whether its physical connection is that of a parent of this process, so that there is nothing to close here.
+    pub(super) fn is_inherited(&self, py: Python<'_>) -> bool {
+        // SAFETY: a look at it runs no Python code.
+        unsafe { self.physical.peek(py) }
+            .as_ref()
+            .is_some_and(|physical| physical.database().is_inherited())
+    }
+
     /// Close the physical connection, or give it back to its pool.
     pub fn give_up(&self, py: Python<'_>) {
         if let Some(physical) = self.physical.take(py)

@@ -247,6 +247,9 @@ impl Connection {
     ///
     /// Any pending transaction is not committed implicitly.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_inherited(py) {
+            return Ok(());
+        }
         self.check_thread(py)?;
         self.check_initialized(py)?;
         if self.is_set_aside(py) {

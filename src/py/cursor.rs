@@ -608,6 +608,9 @@ impl Cursor {
             return Err(not_initialized(py));
         };
         let connection = connection.bind(py).get();
+        if connection.is_inherited(py) {
+            return Ok(());
+        }
         connection.check(py)?;
         self.release(py, connection);
         self.closed.set(py, true);

@@ -72,6 +72,11 @@ impl Blob {
         !self.raw.get().is_null() && self.database.is_open()
     }
 
+    /// Whether a parent of this process opened it, so that there is nothing to close here.
+    pub fn is_inherited(&self) -> bool {
+        self.database.is_inherited()
+    }
+
     /// Fill `buffer` from `offset`; all of it if that succeeds.
     pub fn read(
         &self,

@@ -188,6 +188,12 @@ impl Database {
         Some((metadata.dev(), metadata.ino()))
     }
 
+    /// Whether it is a parent's, which this process must not use.
+    #[cold]
+    pub fn is_inherited(&self) -> bool {
+        self.parent.load(Ordering::Relaxed) != 0
+    }
+
     /// Why it is closed.
     #[cold]
     pub fn why_closed(&self) -> Error {
