@@ -411,6 +411,15 @@ def test_first_write_begins_a_transaction_that_others_wait_for(db: DatabaseManag
         second.result()
 
 
+@pytest.mark.parametrize("blanks", [" \x0b", "\n\x0b\t", ";\x0c\x0b", "/**/ \x0b"])
+def test_write_behind_any_blank_begins_a_transaction(db: DatabaseManager, blanks: str) -> None:
+    with db.session() as session:
+        session.execute(f"{blanks}DELETE FROM t")
+        assert session.in_transaction
+        session.rollback()
+        assert session.scalar("SELECT count(*) FROM t") == ROWS
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback", "COMMIT", "ROLLBACK", "error", "close"])
 def test_turn_to_write_ends_with_the_transaction(db: DatabaseManager, end: str) -> None:
     with db.session() as session:

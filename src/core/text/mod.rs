@@ -77,7 +77,12 @@ pub fn is_end_of_script(sql: &str) -> bool {
 pub fn skip_blanks_and_comments(sql: &str) -> &str {
     let mut rest = sql;
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\x0c', '\n', '\r']);
+        let after = rest.trim_start_matches([' ', '\t', '\x0c', '\n', '\r']);
+        rest = match after.len() < rest.len() {
+            // A vertical tab is a blank to SQLite behind another one.
+            true => after.trim_start_matches([' ', '\t', '\x0b', '\x0c', '\n', '\r']),
+            false => after,
+        };
         if let Some(comment) = rest.strip_prefix("--") {
             rest = comment.find('\n').map_or("", |end| &comment[end + 1..]);
         } else if let Some(comment) = rest.strip_prefix("/*") {
@@ -141,6 +146,8 @@ mod tests {
             Keyword::Dml
         );
         assert_eq!(leading_keyword("  select 1"), Keyword::Query);
+        assert_eq!(leading_keyword(" \x0b\ndelete from t"), Keyword::Dml);
+        assert_eq!(leading_keyword("\x0bdelete from t"), Keyword::Other);
         assert_eq!(leading_keyword("create table t(x)"), Keyword::Schema);
         assert_eq!(leading_keyword(""), Keyword::Other);
     }
