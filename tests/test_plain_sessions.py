@@ -16,8 +16,8 @@ from dbmanager import DatabaseManager, Session
 ROWS = 20
 
 CODE = """
-def session(db, mode="auto"):
-    return db.session(mode)
+def session(db, mode="auto", **options):
+    return db.session(mode, **options)
 """
 
 
@@ -251,6 +251,307 @@ def writes_in_all_their_forms(db: DatabaseManager, session: Open, told: list[Any
             told.append(s.scalar("SELECT a FROM b"))
 
 
+def told_by(act: Callable[..., Any], *arguments: Any) -> Any:
+    """Give what an act gives, or its exception, in a form that can be compared."""
+    try:
+        given = act(*arguments)
+    except (stdlib.Error, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return type(error), str(error), getattr(error, "sqlite_errorname", None)
+    return given if isinstance(given, int | str | tuple | list | None) else type(given).__name__
+
+
+def rows_of(s: Any, sql: Any, parameters: Any = ()) -> Any:
+    return s.execute(sql, parameters).fetchall()
+
+
+class UndoneError(Exception):
+    """What ends a block that is to be undone."""
+
+
+def writes_whatever_factories_are_set(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    sql = "WITH a AS (SELECT 5 v) INSERT INTO t (x) SELECT v FROM a"
+    factories: list[tuple[str, Any]] = [
+        ("row_factory", dbmanager.dict_row),
+        ("row_factory", stdlib.Row),
+        ("row_factory", lambda _cursor, _row: object()),
+        ("row_factory", lambda _cursor, _row: None),
+        ("text_factory", bytes),
+        ("text_factory", lambda _text: None),
+    ]
+    for name, factory in factories:
+        with pytest.raises(UndoneError):
+            with session(db) as s:
+                setattr(s, name, factory)
+                s.execute(sql)
+                told.append(s.in_transaction)
+                raise UndoneError
+        with NATIVE(db) as s:
+            told.append(s.scalar("SELECT count(*) FROM t"))
+
+
+STATEMENTS = [
+    " \x0bINSERT INTO t (x) VALUES (1)",
+    "\x0bINSERT INTO t (x) VALUES (1)",
+    ";INSERT INTO t (x) VALUES (1)",
+    "\ufeffINSERT INTO t (x) VALUES (1)",
+    "PRAGMA/**/user_version=1",
+    "PRAGMA/**/main/**/./**/user_version(1)",
+    "PRAGMA optimize",
+    "PRAGMA journal_mode",
+    "PRAGMA locking_mode",
+    "PRAGMA query_only",
+    "PRAGMA incremental_vacuum",
+    "PRAGMA secure_delete = 1",
+    "PRAGMA busy_timeout = 5",
+    "EXPLAIN INSERT INTO nowhere VALUES (1)",
+    "SELECT * FROM pragma_user_version",
+    "VALUES (1)",
+    "(SELECT 1)",
+    "BEGIN",
+    "BEGIN IMMEDIATE",
+    "SAVEPOINT a",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "RELEASE a",
+    "VACUUM",
+    "ANALYZE",
+    "REINDEX",
+    "DETACH a",
+    "ALTER TABLE t ADD COLUMN y",
+    "CREATE TEMP TABLE a (b)",
+    "INSERT INTO t (x) VALUES (1) RETURNING x",
+    "INSERT INTO t (id) VALUES (1)",
+    "INSERT OR ROLLBACK INTO t (id) VALUES (1)",
+    "INSERT INTO nowhere VALUES (1)",
+    "INSERT INTO t (x) VALUES (?)",
+    "nonsense",
+    "WITH",
+    "SELECT 1; SELECT 2",
+    "SELECT '\ud800'",
+    "",
+    ";;",
+    "-- nothing",
+    "/* not closed",
+    None,
+    5,
+    b"SELECT 1",
+]
+
+
+def statements_of_all_kinds(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    for sql in STATEMENTS:
+        for mode in ("auto", "read", "write"):
+            with pytest.raises(UndoneError):
+                with session(db, mode) as s:
+                    given = told_by(rows_of, s, sql)
+                    told.append((sql, mode, given, s.in_transaction))
+                    raise UndoneError
+
+
+def arguments_of_all_kinds(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    given: list[Any] = [(), (1,), (1, 2), [1], {1}, "a", 5, iter([1]), (object(),), {"a": 1}, {}]
+    for parameters in given:
+        for sql in ("SELECT ?", "SELECT :a", "INSERT INTO t (x) VALUES (?)"):
+            with pytest.raises(UndoneError):
+                with session(db) as s:
+                    if not ("?" in sql and isinstance(parameters, dict)):
+                        told.append(told_by(rows_of, s, sql, parameters))
+                    raise UndoneError
+    with session(db) as s:
+        sql = "INSERT INTO t (x) VALUES (?)"
+        told.append(told_by(lambda: s.executemany("SELECT 1", [()])))
+        told.append(told_by(lambda: s.executemany(sql, 5)))
+        told.append(told_by(lambda: s.executemany(sql, [(1,), (2, 3)])))
+        told.append(told_by(lambda: s.executemany(sql, iter([(1,), (2,)])).rowcount))
+        told.append(told_by(lambda: s.executemany(sql, []).rowcount))
+        told.append(told_by(lambda: s.executescript(5)))
+        told.append(told_by(lambda: s.executescript("a\0b")))
+        told.append(told_by(lambda: s.scalar(5)))
+
+
+def without_transaction_control(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with pytest.raises(UndoneError):
+        with session(db) as s:
+            s.execute("INSERT INTO t (x) VALUES (76)")
+            told.append(s.isolation_level)
+            s.isolation_level = None
+            told.append((s.isolation_level, s.in_transaction))
+            s.execute("INSERT INTO t (x) VALUES (77)")
+            told.append(s.in_transaction)
+            with s.begin_nested():
+                s.execute("INSERT INTO t (x) VALUES (78)")
+            told.append(s.in_transaction)
+            raise UndoneError
+    with pytest.raises(UndoneError):
+        with session(db) as s:
+            for level in ("deferred", "EXCLUSIVE", "x", 5):
+                told.append(told_by(lambda: setattr(s, "isolation_level", level)))  # noqa: B023
+                told.append(s.isolation_level)
+            s.execute("INSERT INTO t (x) VALUES (79)")
+            raise UndoneError
+
+
+def scripts_of_all_kinds(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        called: list[int] = []
+        s.create_function("called", 1, called.append)
+        s.row_factory = lambda _cursor, _row: 1 / 0
+        s.text_factory = lambda _text: 1 / 0
+        result = s.executescript("SELECT 'a'; SELECT called(id) FROM t")
+        told.append((len(called), result.fetchall(), result.description, result.rowcount))
+        told.append(result.lastrowid)
+        s.row_factory, s.text_factory = None, str
+        for script in (
+            "INSERT INTO t (x) VALUES (';');--;\n;;/* ; */SELECT ';'",
+            "INSERT INTO t (x) VALUES (1); INSERT INTO nowhere VALUES (1); DELETE FROM t",
+            "COMMIT; BEGIN; INSERT INTO t (x) VALUES (9); COMMIT",
+            "CREATE VIEW [a;b] AS SELECT 1; SELECT * FROM [a;b]",
+            "SELECT 'not closed",
+            f"INSERT INTO t (x) VALUES ('{';' * 100_000}')",
+            " ; -- nothing",
+        ):
+            told.append((told_by(s.executescript, script), s.in_transaction))
+            told.append(s.scalar("SELECT count(*) FROM t"))
+
+
+def rows_in_odd_ways(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    sql = "SELECT id FROM t ORDER BY id LIMIT ?"
+    for writes in (False, True):
+        with session(db) as s:
+            results = [s.execute(sql, (9,)) for _ in range(4)]
+            if writes:
+                s.execute("UPDATE t SET x = 1")
+            told.append((results[0].fetchmany(), results[0].fetchmany(size=2)))
+            told.append(results[0].fetchmany(-1))
+            told.append(told_by(results[1].fetchmany, "x"))
+            told.append(told_by(results[1].fetchmany, None))
+            told.append((results[1].first(), results[1].description, results[1].fetchall()))
+            results[2].close()
+            reads = ("fetchone", "fetchall", "first", "one", "scalars")
+            told.extend(told_by(getattr(results[2], read)) for read in reads)
+            told.append(told_by(results[2].execute, "SELECT 1"))
+            told.append((results[3].connection is s, results[3].execute(sql, (1,)).all()))
+    with session(db) as s:
+        s.row_factory = lambda _cursor, _row: None
+        for count in (0, 1, 2):
+            reads = ("one", "one_or_none", "first", "fetchall")
+            told.extend(told_by(getattr(s.execute(sql, (count,)), read)) for read in reads)
+    with session(db) as s:
+        reading = s.execute(sql, (3,))
+        s.row_factory = dbmanager.dict_row
+        s.begin()
+        told.append((reading.fetchone(), s.execute(sql, (3,)).fetchone()))
+
+
+def a_row_that_fails_behind_others(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        s.create_function("fail", 1, lambda number: 1 / 0 if number == 9 else number)
+        reading = s.execute("SELECT fail(id) FROM t ORDER BY id")
+        told.append(told_by(reading.fetchone))
+        told.append(told_by(lambda: s.execute("UPDATE t SET x = 8")))
+        told.append([reading.fetchone() for _ in range(6)])
+        told.append(told_by(lambda: s.execute("UPDATE t SET x = 9").rowcount))
+
+
+def ends_of_transactions_while_others_are_open(
+    db: DatabaseManager, session: Open, told: list[Any]
+) -> None:
+    sql = "INSERT INTO t (x) VALUES (500), (501) RETURNING x"
+    with session(db) as s:
+        s.execute("CREATE TABLE b (a)")
+        s.execute("INSERT INTO b VALUES (zeroblob(4))")
+        reading = s.execute("SELECT id FROM t ORDER BY id")
+        told.append(reading.fetchone())
+        s.rollback()
+        told.append(told_by(reading.fetchall))
+    with session(db) as s:
+        s.execute("CREATE TABLE b (a)")
+        s.execute("INSERT INTO b VALUES (zeroblob(4))")
+        returning = s.execute(sql)
+        told.append(returning.fetchone())
+        told.append(told_by(s.commit))
+        with s.begin_nested():
+            told.append(returning.fetchall())
+        s.commit()
+        s.blobopen("b", "a", 1).write(b"ab")
+    with session(db) as s:
+        told.append(s.scalar("SELECT a FROM b"))
+        reading = s.blobopen("b", "a", 1, readonly=True)
+        told.append(s.in_transaction)
+        told.append(reading.read())
+        reading.close()
+        writing = s.blobopen("b", "a", 1)
+        told.append((s.in_transaction, told_by(s.begin_nested)))
+        writing.close()
+        returning = s.execute(sql)
+        told.append(returning.fetchone())
+    with session(db) as s:
+        told.append(s.scalar("SELECT count(*) FROM t"))
+
+
+def what_is_refused(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        told.append(told_by(s.__enter__))
+        told.append(told_by(lambda: s.deserialize(b"")))
+        told.append(told_by(lambda: s.nothing))
+        told.append(told_by(lambda: s.cursor(lambda _session: 5)))
+        with session(db) as other:
+            told.append(told_by(lambda: s.backup(other)))
+        told.append((s.close(), s.close()))
+        names = ("in_transaction", "total_changes", "isolation_level", "row_factory", "mode")
+        told.extend(told_by(getattr, s, name) for name in names)
+        names = ("commit", "rollback", "interrupt", "serialize", "begin")
+        told.extend(told_by(getattr(s, name)) for name in names)
+        told.append(told_by(lambda: list(s.iterdump())))
+        told.append(told_by(setattr, s, "row_factory", None))
+        told.append(told_by(s.__enter__))
+    with session(db, "read") as s:
+        told.append(told_by(s.begin))
+        told.append(told_by(lambda: s.blobopen("t", "x", 1)))
+    s = session(db)
+    told.append((s.__exit__(None, None, None), s.close()))
+    told.append(told_by(setattr, s, "row_factory", dbmanager.dict_row))
+    told.append(told_by(setattr, s, "text_factory", bytes))
+    told.append(told_by(lambda: s.__enter__().execute("SELECT 'a'").fetchall()))
+    told.append((s.__exit__(None, None, None), s.__exit__(None, None, None)))
+
+
+def what_it_passes_for(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        result = s.execute("SELECT 1")
+        told.append([isinstance(s, kind) for kind in (stdlib.Connection, Session)])
+        told.append(isinstance(s, dbmanager.sqlite3.Connection))
+        told.append([isinstance(result, kind) for kind in (stdlib.Cursor, dbmanager.Result)])
+        told.append(isinstance(result, dbmanager.sqlite3.Cursor))
+        told.append((repr(s)[:21], repr(result)[:20]))
+
+
+def sessions_within_sessions(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    def count(**options: Any) -> Any:
+        with session(db, **options) as inner:
+            return inner.scalar("SELECT count(*) FROM t")
+
+    def write(mode: str = "auto") -> None:
+        with session(db, mode) as inner:
+            inner.execute("INSERT INTO t (x) VALUES (2)")
+
+    told.append(db.current_session())
+    with session(db) as s:
+        s.execute("INSERT INTO t (x) VALUES (1)")
+        told.append((count(), count(mode="read"), told_by(write)[0], told_by(write, "write")[0]))
+        told.append(db.current_session() is s)
+        with session(db) as inner:
+            told.append(db.current_session() is inner)
+        with NATIVE(db) as inner:
+            told.append(db.current_session() is inner)
+            with db.session("read", join=True) as joined:
+                told.append(joined is inner)
+        with session(db, join=True) as joined:
+            told.append((joined is s, joined.execute("DELETE FROM t").rowcount))
+    told.append((db.current_session(), count()))
+
+
 ALL: list[Steps] = [
     rows_in_every_form,
     commits_and_undoes,
@@ -262,6 +563,17 @@ ALL: list[Steps] = [
     constraints,
     results_that_are_not_read_to_their_end,
     writes_in_all_their_forms,
+    writes_whatever_factories_are_set,
+    statements_of_all_kinds,
+    arguments_of_all_kinds,
+    without_transaction_control,
+    scripts_of_all_kinds,
+    rows_in_odd_ways,
+    a_row_that_fails_behind_others,
+    ends_of_transactions_while_others_are_open,
+    what_is_refused,
+    what_it_passes_for,
+    sessions_within_sessions,
 ]
 
 
@@ -339,7 +651,11 @@ def work(db, memory):
         s.execute("CREATE TABLE m (a)")
     with memory.session() as s:
         s.execute("SELECT * FROM m")
-    assert db.run(lambda s: s.scalar("SELECT sqlite_version()")) == stdlib.sqlite_version
+    for join in (False, True):
+        sql = "SELECT sqlite_version()"
+        assert db.run(lambda s: s.scalar(sql), join=join) == stdlib.sqlite_version
+    with db.session(join=True) as s:
+        assert s.scalar(sql) == stdlib.sqlite_version
     return db.run(lambda s: s.execute("INSERT INTO t (x) VALUES (1) RETURNING id").scalar())
 """
     exec(compile(code, "billing.py", "exec"), vars(made))

@@ -1459,7 +1459,7 @@ class DatabaseManager:
         """
     @property
     def _path(self) -> Path | None: ...
-    def _turn(self) -> _Turn: ...
+    def _block(self) -> _Block: ...
     def run(
         self,
         function: Callable[[_Session], _T],
@@ -1820,15 +1820,61 @@ def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
     """Have a function called with each database that another SQLite is about to open, or none any more."""
 
 @final
-class _Turn:
-    """A turn to write among the sessions of the process."""
+class _Block:
+    """The block of a bypassed module's session, which is on a connection of the stdlib's."""
 
     def __new__(cls, *args: object, **kwargs: object) -> NoReturn: ...
-    def end(self) -> None:
-        """Let the next one write."""
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def has_turn(self) -> bool: ...
+    def open(self, session: sqlite3.Connection, /, *args: Any, **kwargs: Any) -> None:
+        """Open the connection of the stdlib's that the session is."""
 
-def _stdlib_connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-    """Open a connection of the stdlib's, whatever others put in its function's place."""
+    def check(self) -> None:
+        """Refuse what comes from another thread, or outside of the block."""
+
+    def check_open(self) -> None:
+        """Refuse what comes outside of the block."""
+
+    def take_turn(self) -> None:
+        """Wait for the turn to write, unless the session has it."""
+
+    def settle_turn(self, session: sqlite3.Connection) -> None:
+        """Let the next one write, if the transaction has ended."""
+
+    def begin_immediate(self, session: sqlite3.Connection) -> None:
+        """BEGIN IMMEDIATE, in turn."""
+
+    def end(self, session: sqlite3.Connection) -> None:
+        """Roll back what is open, and close the connection."""
+
+# Methods of a session with a `_block`.
+_enter: Any
+_exit: Any
+_delete: Any
+
+@final
+class _Text:
+    """What the text of a statement tells."""
+
+    def __new__(cls, sql: str, /) -> Self: ...
+    @property
+    def reads(self) -> bool: ...
+    @property
+    def attaches(self) -> bool: ...
+    @property
+    def can_be_undone(self) -> bool: ...
+    @property
+    def wants_file_alone(self) -> bool: ...
+    def writes(self, is_readonly: bool, /) -> bool:
+        """Tell whether it writes, if SQLite says of it that it reads only, or does not."""
+
+def _statements(script: str, /) -> list[str]:
+    """Give the statements of a script."""
+
+def _parts_of_attach(sql: str, /) -> tuple[str, str, str] | None:
+    """Cut an ATTACH around the expression that gives the name of its file; None if it can't be."""
 
 @final
 class _StandIn:

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
@@ -212,18 +211,14 @@ class _Guest:
 Mode = Literal["auto", "read", "write"]
 
 
-def _current(manager: DatabaseManager) -> Session | None:
-    """Give the session that this thread has open: of a bypassed module's, if one has."""
-    plain = sys.modules.get("dbmanager._plain")
-    own: Session | None = plain.current(manager) if plain is not None else None
-    return manager.current_session() if own is None else own
-
-
 def _opened(
     manager: DatabaseManager, mode: Mode, *, join: bool, plain: bool
 ) -> "AbstractContextManager[Session]":
-    if join or not plain:
-        return manager.session(mode, join=join)
+    """Give a new session, or what joins one. `plain`: for a module that is bypassed."""
+    if join:
+        return Joined(manager, mode, plain)
+    if not plain:
+        return manager.session(mode)
     from dbmanager import _plain
 
     session: Any = _plain.session(manager, mode)
@@ -233,9 +228,10 @@ def _opened(
 class Joined:
     """The thread's open session with a savepoint, or a session of its own if there is none."""
 
-    def __init__(self, manager: DatabaseManager, mode: Mode) -> None:
+    def __init__(self, manager: DatabaseManager, mode: Mode, plain: bool) -> None:
         self._manager = manager
         self._mode = mode
+        self._plain = plain
         self._is_used = False
         self._inner: AbstractContextManager[object] | None = None
 
@@ -245,9 +241,9 @@ class Joined:
                 "this session was used already; ask the DatabaseManager for another one"
             )
         self._is_used = True
-        outer = _current(self._manager)
+        outer = self._manager.current_session()
         if outer is None:
-            own = self._manager.session(self._mode)
+            own = _opened(self._manager, self._mode, join=False, plain=self._plain)
             session = own.__enter__()
             self._inner = own
             return session
@@ -287,7 +283,7 @@ def run(  # noqa: PLR0917 - called by the extension
     """
     for attempt in itertools.count():
         # What joins is repeated, if at all, by the one who has the transaction.
-        is_guest = join and _current(manager) is not None
+        is_guest = join and manager.current_session() is not None
         try:
             with _opened(manager, mode, join=join, plain=plain) as session:
                 result = function(session)

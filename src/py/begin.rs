@@ -12,7 +12,7 @@ use rusqlite::ffi;
 use std::time::{Duration, Instant};
 
 /// The pauses between attempts, in milliseconds, as SQLite's busy handler makes them; the last one is repeated.
-const PAUSES: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+pub(super) const PAUSES: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
 
 impl Connection {
     /// Run BEGIN IMMEDIATE, and wait for the locks of others as long as the connection's busy timeout says.

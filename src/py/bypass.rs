@@ -1,12 +1,8 @@
 //! The way back: modules whose `connect()` is the stdlib's again, by their names, without a change to their code.
 
-use super::error::core_exception;
 use super::guarded::Guarded;
 use super::listener;
 use super::state::state;
-use crate::core::pool::Turn;
-use crate::core::session::Manager;
-use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -49,43 +45,6 @@ fn asks(py: Python<'_>) -> PyResult<bool> {
     match globals {
         Some(globals) => is_bypassed.call1(py, (globals,))?.is_truthy(py),
         None => Ok(false),
-    }
-}
-
-/// A turn to write, for a session on a connection of the stdlib's.
-#[pyclass(frozen, name = "_Turn", module = "dbmanager")]
-pub struct HeldTurn(Guarded<Option<Turn>>);
-
-#[pymethods]
-impl HeldTurn {
-    /// Let the next one write.
-    fn end(&self, py: Python<'_>) {
-        let turn = self.0.take(py);
-        py.detach(|| drop(turn));
-    }
-}
-
-impl HeldTurn {
-    /// Wait for the turn.
-    pub fn of(py: Python<'_>, manager: &Manager) -> PyResult<Self> {
-        let turn = py.detach(|| manager.turn());
-        let turn = turn.map_err(|error| core_exception(py, error))?;
-        Ok(Self(Guarded::new(Some(turn))))
-    }
-}
-
-/// The stdlib's own `connect`, whatever others put in its place, and no direct call.
-#[pyfunction]
-#[pyo3(name = "_stdlib_connect", signature = (*args, **kwargs))]
-pub fn stdlib_connect<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match connect(args, kwargs, None)? {
-        Some(connection) => Ok(connection),
-        None => Err(PyImportError::new_err(
-            "this Python has no sqlite3 of its own",
-        )),
     }
 }
 

@@ -85,7 +85,7 @@ fn not_initialized(py: Python<'_>) -> PyErr {
 }
 
 #[cold]
-fn wrong_thread(py: Python<'_>, owner: c_ulong, this: c_ulong) -> PyErr {
+pub(super) fn wrong_thread(py: Python<'_>, owner: c_ulong, this: c_ulong) -> PyErr {
     programming_error(
         py,
         format!(

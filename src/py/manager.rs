@@ -1,12 +1,14 @@
 //! `DatabaseManager`: the pooled connections of one database.
 
 use super::asked::{self, Wish};
-use super::bypass::{self, HeldTurn};
+use super::block::Block;
+use super::bypass;
 use super::error::core_exception;
 use super::in_session::Mode;
 use super::listener;
 use super::names::{string, wrong_argument};
-use super::session::{self, Session};
+use super::open_sessions;
+use super::session::Session;
 use super::settings::Optional;
 use crate::core::session::Manager;
 use crate::core::session::url::Target;
@@ -141,6 +143,12 @@ impl DatabaseManager {
         )))
     }
 
+    /// Whether sessions for the module whose code is calling are on connections of the stdlib's.
+    fn is_plain(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let is_file = matches!(slf.get().manager.target(), Target::File(_));
+        Ok(is_file && bypass::is_calling(slf.py())?)
+    }
+
     fn forget(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let forgotten = {
@@ -218,12 +226,13 @@ impl DatabaseManager {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let parsed = Mode::of(&mode)?;
+        let plain = Self::is_plain(slf)?;
         if join {
             return py
                 .import("dbmanager._session")?
-                .call_method1("Joined", (slf, parsed.name()));
+                .call_method1("Joined", (slf, parsed.name(), plain));
         }
-        if bypass::is_calling(py)? && matches!(slf.get().manager.target(), Target::File(_)) {
+        if plain {
             return py
                 .import("dbmanager._plain")?
                 .call_method1("session", (slf, parsed.name()));
@@ -240,9 +249,9 @@ impl DatabaseManager {
         }
     }
 
-    /// A turn to write among the sessions of the process, for one with a connection of its own.
-    fn _turn(&self, py: Python<'_>) -> PyResult<HeldTurn> {
-        HeldTurn::of(py, &self.manager)
+    /// The block of a new session with a connection of its own.
+    fn _block(&self) -> Block {
+        Block::new(&self.manager)
     }
 
     /// `session`, to be handed to frameworks that call a class.
@@ -252,8 +261,8 @@ impl DatabaseManager {
     }
 
     /// The session of this thread that was opened last and is open still, None if there is none.
-    fn current_session<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Session>> {
-        session::current(py, &self.manager)
+    fn current_session<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        open_sessions::current(py, &self.manager)
     }
 
     /// Run a function with a session, again if the database was busy: `db.run(lambda s: …)`.
@@ -287,8 +296,7 @@ impl DatabaseManager {
                 Err(_) => return Err(wrong_argument(given, "retries", "int")),
             },
         };
-        let plain =
-            bypass::is_calling(slf.py())? && matches!(slf.get().manager.target(), Target::File(_));
+        let plain = Self::is_plain(slf)?;
         slf.py()
             .import("dbmanager._session")?
             .call_method1("run", (slf, function, retries, mode.name(), join, plain))

@@ -6,19 +6,17 @@ use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
 use super::in_session::{Mode, State};
 use super::interpreter::Stretch;
+use super::open_sessions;
 use super::physical::Physical;
 use super::settings::Optional;
 use crate::core::error::Error;
 use crate::core::pool::{Lease, Turn};
 use crate::core::session::Manager;
-use crate::core::thread;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether a COMMIT failed because of a statement that is in the midst of its rows.
 fn has_statements_in_progress(py: Python<'_>, error: &PyErr) -> bool {
@@ -34,39 +32,8 @@ pub struct Session {
     manager: Arc<Manager>,
     mode: Mode,
     used: Guarded<bool>,
-    /// Its number in `OPEN`; 0 before it was opened.
+    /// Its number among the open sessions; 0 before it was opened.
     number: Guarded<u64>,
-}
-
-/// The sessions that are open, by manager and thread, borrowed: each takes itself out at its end.
-static OPEN: Guarded<Vec<OpenSession>> = Guarded::new(Vec::new());
-
-/// The number of the next session.
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
-
-struct OpenSession {
-    number: u64,
-    manager: *const Manager,
-    /// Not the system's number, which the next thread may get.
-    thread: usize,
-    session: *mut ffi::PyObject,
-}
-
-// SAFETY: the pointers are used under the interpreter lock only.
-unsafe impl Send for OpenSession {}
-
-/// The session of this thread that was opened last and is open still.
-pub fn current<'py>(py: Python<'py>, manager: &Arc<Manager>) -> Option<Bound<'py, Session>> {
-    // SAFETY: looking and taking a reference run no Python code; what is in the list is alive.
-    unsafe {
-        let thread = thread::number();
-        let all = OPEN.peek(py).iter().rev();
-        let own = all.filter(|open| {
-            std::ptr::eq(open.manager, Arc::as_ptr(manager)) && open.thread == thread
-        });
-        own.map(|open| Bound::from_borrowed_ptr(py, open.session).cast_into_unchecked::<Session>())
-            .find(|session| session.as_super().get().is_open(py))
-    }
 }
 
 /// Where the caller of `session()` stands, a line each, for the leak report. None if it is not wanted.
@@ -111,17 +78,8 @@ impl Session {
         let database = lease.connection().database();
         database.attaches_for_reading().set(mode == Mode::Read);
         connection.lend(py, Physical::Leased(Box::new(lease)));
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let number = open_sessions::note(py, &slf.get().manager, slf.as_any(), false);
         slf.get().number.set(py, number);
-        // SAFETY: pushing runs no Python code.
-        unsafe {
-            OPEN.peek_mut(py).push(OpenSession {
-                number,
-                manager: Arc::as_ptr(&slf.get().manager),
-                thread: thread::number(),
-                session: slf.as_ptr(),
-            });
-        }
         let begun = match mode {
             Mode::Auto => Ok(()),
             Mode::Read => connection
@@ -132,15 +90,9 @@ impl Session {
                 .and_then(|guard| connection.begin_writing(py, &guard)),
         };
         begun.inspect_err(|_| {
-            Self::forget(py, number);
+            open_sessions::forget(py, number);
             connection.give_up(py);
         })
-    }
-
-    /// Take a session out of the list of those that are open.
-    fn forget(py: Python<'_>, number: u64) {
-        // SAFETY: removing from the list runs no Python code.
-        unsafe { OPEN.peek_mut(py) }.retain(|open| open.number != number);
     }
 }
 
@@ -148,7 +100,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let number = *self.number.get_mut();
         if number != 0 {
-            Python::attach(|py| Self::forget(py, number));
+            Python::attach(|py| open_sessions::forget(py, number));
         }
     }
 }
@@ -231,7 +183,7 @@ impl Session {
     ) -> PyResult<bool> {
         let py = slf.py();
         let connection = slf.as_super().get();
-        Self::forget(py, slf.get().number.get(py));
+        open_sessions::forget(py, slf.get().number.get(py));
         if let Err(error) = connection.check_thread(py) {
             // Nobody else will come to give it back; what was not committed is rolled back.
             connection.give_up(py);

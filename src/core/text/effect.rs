@@ -173,17 +173,22 @@ pub fn optimizes(sql: &str) -> bool {
     word.eq_ignore_ascii_case("pragma") && Pragma::of(rest).name.eq_ignore_ascii_case("optimize")
 }
 
-/// Whether a statement that writes changes data or schema, which a transaction can undo: whatever stands before its first
-/// word, and be it a PRAGMA.
-pub fn can_be_undone(sql: &str) -> bool {
+/// A statement without what may stand before its first word: blanks, comments, semicolons, a byte-order mark.
+pub fn from_first_word(sql: &str) -> &str {
     let mut rest = sql.trim_start_matches('\u{feff}');
     loop {
         let next = skip_blanks_and_comments(rest).trim_start_matches([';', '\u{feff}']);
         if next.len() == rest.len() {
-            break;
+            return rest;
         }
         rest = next;
     }
+}
+
+/// Whether a statement that writes changes data or schema, which a transaction can undo: whatever stands before its first
+/// word, and be it a PRAGMA.
+pub fn can_be_undone(sql: &str) -> bool {
+    let rest = from_first_word(sql);
     let (word, after) = identifier(rest);
     match super::leading_keyword(rest) {
         Keyword::Dml | Keyword::Schema | Keyword::Query => true,

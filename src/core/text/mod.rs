@@ -2,6 +2,7 @@
 //! blank, and what it leaves behind on its connection (`effect`).
 
 pub mod effect;
+pub mod script;
 mod terminated;
 
 pub use effect::Effect;
