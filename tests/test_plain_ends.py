@@ -242,6 +242,9 @@ def test_session_ends_with_its_thread(db: DatabaseManager, tmp_path: Path, keep:
             kept[0].execute("SELECT 1")
 
 
+# Python 3.13 warns of connections that were never closed, rightly.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_session_that_nobody_has_ends_when_it_is_collected(
     db: DatabaseManager, tmp_path: Path, elsewhere: bool
@@ -261,8 +264,10 @@ def test_session_that_nobody_has_ends_when_it_is_collected(
 
 def test_child_of_a_fork_neither_uses_nor_ends_its_parents_session(tmp_path: Path) -> None:
     code = """
-import dbmanager, os, sys, types
+import dbmanager, os, sys, types, warnings
 from dbmanager import DatabaseManager
+# Of a fork beside threads: those of ours are known to it.
+warnings.simplefilter("ignore", DeprecationWarning)
 db = DatabaseManager("sqlite:///" + sys.argv[1])
 dbmanager.configure(bypass=["billing"])
 billing = types.ModuleType("billing")

@@ -195,7 +195,7 @@ impl Block {
             return;
         }
         if let Ok(stdlib) = stdlib(py) {
-            // From another thread, when the garbage collector runs there, the stdlib refuses; it closes right afterwards.
+            // If the garbage collector runs in another thread, the stdlib refuses: see `delete`.
             for method in ["rollback", "close"] {
                 let _ = stdlib.connection.bind(py).call_method1(method, (session,));
             }
@@ -334,9 +334,20 @@ fn exit(
 #[pyfunction]
 #[pyo3(signature = (session, /))]
 fn delete(session: &Bound<'_, PyAny>) {
-    if let Ok(block) = block_of(session) {
-        block.get().end(session);
+    let py = session.py();
+    let Ok(block) = block_of(session) else {
+        return;
+    };
+    let this = block.get();
+    if let (true, Err(_), Ok(stdlib)) = (this.is_open(py), this.check(py), stdlib(py)) {
+        // Collected in another thread, where the stdlib refuses to close it, but by its own `__del__`. Before Python 3.13
+        // it has none: its memory's end closes it.
+        let _ = stdlib
+            .connection
+            .bind(py)
+            .call_method1("__del__", (session,));
     }
+    this.end(session);
 }
 
 /// Ends what a thread has open when the thread ends, which its dictionary does not outlive.
@@ -347,7 +358,9 @@ impl Drop for ThreadEnd {
     fn drop(&mut self) {
         Python::attach(|py| {
             for session in open_sessions::plain_ones_of(py, self.0) {
-                delete(&session);
+                if let Ok(block) = block_of(&session) {
+                    block.get().end(&session);
+                }
             }
         });
     }
