@@ -12,6 +12,7 @@ import pytest
 
 import dbmanager
 from dbmanager import DatabaseManager, Session
+from tests.test_session_waits import said_by
 
 ROWS = 20
 
@@ -553,6 +554,20 @@ def sessions_within_sessions(db: DatabaseManager, session: Open, told: list[Any]
     told.append((db.current_session(), count()))
 
 
+def a_write_behind_an_open_blob_with_an_old_snapshot(
+    db: DatabaseManager, session: Open, told: list[Any]
+) -> None:
+    with session(db) as s:
+        s.execute("UPDATE t SET x = 'text' WHERE id = 1")
+        s.commit()
+        blob = s.blobopen("t", "x", 1, readonly=True)
+        with NATIVE(db) as other:
+            other.execute("UPDATE t SET x = 'a' WHERE id = 2")
+        told.append(told_by(lambda: s.execute("UPDATE t SET x = 1")))
+        blob.close()
+        told.append(s.execute("UPDATE t SET x = 1").rowcount)
+
+
 ALL: list[Steps] = [
     rows_in_every_form,
     commits_and_undoes,
@@ -575,6 +590,7 @@ ALL: list[Steps] = [
     what_is_refused,
     what_it_passes_for,
     sessions_within_sessions,
+    a_write_behind_an_open_blob_with_an_old_snapshot,
 ]
 
 
@@ -661,3 +677,19 @@ def work(db, memory):
 """
     exec(compile(code, "billing.py", "exec"), vars(made))
     assert made.work(db, DatabaseManager("sqlite://")) == ROWS + 1
+
+
+def test_it_is_so_whatever_is_in_the_place_of_the_stdlibs_module(db: DatabaseManager) -> None:
+    code = """
+import sys, types
+import dbmanager
+sys.modules["sqlite3"] = dbmanager.sqlite3
+dbmanager.configure(bypass=["billing"])
+billing = types.ModuleType("billing")
+exec("def session(db): return db.session()", vars(billing))
+with billing.session(dbmanager.DatabaseManager(sys.argv[1])) as session:
+    session.execute("INSERT INTO t (x) VALUES (1)")
+    import _sqlite3
+    print(_sqlite3.Connection in type(session).__mro__)
+"""
+    assert said_by(code, db.url) == "True\n"

@@ -14,6 +14,11 @@ use std::time::{Duration, Instant};
 /// The pauses between attempts, in milliseconds, as SQLite's busy handler makes them; the last one is repeated.
 pub(super) const PAUSES: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
 
+/// What is to be said of SQLITE_BUSY_SNAPSHOT.
+pub(super) const SNAPSHOT_IS_OLD: &str = ": others have written since an open BLOB or a running statement of this session \
+                                          began to read; close it before the first write, or open the session with \
+                                          mode='write'";
+
 impl Connection {
     /// Run BEGIN IMMEDIATE, and wait for the locks of others as long as the connection's busy timeout says.
     pub(super) fn begin_immediate(
@@ -71,10 +76,7 @@ impl Connection {
 fn explained(error: Error) -> Error {
     match error {
         Error::Sqlite(mut failure) if failure.extended_code == ffi::SQLITE_BUSY_SNAPSHOT => {
-            failure.message.push_str(
-                ": others have written since an open BLOB or a running statement of this session began to read; \
-                 close it before the first write, or open the session with mode='write'",
-            );
+            failure.message.push_str(SNAPSHOT_IS_OLD);
             Error::Sqlite(failure)
         }
         error => error,

@@ -4,7 +4,7 @@
 //! calls only methods of the stdlib that are native too: the end of a session, whatever its parts in Python do, and the
 //! turn to write. A session also ends with its thread and with its last reference.
 
-use super::begin::PAUSES;
+use super::begin::{PAUSES, SNAPSHOT_IS_OLD};
 use super::connection::wrong_thread;
 use super::error::{core_exception, programming_error};
 use super::guarded::Guarded;
@@ -18,6 +18,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use rusqlite::ffi::{SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT};
 use std::ffi::c_ulong;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,13 +78,22 @@ fn begin_at_once(session: &Bound<'_, PyAny>, patience: Duration) -> PyResult<()>
     outcome.map(drop)
 }
 
-/// Whether another connection has a lock that it will let go of. For who reads an old snapshot none will.
-fn is_busy(py: Python<'_>, error: &PyErr) -> bool {
+/// The extended code of an error that SQLite gave, 0 if it is none.
+fn code_of(py: Python<'_>, error: &PyErr) -> i32 {
     let code = error.value(py).getattr("sqlite_errorcode");
-    let code = code.and_then(|code| code.extract::<i32>());
-    code.is_ok_and(|code| {
-        code & 0xff == rusqlite::ffi::SQLITE_BUSY && code != rusqlite::ffi::SQLITE_BUSY_SNAPSHOT
-    })
+    code.and_then(|code| code.extract()).unwrap_or(0)
+}
+
+/// A snapshot that is too old to write keeps one that nobody can read ahead, in more than SQLite's words.
+fn explained(py: Python<'_>, error: PyErr) -> PyErr {
+    if code_of(py, &error) == SQLITE_BUSY_SNAPSHOT {
+        let value = error.value(py);
+        let message = format!("{value}{SNAPSHOT_IS_OLD}");
+        if let Err(other) = value.setattr("args", (message,)) {
+            return other;
+        }
+    }
+    error
 }
 
 fn is_in_transaction(session: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -242,8 +252,10 @@ impl Block {
                 return Ok(());
             };
             let left = patience.saturating_sub(since.elapsed());
-            if !is_busy(py, &error) || left.is_zero() {
-                return Err(error);
+            let code = code_of(py, &error);
+            // Who reads an old snapshot would wait in vain.
+            if code & 0xff != SQLITE_BUSY || code == SQLITE_BUSY_SNAPSHOT || left.is_zero() {
+                return Err(explained(py, error));
             }
             pause = pauses.next().map_or(pause, Duration::from_millis);
             py.detach(|| std::thread::sleep(pause.min(left)));

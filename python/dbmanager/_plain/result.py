@@ -4,7 +4,7 @@ The session judges its statements. The stdlib's methods are called by their clas
 """
 
 import operator
-import sqlite3
+from _sqlite3 import Cursor
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,9 +15,6 @@ from dbmanager._session import Mappings, Scalars, _first
 
 if TYPE_CHECKING:
     from dbmanager._plain.session import Session
-
-# The one of the stdlib's C code, whatever others put in its place.
-Cursor = sqlite3.Cursor
 
 # There is no further row. (None may be one.)
 _NO_ROW: Any = object()

@@ -2,14 +2,16 @@
 
 What SQLite says of a statement, that it only reads or does not, is what our own sessions go by. The
 end of the block, and what must happen whatever interrupts Python code, is native (`_core._Block`).
-The stdlib's methods are called by their class, past those here.
+The stdlib's methods are called by their class, past those here; and that is its C code's, whatever
+others put in the place of `sqlite3`.
 """
 
+import _sqlite3
 import contextlib
 import functools
 import os
-import sqlite3
 import sys
+from _sqlite3 import Blob, Connection, Cursor
 from collections.abc import Callable, Iterable
 from types import MethodDescriptorType
 from typing import Any, ClassVar, Literal
@@ -19,13 +21,10 @@ from dbmanager import _core
 from dbmanager._core import DatabaseManager, OperationalError, ProgrammingError
 from dbmanager._plain.alive import Alive
 from dbmanager._plain.read_only import FOR_READING, for_reading, read_only_uri
-from dbmanager._plain.result import Cursor, Result
+from dbmanager._plain.result import Result
 from dbmanager._session import Savepoint
 
 Mode = Literal["auto", "read", "write"]
-
-# The one of the stdlib's C code, whatever others put in its place.
-Connection = sqlite3.Connection
 
 _LEVELS = {"", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"}
 _IN_PROGRESS = "SQL statements in progress"
@@ -51,7 +50,7 @@ class Session(Connection):
         self._level: str | None = "IMMEDIATE"
         self.text_factory = str
         self._results: Alive[Result] = Alive()
-        self._blobs: Alive[sqlite3.Blob] = Alive()
+        self._blobs: Alive[Blob] = Alive()
 
     # ---- the block: called by its native side -----------------------------------------------
 
@@ -83,7 +82,7 @@ class Session(Connection):
         if settings["defensive"]:
             self._raw("PRAGMA trusted_schema = OFF")
             if sys.version_info >= (3, 12):
-                Connection.setconfig(self, sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+                Connection.setconfig(self, _sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
 
     def _keep(self) -> None:
         """Commit at the end of the block."""
@@ -138,7 +137,7 @@ class Session(Connection):
 
     def blobopen(
         self, table: str, column: str, row: int, /, *, readonly: bool = False, name: str = "main"
-    ) -> sqlite3.Blob:
+    ) -> Blob:
         """Open a BLOB, for writing within the session's transaction."""
         self._block.check()
         if not readonly:
