@@ -266,6 +266,29 @@ def test_session_that_leaves_in_another_thread_is_rolled_back_and_given_back_wit
     assert rows(db) == []
 
 
+def test_block_whose_session_another_thread_ended_says_so(db):
+    refused = []
+
+    def end(session):
+        try:
+            session.__exit__(None, None, None)
+        except sqlite3.ProgrammingError as error:
+            refused.append(str(error))
+
+    with pytest.raises(sqlite3.ProgrammingError, match="another thread has ended this session"):
+        with db.session() as session:
+            session.execute("INSERT INTO t VALUES (99)")
+            thread = threading.Thread(target=end, args=[session])
+            thread.start()
+            thread.join()
+    assert len(refused) == 1
+    with pytest.raises(ZeroDivisionError), db.session() as session:
+        thread = threading.Thread(target=end, args=[session])
+        thread.start()
+        thread.join()
+        raise ZeroDivisionError
+
+
 def test_generator_that_is_closed_by_another_thread_gives_back(db):
     def added():
         with db.session() as session:

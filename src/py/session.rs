@@ -34,6 +34,8 @@ pub struct Session {
     used: Guarded<bool>,
     /// Its number among the open sessions; 0 before it was opened.
     number: Guarded<u64>,
+    /// Another thread ended it, and what was not committed was rolled back.
+    was_ended: Guarded<bool>,
 }
 
 /// Where the caller of `session()` stands, a line each, for the leak report. None if it is not wanted.
@@ -62,6 +64,7 @@ impl Session {
             mode,
             used: Guarded::new(false),
             number: Guarded::new(0),
+            was_ended: Guarded::new(false),
         };
         let base = Connection::unopened("this session is not open; use it within its `with` block");
         Bound::new(py, PyClassInitializer::from(base).add_subclass(session))
@@ -185,16 +188,25 @@ impl Session {
         let connection = slf.as_super().get();
         open_sessions::forget(py, slf.get().number.get(py));
         if let Err(error) = connection.check_thread(py) {
-            // Nobody else will come to give it back; what was not committed is rolled back.
+            // As a rule nobody else will come to give it back; what was not committed is rolled back.
+            if connection.is_open(py) {
+                slf.get().was_ended.set(py, true);
+            }
             connection.give_up(py);
             return Err(error);
         }
         connection.finish_retired(py);
+        let failed = !(r#type.is_none() && value.is_none() && traceback.is_none());
+        if slf.get().was_ended.get(py) && !failed {
+            return Err(programming_error(
+                py,
+                "another thread has ended this session; what was not committed by then was rolled back",
+            ));
+        }
         if !connection.is_open(py) {
             // Closed within the block: what was not committed by then is gone, as with any connection.
             return Ok(false);
         }
-        let failed = !(r#type.is_none() && value.is_none() && traceback.is_none());
         let outcome = match failed {
             true => Ok(()),
             false => connection.lock(py).and_then(|guard| {
