@@ -96,6 +96,58 @@ def test_idle_connections_step_aside_for_vacuum(path: Path) -> None:
         assert session.execute("SELECT * FROM t").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize("door", ["connect", "session", "script"])
+@pytest.mark.parametrize("name", ["b.", '"B" . ', ""])
+def test_idle_connections_to_attached_files_step_aside_too(
+    tmp_path: Path, path: Path, door: str, name: str
+) -> None:
+    manager = DatabaseManager(f"sqlite:///{path}")
+    assert idle_connections(path, manager) == 3
+    other = DatabaseManager(f"sqlite:///{tmp_path / 'other.db'}", pragmas={"busy_timeout": 0})
+    doors = {
+        "connect": lambda: closing(sqlite3.connect(":memory:", timeout=0, isolation_level=None)),
+        "script": lambda: closing(sqlite3.connect(":memory:", timeout=0, isolation_level=None)),
+        "session": other.session,
+    }
+    with doors[door]() as connection:
+        connection.execute("ATTACH ? AS b", (str(path),))
+        change = f"PRAGMA {name}journal_mode=delete"
+        if door == "script":
+            connection.executescript(f"SELECT 1; {change};")
+        else:
+            connection.execute(change)
+        assert connection.execute("PRAGMA b.journal_mode").fetchone() == ("delete",)
+    with closing(stdlib.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize("name", ["b.", ""])
+def test_idle_connections_to_attached_files_step_aside_for_a_lock_for_good(
+    path: Path, name: str
+) -> None:
+    assert idle_connections(path, DatabaseManager(f"sqlite:///{path}")) == 3
+    with closing(sqlite3.connect(":memory:", timeout=0, isolation_level=None)) as connection:
+        connection.execute("ATTACH ? AS b", (str(path),))
+        connection.execute(f"PRAGMA {name}locking_mode=exclusive")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("INSERT INTO b.t VALUES (1)")
+        connection.execute("COMMIT")
+        with closing(stdlib.connect(path, timeout=0)) as other:
+            with pytest.raises(stdlib.OperationalError, match="database is locked"):
+                other.execute("SELECT * FROM t").fetchall()
+
+
+def test_idle_connections_step_aside_for_vacuum_of_an_attached_file(path: Path) -> None:
+    manager = DatabaseManager(f"sqlite:///{path}")
+    assert idle_connections(path, manager) == 3
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("ATTACH ? AS b", (str(path),))
+        connection.execute("VACUUM")
+        assert manager.get_stats()["pool_idle"] == 3
+        connection.execute("VACUUM b")
+        assert manager.get_stats()["pool_idle"] == 0
+
+
 # ---- other names of a file -----------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let keyword = text::leading_keyword(text);
     let _ = Effect::of(text, keyword);
     let _ = effect::can_be_undone(text);
-    let _ = effect::wants_file_alone(text);
+    let _ = effect::wants_alone(text);
     let _ = effect::optimizes(text);
     let _ = effect::asks_journal_mode(text);
     let _ = text::is_end_of_script(text);

@@ -58,8 +58,8 @@ impl Cursor {
                 rest = self.run_in_session(py, connection, &database, &guard, rest)?;
                 continue;
             }
-            if text::effect::wants_file_alone(&rest) {
-                Connection::have_file_alone(py, &guard);
+            if let Some(wanted) = text::effect::wants_alone(&rest) {
+                Connection::have_alone(py, &guard, &wanted);
             }
             let stretch = Stretch::detached(py, &database);
             let outcome = guard.run_first(rest);

@@ -9,12 +9,10 @@ use super::names::string;
 use super::settings::{IsolationLevel, Optional};
 use crate::core::pool::{Pool, Turn, registry};
 use crate::core::raw::{LockGuard, Statement};
+use crate::core::text::effect::Alone;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,8 +93,8 @@ impl Connection {
         guard: &LockGuard<'_>,
         statement: &Statement,
     ) -> PyResult<()> {
-        if statement.wants_file_alone() {
-            Self::have_file_alone(py, guard);
+        if let Some(wanted) = statement.wants_alone() {
+            Self::have_alone(py, guard, wanted);
         }
         if self.is_session(py) {
             return self.before_session_statement(py, guard, statement);
@@ -107,11 +105,10 @@ impl Connection {
         }
     }
 
-    /// Have the connections closed that pools keep to its file.
+    /// Have the connections closed that pools keep to its files.
     #[cold]
-    pub(super) fn have_file_alone(py: Python<'_>, guard: &LockGuard<'_>) {
-        if let Some(path) = guard.file_name(c"main") {
-            let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
+    pub(super) fn have_alone(py: Python<'_>, guard: &LockGuard<'_>, wanted: &Alone) {
+        for path in guard.files(wanted) {
             py.detach(|| registry::step_aside(&path));
         }
     }

@@ -2,11 +2,12 @@
 
 use super::database::LockGuard;
 use crate::core::error::{Error, Result, SqliteFailure};
+use crate::core::text::effect::Alone;
 use crate::core::text::{self, Effect, Terminated};
 use crate::core::vfs::{self, Traces};
 use rusqlite::ffi;
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::ptr;
 use std::time::Duration;
@@ -375,6 +376,31 @@ impl LockGuard<'_> {
             let name = ffi::sqlite3_db_filename(self.handle(), schema.as_ptr());
             (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
         }
+    }
+
+    /// The paths of its files: of one schema, or of all.
+    pub fn files(&self, wanted: &Alone) -> Vec<PathBuf> {
+        let names = match wanted {
+            Alone::Schema(name) => CString::new(&**name).into_iter().collect(),
+            Alone::All => self.schemas(),
+        };
+        let files = names.iter().filter_map(|name| self.file_name(name));
+        files
+            .filter(|file| !file.is_empty())
+            .map(|file| PathBuf::from(OsString::from_vec(file.into_bytes())))
+            .collect()
+    }
+
+    /// The names of its schemas, attached ones too.
+    fn schemas(&self) -> Vec<CString> {
+        let name = |index| {
+            // SAFETY: the handle is open; the name is copied at once, and null behind the last one.
+            unsafe {
+                let name = ffi::sqlite3_db_name(self.handle(), index);
+                (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
+            }
+        };
+        (0..).map_while(name).collect()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::database::{Database, LockGuard};
 use crate::core::error::{Error, SqliteFailure};
-use crate::core::text::effect::{asks_journal_mode, can_be_undone, optimizes, wants_file_alone};
+use crate::core::text::effect::{Alone, asks_journal_mode, can_be_undone, optimizes, wants_alone};
 use crate::core::text::{self, Effect, Keyword, Terminated};
 use crate::core::vfs;
 use rusqlite::ffi;
@@ -141,8 +141,8 @@ pub struct Statement {
     readonly: bool,
     can_be_undone: bool,
     effect: Effect,
-    /// The pool's idle connections are in its way.
-    wants_file_alone: bool,
+    /// The files to which idle connections of pools are in its way.
+    wants_alone: Option<Alone>,
     parameter_count: c_int,
     has_names: bool,
     one_long_operation: bool,
@@ -247,7 +247,10 @@ impl Statement {
             parameter_count: unsafe { ffi::sqlite3_bind_parameter_count(raw) },
             has_names: false,
             one_long_operation: text::may_be_one_long_operation(sql),
-            wants_file_alone: keyword == Keyword::Other && wants_file_alone(sql),
+            wants_alone: match keyword {
+                Keyword::Other => wants_alone(sql),
+                _ => None,
+            },
             home: Cell::new(0),
             attachment: None,
         };
@@ -270,10 +273,10 @@ impl Statement {
         self.database.is_open()
     }
 
-    /// Whether connections to its file that nobody uses are in its way.
+    /// The files to which connections that nobody uses are in its way.
     #[inline]
-    pub fn wants_file_alone(&self) -> bool {
-        self.wants_file_alone
+    pub fn wants_alone(&self) -> Option<&Alone> {
+        self.wants_alone.as_ref()
     }
 
     /// Whether the text held no statement (blank or only comments).

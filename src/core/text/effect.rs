@@ -146,22 +146,41 @@ pub fn asks_journal_mode(sql: &str) -> bool {
         && value.is_empty()
 }
 
-/// Whether a statement wants no other connection to have the file open, as far as that is up to us: it leaves WAL mode,
-/// locks the file for good, or builds it anew.
-pub fn wants_file_alone(sql: &str) -> bool {
+/// Files that a statement wants alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alone {
+    /// That of a schema.
+    Schema(Box<str>),
+    /// Those of all schemas, attached ones too.
+    All,
+}
+
+/// Which files a statement wants no other connection to have open, as far as that is up to us: it leaves WAL mode, locks
+/// them for good, or builds one anew.
+pub fn wants_alone(sql: &str) -> Option<Alone> {
     let (word, rest) = identifier(skip_blanks_and_comments(sql));
     if word.eq_ignore_ascii_case("vacuum") {
-        return true;
+        let (schema, _) = quoted_or_not(rest);
+        let is_main = schema.is_empty() || schema.eq_ignore_ascii_case("into");
+        return Some(Alone::Schema(if is_main { "main" } else { schema }.into()));
     }
-    let Pragma { name, value, .. } = Pragma::of(rest);
+    let Pragma {
+        schema,
+        name,
+        value,
+    } = Pragma::of(rest);
     let is_one = |known: &&str| name.eq_ignore_ascii_case(known);
-    word.eq_ignore_ascii_case("pragma")
+    let wants = word.eq_ignore_ascii_case("pragma")
         && ["journal_mode", "locking_mode"].iter().any(is_one)
         && !value.is_empty()
         && !value
             .split(';')
             .next()
-            .is_some_and(|value| contains(value, "wal"))
+            .is_some_and(|value| contains(value, "wal"));
+    wants.then(|| match schema {
+        "" => Alone::All,
+        schema => Alone::Schema(schema.into()),
+    })
 }
 
 /// Pragmas that write into the database, and are undone with a transaction.
@@ -305,22 +324,34 @@ mod tests {
                 );
             }
         }
-        assert!(wants_file_alone("PRAGMA \"journal_mode\" = delete"));
+        assert_eq!(
+            wants_alone("PRAGMA \"journal_mode\" = delete"),
+            Some(Alone::All)
+        );
         assert_eq!(effect("PRAGMA \"foreign_keys\" = 0"), Effect::FOREIGN_KEYS);
         assert_eq!(effect("PRAGMA \"foreign_keys = 0"), Effect::LASTING);
     }
 
     #[test]
-    fn statements_that_want_the_file_alone_are_known() {
-        for sql in [
-            "PRAGMA journal_mode=delete",
-            " -- x\npragma main.journal_mode('OFF')",
-            "PRAGMA locking_mode = EXCLUSIVE;",
-            "VACUUM",
-            "vacuum main",
-            "PRAGMA journal_mode=delete; SELECT 'wal'",
+    fn statements_that_want_a_file_alone_are_known() {
+        for (schema, sql) in [
+            ("", "PRAGMA journal_mode=delete"),
+            ("main", " -- x\npragma main.journal_mode('OFF')"),
+            ("", "PRAGMA locking_mode = EXCLUSIVE;"),
+            ("b", "PRAGMA b . locking_mode = EXCLUSIVE;"),
+            ("c d", "pragma [c d].journal_mode=delete"),
+            ("main", "VACUUM"),
+            ("main", "vacuum main"),
+            ("b", "VACUUM \"b\";"),
+            ("main", "VACUUM INTO 'b'"),
+            ("b", "VACUUM b INTO 'b'"),
+            ("", "PRAGMA journal_mode=delete; SELECT 'wal'"),
         ] {
-            assert!(wants_file_alone(sql), "{sql}");
+            let wanted = match schema {
+                "" => Alone::All,
+                schema => Alone::Schema(schema.into()),
+            };
+            assert_eq!(wants_alone(sql), Some(wanted), "{sql}");
         }
         for sql in [
             "PRAGMA journal_mode",
@@ -329,7 +360,7 @@ mod tests {
             "SELECT 'vacuum'",
             "PRAGMA user_version = 1",
         ] {
-            assert!(!wants_file_alone(sql), "{sql}");
+            assert_eq!(wants_alone(sql), None, "{sql}");
         }
     }
 
