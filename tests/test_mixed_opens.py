@@ -72,9 +72,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(library: Path, path: Path, code: str) -> list[str]:
+    """Run a program that used the file already, as `run_alone` does."""
+    return run_alone(library, path, PROLOGUE + code)
+
+
+def run_alone(library: Path, path: Path, code: str) -> list[str]:
     """Run a program where such locks are refused; give the lines that it printed."""
     ended = subprocess.run(
-        [sys.executable, "-W", "always", "-c", PROLOGUE + code, path],
+        [sys.executable, "-W", "always", "-c", code, path],
         capture_output=True,
         text=True,
         timeout=60,
@@ -156,6 +161,106 @@ print(caught)
 """,
     )
     assert lines[1:] == ["[1]", "[]"]
+
+
+# What opens `path` by our copy, and closes it.
+OURS = {
+    "connect": "sqlite3.connect(path).close()",
+    "session": "with db.session() as s: s.scalar('SELECT 1')",
+    "writing session": "with db.session('write') as s: s.scalar('SELECT 1')",
+    "attach": "memory.execute('ATTACH ? AS b', (path,)); memory.execute('DETACH b')",
+    "literal": "memory.execute(f\"ATTACH DATABASE '{path}' AS b\"); memory.execute('DETACH b')",
+    "script": "memory.executescript(f\"ATTACH '{path}' AS b; DETACH b\")",
+    "script of a session": """
+with other.session() as s: s.executescript(f"ATTACH '{path}' AS b; DETACH b")""",
+}
+
+
+@pytest.mark.parametrize("made_by", ["ours", "theirs"])
+@pytest.mark.parametrize("how", OURS)
+def test_every_way_to_open_a_file_of_the_stdlibs_is_warned_of(
+    library: Path, tmp_path: Path, how: str, made_by: str
+) -> None:
+    lines = run(
+        library,
+        tmp_path / "a.db",
+        f"""
+import os
+if {made_by == "theirs"}:
+    # A name that leads elsewhere afterwards.
+    os.chdir(os.path.dirname(path))
+    path = os.path.abspath("new.db")
+    theirs = stdlib.connect("new.db")
+    os.chdir("/")
+    theirs.execute("CREATE TABLE t (a)")
+else:
+    dbmanager.close_all_pools()
+    theirs = stdlib.connect(path)
+db = dbmanager.DatabaseManager("sqlite:///" + path)
+other = dbmanager.DatabaseManager("sqlite:///" + path + ".other")
+memory = sqlite3.connect(":memory:", isolation_level=None)
+for policy in "warn", "refuse", "ignore":
+    dbmanager.set_mixed_opens(policy)
+    dbmanager.close_all_pools()
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            exec({OURS[how]!r})
+        except sqlite3.OperationalError as error:
+            print("refused", str(error).count("while another SQLite has it open"))
+    print(len(caught))
+    if policy == "refuse":
+        files = [os.path.realpath("/proc/self/fd/" + one) for one in os.listdir("/proc/self/fd")]
+        print(files.count(path), db.get_stats()["pool_size"])
+theirs.close()
+dbmanager.set_mixed_opens("warn")
+dbmanager.close_all_pools()
+with warnings.catch_warnings(record=True) as caught:
+    exec({OURS[how]!r})
+print(len(caught))
+""",
+    )
+    assert lines[1:] == ["1", "refused 1", "0", "1 0", "0", "0"]
+
+
+def test_what_the_stdlib_opened_before_anything_of_ours_is_refused_again_and_again(
+    library: Path, tmp_path: Path
+) -> None:
+    code = """
+import logging, sqlite3 as stdlib, sys
+import dbmanager
+from dbmanager import sqlite3
+logging.disable()
+path = sys.argv[1]
+theirs = stdlib.connect(path)
+theirs.execute("CREATE TABLE t (a)")
+dbmanager.set_mixed_opens("refuse")
+db = dbmanager.DatabaseManager("sqlite:///" + path)
+for use in (lambda: sqlite3.connect(path), lambda: db.session().__enter__()) * 2:
+    try:
+        use()
+    except sqlite3.OperationalError as error:
+        print("while another SQLite has it open" in str(error))
+"""
+    ended = run_alone(library, tmp_path / "a.db", code)
+    assert ended == ["True"] * 4
+
+
+def test_the_stdlibs_open_of_a_file_that_we_attached_is_warned_of(
+    library: Path, tmp_path: Path
+) -> None:
+    lines = run(
+        library,
+        tmp_path / "a.db",
+        """
+dbmanager.close_all_pools()
+with closing(sqlite3.connect(":memory:")) as ours:
+    ours.execute("ATTACH ? AS b", (path,))
+    with warnings.catch_warnings(record=True) as caught:
+        stdlib.connect(path).close()
+    print(len(caught))
+""",
+    )
+    assert lines[1:] == ["1"]
 
 
 def test_mixed_opens_are_refused_if_that_is_set(library: Path, tmp_path: Path) -> None:

@@ -467,10 +467,13 @@ impl Connection {
         let shares_cache = settings.may_share_cache();
         let physical = match Physical::open_at_once(&path, uri, shares_cache, cached) {
             Some(physical) => physical,
-            None => py
-                .detach(|| Physical::open(&path, uri, shares_cache, cached))
-                .map_err(|error| core_exception(py, error))
-                .and_then(|physical| mixed::we_connected(py, &path).map(|()| physical))?,
+            None => {
+                let open = || {
+                    py.detach(|| Physical::open(&path, uri, shares_cache, cached))
+                        .map_err(|error| core_exception(py, error))
+                };
+                mixed::connecting(py, &path, open, Physical::keep_no_longer)?
+            }
         };
         listener::listen_if_possible(py);
         // Connections that share a cache have one lock, which others hold while they wait for the interpreter.

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{core_exception, exception, prepare_exception};
 use super::interpreter::Stretch;
+use super::mixed;
 use super::names::{string, terminated};
 use super::settings::Autocommit;
 use super::state::state;
@@ -61,6 +62,7 @@ impl Cursor {
             if let Some(wanted) = text::effect::wants_alone(&rest) {
                 Connection::have_alone(py, &guard, &wanted);
             }
+            mixed::attaching(py, || Some((*rest).to_owned()))?;
             let stretch = Stretch::detached(py, &database);
             let outcome = guard.run_first(rest);
             drop(stretch);
@@ -87,6 +89,7 @@ impl Cursor {
         drop(stretch);
         let (statement, rest) = prepared.map_err(|error| prepare_exception(py, error))?;
         connection.before_statement(py, guard, &statement)?;
+        connection.before_statement_again(py, guard, &statement)?;
         let outcome = loop {
             match connection.step(py, guard, &statement) {
                 Step::Row => {}

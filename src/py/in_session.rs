@@ -5,10 +5,12 @@ use super::ahead;
 use super::connection::Connection;
 use super::cursor::Cursor;
 use super::error::{FILE_IS_GONE, core_exception, operational_error, programming_error};
+use super::mixed;
 use super::names::string;
 use super::settings::{IsolationLevel, Optional};
 use crate::core::pool::{Pool, Turn, registry};
 use crate::core::raw::{LockGuard, Statement};
+use crate::core::text::Keyword;
 use crate::core::text::effect::Alone;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
@@ -150,7 +152,8 @@ impl Connection {
             .unwrap_or(true)
     }
 
-    /// `before_statement` once more, if Python code that ran since may have ended the session's transaction.
+    /// What must happen before a statement runs whose values are bound: `before_statement` once more, if Python code
+    /// that ran since may have ended the session's transaction.
     #[inline]
     pub(super) fn before_statement_again(
         &self,
@@ -158,6 +161,9 @@ impl Connection {
         guard: &LockGuard<'_>,
         statement: &Statement,
     ) -> PyResult<()> {
+        if statement.keyword() == Keyword::Attach {
+            mixed::attaching(py, || statement.expanded(guard))?;
+        }
         match !statement.is_readonly() && self.is_session(py) && guard.is_autocommit() {
             true => self.before_session_statement(py, guard, statement),
             false => Ok(()),

@@ -5,6 +5,7 @@ use crate::core::pool::Lease;
 use crate::core::pool::registry::{self, Opened};
 use crate::core::raw::Database;
 use crate::core::sqlite::{Connection, StatementCache};
+use crate::core::text::effect::Alone;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +58,13 @@ impl Physical {
         }
     }
 
+    /// Close it when it is finished with, even if it is lent.
+    pub fn keep_no_longer(&mut self) {
+        if let Self::Leased(lease) = self {
+            lease.keep_no_longer();
+        }
+    }
+
     pub fn statements_kept(&self) -> usize {
         self.connection().statements_kept()
     }
@@ -79,7 +87,7 @@ impl Physical {
         }
         let mut files = Vec::new();
         if let Self::Private(_) = self {
-            files = guard.files();
+            files = guard.files(&Alone::All);
             guard.close();
         }
         drop(guard);

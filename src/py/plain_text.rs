@@ -35,7 +35,7 @@ impl Text {
             asks_journal_mode: asks_journal_mode(sql),
             optimizes: optimizes(sql),
             can_be_undone: can_be_undone(sql),
-            wants_file_alone: keyword == Keyword::Other && effect::wants_file_alone(sql),
+            wants_file_alone: keyword == Keyword::Other && effect::wants_alone(sql).is_some(),
         }
     }
 

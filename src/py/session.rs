@@ -6,12 +6,14 @@ use super::error::{core_exception, operational_error, programming_error};
 use super::guarded::Guarded;
 use super::in_session::{Mode, State};
 use super::interpreter::Stretch;
+use super::mixed;
 use super::open_sessions;
 use super::physical::Physical;
 use super::settings::Optional;
 use crate::core::error::Error;
 use crate::core::pool::{Lease, Turn};
 use crate::core::session::Manager;
+use crate::core::session::url::Target;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -51,6 +53,19 @@ fn caller(py: Python<'_>, manager: &Manager) -> Option<String> {
         Ok(format!("thread '{thread}' at\n{}", lines.concat()))
     };
     describe().ok()
+}
+
+/// Lease a connection that may have to be opened.
+fn connecting<T>(
+    py: Python<'_>,
+    manager: &Manager,
+    lease: impl FnOnce() -> PyResult<T>,
+    keep_no_longer: impl FnOnce(&mut T),
+) -> PyResult<T> {
+    match manager.target() {
+        Target::File(path) => mixed::connecting(py, path, lease, keep_no_longer),
+        Target::Memory => lease(),
+    }
 }
 
 impl Session {
@@ -159,9 +174,13 @@ impl Session {
                 return Ok(slf.clone());
             }
             let place = caller(py, &manager);
-            let (turn, lease) = py
-                .detach(|| manager.lease_for_writing(place))
-                .map_err(|error| core_exception(py, error))?;
+            let lease_in_turn = || {
+                py.detach(|| manager.lease_for_writing(place))
+                    .map_err(|error| core_exception(py, error))
+            };
+            let (turn, lease) = connecting(py, &manager, lease_in_turn, |(_, lease)| {
+                lease.keep_no_longer();
+            })?;
             Self::start(slf, lease, Some(turn))?;
             return Ok(slf.clone());
         }
@@ -169,8 +188,11 @@ impl Session {
             Some(lease) => lease,
             None => {
                 let place = caller(py, &manager);
-                py.detach(|| manager.lease(place))
-                    .map_err(|error| core_exception(py, error))?
+                let lease = || {
+                    py.detach(|| manager.lease(place))
+                        .map_err(|error| core_exception(py, error))
+                };
+                connecting(py, &manager, lease, Lease::keep_no_longer)?
             }
         };
         Self::start(slf, lease, None)?;

@@ -90,6 +90,11 @@ impl Lease {
         kept.doom = Some(Reason::Altered);
     }
 
+    /// Close it when it comes back.
+    pub fn keep_no_longer(&mut self) {
+        self.held_mut().kept_mut().keep_no_longer();
+    }
+
     fn is_session(&self) -> bool {
         self.admission.is_some()
     }

@@ -12,6 +12,7 @@ use crate::core::sqlite::Connection;
 use crate::core::sqlite::open::{self, Access};
 use crate::core::sync::{Mutex, RwLock};
 use crate::core::text::Effect;
+use crate::core::text::effect::Alone;
 use crate::core::text::effect::RESTORABLE;
 use crate::core::vfs::Traces;
 use r2d2::ManageConnection as _;
@@ -241,7 +242,7 @@ impl Opener {
             return;
         }
         let files = match database.is_open() {
-            true => guard.files(),
+            true => guard.files(&Alone::All),
             false => Vec::new(),
         };
         self.close(&guard);

@@ -6,8 +6,8 @@ use crate::core::text::effect::Alone;
 use crate::core::text::{self, Effect, Terminated};
 use crate::core::vfs::{self, Traces};
 use rusqlite::ffi;
-use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::ffi::{CStr, CString, OsString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::ptr;
 use std::time::Duration;
@@ -311,22 +311,6 @@ impl LockGuard<'_> {
     pub fn wal_is_as_left(&self) -> bool {
         // SAFETY: as for `take_traces`.
         unsafe { vfs::wal_is_as_left(self.file()) }
-    }
-
-    /// The files of the databases: the main one's and those of attached ones, without those in memory.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let names = (0..).map_while(|index| {
-            // SAFETY: the handle is open; the name is valid until the database is detached, and copied right here.
-            unsafe {
-                let name = ffi::sqlite3_db_name(self.handle(), index);
-                (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
-            }
-        });
-        let files = names.filter_map(|name| self.file_name(&name));
-        files
-            .filter(|file| !file.is_empty())
-            .map(|file| PathBuf::from(OsStr::from_bytes(file.to_bytes())))
-            .collect()
     }
 
     /// Say that the next transaction of the main database will write.

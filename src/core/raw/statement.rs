@@ -285,6 +285,22 @@ impl Statement {
         self.raw.is_null()
     }
 
+    /// Its text with the values that are bound; None if there is none, or no memory for it.
+    pub fn expanded(&self, _guard: &LockGuard<'_>) -> Option<String> {
+        if !self.is_live() {
+            return None;
+        }
+        // SAFETY: the statement is alive, under its lock, or null, which gives null; the text is ours to free.
+        unsafe {
+            let text = ffi::sqlite3_expanded_sql(self.raw);
+            (!text.is_null()).then(|| {
+                let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+                ffi::sqlite3_free(text.cast());
+                owned
+            })
+        }
+    }
+
     /// The statement's first word.
     #[inline]
     pub fn keyword(&self) -> Keyword {

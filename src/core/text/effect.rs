@@ -183,6 +183,34 @@ pub fn wants_alone(sql: &str) -> Option<Alone> {
     })
 }
 
+/// The name of the database that a text attaches, if it is written there as one literal.
+pub fn attached(sql: &str) -> Option<String> {
+    let (word, rest) = identifier(skip_blanks_and_comments(sql));
+    if !word.eq_ignore_ascii_case("attach") {
+        return None;
+    }
+    let (word, after) = identifier(rest);
+    let rest = match word.eq_ignore_ascii_case("database") {
+        true => after,
+        false => rest,
+    };
+    let mut signs = skip_blanks_and_comments(rest).chars().peekable();
+    let quote = signs.next().filter(|sign| matches!(sign, '\'' | '"'))?;
+    let mut name = String::new();
+    while let Some(sign) = signs.next() {
+        if sign == quote && signs.next_if_eq(&quote).is_none() {
+            // Else it is part of an expression.
+            let rest = String::from_iter(signs);
+            return identifier(&rest)
+                .0
+                .eq_ignore_ascii_case("as")
+                .then_some(name);
+        }
+        name.push(sign);
+    }
+    None
+}
+
 /// Pragmas that write into the database, and are undone with a transaction.
 const TRANSACTIONAL: [&str; 3] = ["user_version", "application_id", "optimize"];
 
@@ -361,6 +389,27 @@ mod tests {
             "PRAGMA user_version = 1",
         ] {
             assert_eq!(wants_alone(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_attached_is_read_from_its_literal() {
+        for (name, sql) in [
+            ("a.db", "attach 'a.db' as b"),
+            ("it's", "-- x\nATTACH DATABASE 'it''s' AS b;"),
+            ("file:a?mode=ro", "Attach/**/\"file:a?mode=ro\" as b"),
+            ("", "attach '' as b"),
+        ] {
+            assert_eq!(attached(sql).as_deref(), Some(name), "{sql}");
+        }
+        for sql in [
+            "attach ? as b",
+            "attach 'a' || '.db' as b",
+            "attach 'a",
+            "select 'a'",
+            "",
+        ] {
+            assert_eq!(attached(sql), None, "{sql}");
         }
     }
 

@@ -111,6 +111,16 @@ impl Isolation {
         self.parked.load(Ordering::Relaxed)
     }
 
+    /// Whether a descriptor of a database file is one of our copy's.
+    pub fn has_opened(&self, descriptor: c_int) -> bool {
+        let files = self.files();
+        let mut lockers = files.lockers.values();
+        let mut parked = files.parked.values().flatten();
+        self.descriptors.get(descriptor) != Known::No
+            || lockers.any(|one| one.descriptor == descriptor || one.successor == Some(descriptor))
+            || parked.any(|one| one.descriptor == descriptor)
+    }
+
     /// Why the locks of some file are not isolated, once that has happened.
     pub fn refused(&self) -> Option<&str> {
         self.refused.get().map(String::as_str)

@@ -68,6 +68,14 @@ pub fn unisolated() -> Option<String> {
     return Some("only Linux has locks of open files".to_owned());
 }
 
+/// Whether an open descriptor of a database file is one of our copy's; None where that is not known.
+pub fn has_opened(descriptor: c_int) -> Option<bool> {
+    #[cfg(target_os = "linux")]
+    return Some(isolation::ISOLATION.has_opened(descriptor));
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
 /// Close descriptors that could not be closed when SQLite did it.
 pub fn close_parked() {
     #[cfg(target_os = "linux")]
