@@ -886,6 +886,48 @@ mod tests {
     }
 
     #[test]
+    fn a_locker_for_reading_hands_its_locks_over_at_the_first_lock_to_write() {
+        let (isolation, shared) = (Isolation::new(), Shared::new());
+        let reading = shared.open(&isolation);
+        assert!(isolation.prepare(reading).is_ok());
+        // As if the process could only read the file then.
+        // SAFETY: a C string.
+        let for_reading = unsafe { libc::open(shared.path.as_ptr(), libc::O_RDONLY) };
+        for locker in isolation.files().lockers.values_mut() {
+            let before = std::mem::replace(&mut locker.descriptor, for_reading);
+            locker.is_writable = false;
+            let after = Known::Locks(for_reading);
+            isolation.descriptors.replace(Known::Locks(before), after);
+            close_at_once(before);
+        }
+        let shared_lock = SHARED_LOCKS.start;
+        assert!(we(&isolation, reading, libc::F_RDLCK, shared_lock));
+        assert!(!we(&isolation, reading, libc::F_WRLCK, PENDING));
+        let writing = shared.open(&isolation);
+        assert!(isolation.prepare(writing).is_ok());
+        assert_eq!(isolation.parked(), 0);
+        assert!(we(&isolation, writing, libc::F_WRLCK, PENDING));
+        assert!(!shared.they(libc::F_RDLCK));
+        let is_read = |isolation: &Isolation| {
+            let mut seen = lock(libc::F_WRLCK, shared_lock);
+            // SAFETY: the command reads and writes a lock.
+            unsafe { libc::fcntl(shared.theirs, libc::F_OFD_GETLK, &mut seen) };
+            assert_eq!(isolation.parked(), 1, "the one before");
+            c_int::from(seen.l_type) == libc::F_RDLCK
+        };
+        assert!(is_read(&isolation));
+        assert!(we(&isolation, reading, libc::F_UNLCK, shared_lock));
+        assert!(!is_read(&isolation));
+        assert!(we(&isolation, reading, libc::F_WRLCK, shared_lock));
+        let mut all = whole_file(libc::F_UNLCK);
+        // SAFETY: the command reads a lock.
+        unsafe { isolation.control(reading, libc::F_SETLK, (&raw mut all).cast()) };
+        isolation.close(writing);
+        isolation.close(reading);
+        assert_eq!(isolation.parked(), 0);
+    }
+
+    #[test]
     fn few_descriptors_wait_for_a_file_that_stays_in_use() {
         let (isolation, shared) = (Isolation::new(), Shared::new());
         let stays = shared.open(&isolation);
