@@ -466,6 +466,10 @@ FORK_BESIDE_THREADS = (
     + """
 import signal, threading
 
+# Patience for a busy machine.
+db.close()
+pragmas = {"busy_timeout": 60_000}
+db = DatabaseManager("sqlite:///" + path, pool_timeout=60, pragmas=pragmas)
 stop = threading.Event()
 done = [0] * 8
 
