@@ -217,6 +217,7 @@ dbmanager.close_all_pools()
 with warnings.catch_warnings(record=True) as caught:
     exec({OURS[how]!r})
 print(len(caught))
+memory.close()
 """,
     )
     assert lines[1:] == ["1", "refused 1", "0", "1 0", "0", "0"]
@@ -240,6 +241,7 @@ for use in (lambda: sqlite3.connect(path), lambda: db.session().__enter__()) * 2
         use()
     except sqlite3.OperationalError as error:
         print("while another SQLite has it open" in str(error))
+theirs.close()
 """
     ended = run_alone(library, tmp_path / "a.db", code)
     assert ended == ["True"] * 4

@@ -381,7 +381,8 @@ def test_a_warning_about_positions_is_the_callers(path: Path) -> None:
     dbmanager.install("route")
     with pytest.warns(DeprecationWarning, match="positional") as caught:
         sqlite3.connect(path, 5.0).close()
-    assert [warning.filename for warning in caught] == [__file__]
+    # The stdlib warns for the function and for the class.
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 @pytest.mark.parametrize("name", ["services.billing", "services.*", "services"])
