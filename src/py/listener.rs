@@ -105,10 +105,15 @@ pub fn listen(py: Python<'_>) -> PyResult<()> {
     Err(PyErr::take(py).unwrap_or_else(|| PyRuntimeError::new_err("no audit hook can be added")))
 }
 
-/// `listen`, unless another hook refuses new ones: it only saves a wait for what is done anyway.
+/// `listen`, unless another hook refuses new ones: it only saves a wait for what is done anyway. Asks once.
+#[inline]
 pub fn listen_if_possible(py: Python<'_>) {
-    if let Err(error) = listen(py) {
-        log::debug!("audit events are not heard: {error}");
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    if !ASKED.load(Ordering::Relaxed) {
+        ASKED.store(true, Ordering::Relaxed);
+        if let Err(error) = listen(py) {
+            log::debug!("audit events are not heard: {error}");
+        }
     }
 }
 
