@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -232,3 +232,97 @@ def test_a_copy_made_here_is_complete_whoever_closed_the_file_beside_idle_connec
     sqlite3.connect(path).close()
     write(path)
     assert copied(path) == 6
+
+
+@pytest.mark.parametrize("how", ["truncated", "overwritten"])
+@pytest.mark.parametrize("door", ["connect", "session"])
+@pytest.mark.parametrize(("times", "rows"), [(1, 1), (30, 5000)], ids=["a row", "much"])
+def test_a_file_that_loses_its_content_below_a_connection_is_no_database_to_the_next(
+    tmp_path: Path, how: str, door: str, times: int, rows: int
+) -> None:
+    path = database(tmp_path / "app.db", 5)
+    db = DatabaseManager(f"sqlite:///{path}")
+    opened = db.session() if door == "session" else sqlite3.connect(path)
+    with opened as connection:
+        for _ in range(times):
+            connection.executemany("INSERT INTO t VALUES (6, ?)", [("x" * 100,)] * rows)
+            connection.commit()
+    overwrite = "x" * 8192 if how == "overwritten" else ""
+    code = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    subprocess.run([sys.executable, "-c", code, path, overwrite], check=True)
+    opened.close()
+    if door == "session":
+        db.drain()
+    for connect in (sqlite3.connect, stdlib.connect, sqlite3.connect):
+        with closing(connect(path)) as connection, pytest.raises(stdlib.DatabaseError):
+            connection.execute("SELECT sum(a) FROM t").fetchall()
+
+
+RESTORES = """
+import shutil, sqlite3, sys
+path, commits = sys.argv[1], int(sys.argv[2])
+shutil.copyfile(path, path + ".backup")
+print("ready", flush=True)
+sys.stdin.readline()
+with open(path + ".backup", "rb") as backup, open(path, "r+b") as file:
+    file.write(backup.read())
+    file.truncate()
+for number in range(commits):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE t SET b = 'restored' WHERE a = ?", (number,))
+    connection.close()
+print("restored", flush=True)
+"""
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "a program is started", "one is lent"])
+@pytest.mark.parametrize("door", ["connect", "session"])
+@pytest.mark.parametrize("journal", ["delete", "persist"])
+def test_a_backup_that_is_copied_over_a_file_is_read_though_it_was_changed_as_often(
+    tmp_path: Path, journal: str, door: str, meanwhile: str
+) -> None:
+    path = tmp_path / "app.db"
+    with closing(stdlib.connect(path)) as made, made:
+        made.execute(f"PRAGMA journal_mode = {journal}")
+        made.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
+        made.executemany("INSERT INTO t VALUES (?, 'old')", [(a,) for a in range(4)])
+    db = DatabaseManager(f"sqlite:///{path}", pragmas={"journal_mode": journal})
+
+    def connect() -> AbstractContextManager[sqlite3.Connection]:
+        return db.session() if door == "session" else closing(sqlite3.connect(path))
+
+    def rows() -> list[str]:
+        with connect() as connection:
+            return [text for (text,) in connection.execute("SELECT b FROM t ORDER BY a").fetchall()]
+
+    command = [sys.executable, "-c", RESTORES, path, "4"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with connect() as first, connect() as second:
+            assert first is not second
+        for number in range(4):
+            with connect() as connection:
+                connection.execute("UPDATE t SET b = 'new' WHERE a = ?", (number,))
+                connection.commit()
+        assert rows() == ["new"] * 4
+        with ExitStack() as lent:
+            if meanwhile == "one is lent":
+                lent.enter_context(connect())
+                assert rows() == ["new"] * 4
+            other.stdin.write("\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "restored\n"
+            if meanwhile == "a program is started":
+                subprocess.run([sys.executable, "-c", ""], check=True)
+            assert rows() == ["restored"] * 4
+            with connect() as connection:
+                connection.execute("UPDATE t SET b = 'mine' WHERE a = 3")
+                connection.commit()
+    with closing(stdlib.connect(path)) as connection:
+        found = connection.execute("SELECT b FROM t ORDER BY a").fetchall()
+        assert found == [("restored",)] * 3 + [("mine",)]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import sqlite3 as stdlib
 import subprocess
 import sys
 import threading
@@ -174,18 +175,37 @@ def test_statistics_of_the_planner_are_kept_on_close_unless_switched_off(tmp_pat
             assert connection.execute(sql).fetchone() == (int(optimizes),)
 
 
+def test_who_only_reads_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    with closing(stdlib.connect(path)) as connection, connection:
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("CREATE TABLE t (a, b)")
+        connection.execute("CREATE INDEX i ON t (a)")
+        connection.executemany("INSERT INTO t VALUES (?, 1)", [(n % 9,) for n in range(3000)])
+    before = path.read_bytes()
+    db = DatabaseManager(f"sqlite:///{path}")
+    for session in (db.session("read"), db.session()):
+        with session:
+            assert len(session.execute("SELECT * FROM t WHERE a = 1 AND b = 1").all()) == 334
+    db.close()
+    assert path.read_bytes() == before
+
+
 def test_leak_is_reported_with_its_place(url: str) -> None:
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = QueueHandler(records)
     logging.getLogger("dbmanager.pool").addHandler(handler)
     try:
-        with DatabaseManager(url, leak_detection_threshold=0.01).session():
+        manager = DatabaseManager(url, leak_detection_threshold=0.01)
+        line = sys._getframe().f_lineno + 1
+        with manager.session() as session, closing(session.execute("SELECT 'secret'")):
             record = records.get(timeout=30)
     finally:
         logging.getLogger("dbmanager.pool").removeHandler(handler)
     assert record.levelno == logging.WARNING
-    assert "test_leak_is_reported_with_its_place" in record.getMessage()
-    # Warnings tell no paths of databases, and no parameters.
+    assert f'settings.py", line {line}, in test_leak_is_reported_with' in record.getMessage()
+    # Warnings tell no paths of databases, and no parameters, not even as the source has them.
+    assert "secret" not in record.getMessage()
     assert record.getMessage().startswith("app.db: ")
     assert url.removeprefix("sqlite:///") not in record.getMessage()
 

@@ -1287,7 +1287,7 @@ class DatabaseManager:
         pool_idle_timeout: Seconds after which a connection that nobody uses is closed; None for never.
         cached_statements: Compiled statements that each connection keeps.
         leak_detection_threshold: Seconds after which an open session is reported in the log; None for never.
-        optimize_on_close: Run ``PRAGMA optimize`` before a connection is closed.
+        optimize_on_close: Run ``PRAGMA optimize`` before a connection that has written is closed.
         checkpoint_after: Seconds after the last session when what was committed is brought from the ``-wal`` file
             into the database file, or up to a second later; 0 for before that session ends; None for never.
         defensive: Trust neither the schema nor the SQL: views and triggers may use harmless functions only, and

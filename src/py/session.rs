@@ -16,7 +16,7 @@ use crate::core::session::Manager;
 use crate::core::session::url::Target;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{IntoPyDict, PyDict, PyString, PyTuple};
 use std::ffi::CString;
 use std::sync::Arc;
 
@@ -44,8 +44,26 @@ pub struct Session {
 fn caller(py: Python<'_>, manager: &Manager) -> Option<String> {
     manager.settings().leak_detection_threshold?;
     let describe = || -> PyResult<String> {
-        let stack = py.import("traceback")?.call_method1("format_stack", ())?;
-        let lines: Vec<String> = stack.extract()?;
+        let traceback = py.import("traceback")?;
+        let frame = py.import("sys")?.call_method0("_getframe")?;
+        let frames = traceback.call_method1("walk_stack", (frame,))?;
+        let without_source = [("lookup_lines", false)].into_py_dict(py)?;
+        let stack = traceback.getattr("StackSummary")?.call_method(
+            "extract",
+            (frames,),
+            Some(&without_source),
+        )?;
+        // Without the lines of the source: a literal in them may be a path or a parameter.
+        let frame = |frame: Bound<'_, PyAny>| -> PyResult<String> {
+            let part = |name| frame.getattr(name);
+            let (file, line, function) = (part("filename")?, part("lineno")?, part("name")?);
+            Ok(format!("  File \"{file}\", line {line}, in {function}\n"))
+        };
+        let mut lines: Vec<String> = stack
+            .try_iter()?
+            .map(|line| frame(line?))
+            .collect::<PyResult<_>>()?;
+        lines.reverse();
         let thread = py
             .import("threading")?
             .call_method0("current_thread")?

@@ -8,7 +8,8 @@ use crate::core::error::Result;
 use crate::core::process::{self, PerProcess};
 use crate::core::sync::MutexGuard;
 use crate::core::text::Effect;
-use std::path::PathBuf;
+use crate::core::vfs::Traces;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub struct FileState {
     pub written: bool,
     /// Not only to the WAL.
     written_itself: bool,
+    /// Out of the WAL, by SQLite on its own.
+    checkpointed: bool,
     /// Something was written since that is to be in the file itself when the last one comes back: through `connect()`, or by
     /// sessions that are set so.
     wants_checkpoint: bool,
@@ -51,6 +54,7 @@ impl FileState {
             stamp: None,
             written: false,
             written_itself: false,
+            checkpointed: false,
             wants_checkpoint: false,
             wal_content: Unfiled::default(),
             has_wal: false,
@@ -62,6 +66,12 @@ impl FileState {
     pub fn set_path(&mut self, path: PathBuf) {
         self.wal = Beside::wal(&path);
         self.path = path;
+    }
+
+    /// A connection was opened, which may have recovered the file or switched it to WAL.
+    pub fn note_opened(&mut self, traces: Option<Traces>) {
+        self.written = true;
+        self.written_itself |= traces.is_none_or(|traces| traces.wrote);
     }
 
     /// Whether the file was changed by others since all connections were back.
@@ -90,6 +100,12 @@ impl FileState {
         let is_there = || self.wal.exists() && Beside::shm(&self.path).exists();
         self.lent == 0 && self.has_wal && !is_there()
     }
+}
+
+/// Whether others wrote into the file itself, which looked so when nobody of this process had written there yet. Then it
+/// keeps the stamp that it had, by which the next user knows that the connections there are have pages of before.
+fn others_wrote(was: Option<Stamp>, path: &Path) -> bool {
+    was.is_some_and(|was| Look::at(path).is_ok_and(|look| look.stamp != was))
 }
 
 /// How many pools of the process have something in their WAL that is not in the file.
@@ -205,6 +221,7 @@ impl Pool {
             return;
         }
         file.written_itself |= traces.is_none_or(|traces| traces.wrote || !traces.uses_wal);
+        file.checkpointed |= traces.is_some_and(|traces| traces.wrote && traces.uses_wal);
         if file.lent > 1 {
             file.lent -= 1;
             return;
@@ -224,19 +241,30 @@ impl Pool {
     }
 
     /// `settle` for the last connection, when the file itself was changed or is to be.
-    fn settle_changed(&self, kept: &Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
+    fn settle_changed(&self, kept: &mut Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
         let checkpoints = std::mem::take(&mut file.wants_checkpoint);
         let (path, wal) = (file.path.clone(), file.wal.clone());
+        // Whether only SQLite wrote there is not known then: opened anew, which costs little beside so much.
+        let checkpointed = std::mem::take(&mut file.checkpointed);
+        let was = file.stamp.filter(|_| !file.written_itself);
+        let only_wal = !file.written_itself;
         drop(file);
+        let others = checkpointed || others_wrote(was, &path);
         let empty = checkpoints && self.is_emptied(self.checkpoint(kept, connect));
         let stamp = Look::at(&path).ok().map(|look| look.stamp);
         let has_wal = wal.exists();
+        if only_wal && !others {
+            // Only this checkpoint changed it.
+            kept.seen = stamp;
+        }
         let mut file = self.file.lock();
         file.lent -= 1;
         if file.lent == 0 {
             file.written = false;
             file.written_itself = false;
-            file.stamp = stamp;
+            if !others {
+                file.stamp = stamp;
+            }
             file.has_wal = has_wal;
             if empty {
                 file.wal_content.set(false);
@@ -267,6 +295,8 @@ impl Pool {
             let outcome = guard.checkpoint();
             guard.set_busy_timeout(timeout);
             guard.remember_wal();
+            // These are known.
+            guard.take_traces();
             outcome.map(|()| true)
         };
         let timeout = match connect {
@@ -320,7 +350,7 @@ impl Pool {
     }
 
     fn empty_wal(&self, now: Instant, is_wanted: impl FnOnce(&FileState) -> bool) {
-        {
+        let others = {
             let mut file = self.file.lock();
             if file.lent > 0 || self.is_in_memory() || !is_wanted(&file) {
                 return;
@@ -328,7 +358,8 @@ impl Pool {
             // As if it were lent, so that nobody takes the file for changed by others.
             file.lent += 1;
             file.written = true;
-        }
+            others_wrote(file.stamp, &file.path)
+        };
         let managed = self.managed.get().map(|managed| (&managed.shelf, false));
         let shelves = [managed, Some((&self.plain, true))];
         let outcome = shelves.into_iter().flatten().find_map(|(shelf, connect)| {
@@ -341,7 +372,9 @@ impl Pool {
         if file.lent == 0 {
             file.written = false;
             file.written_itself = false;
-            file.stamp = look.map(|look| look.stamp);
+            if !others {
+                file.stamp = look.map(|look| look.stamp);
+            }
             file.wal_content.set(!empty);
         }
     }

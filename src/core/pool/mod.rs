@@ -251,7 +251,7 @@ impl Pool {
             return None;
         }
         let CheckedIn { was_quiet, has_wal } = self.check_in_unchanged(look, now)?;
-        let Some(held) = shelf.take_at_once(now) else {
+        let Some(mut held) = shelf.take_at_once(now) else {
             self.check_out();
             return None;
         };
@@ -261,13 +261,15 @@ impl Pool {
             shelf.give_back(held, self.most_idle(), now);
             return None;
         }
+        held.kept_mut().see(look);
         self.counters.acquired.fetch_add(1, Ordering::Relaxed);
         Some(Lease::new(held, Arc::clone(self), now, admission))
     }
 
     /// Lend a connection that was opened before its file had an identity.
-    fn lease_fresh(self: &Arc<Self>, kept: Kept, look: &Look) -> Lease {
+    fn lease_fresh(self: &Arc<Self>, mut kept: Kept, look: &Look) -> Lease {
         self.return_to_path();
+        kept.see(look);
         self.recently_used.store(true, Ordering::Relaxed);
         self.check_in(Some(look), Instant::now());
         self.counters.acquired.fetch_add(1, Ordering::Relaxed);
@@ -305,7 +307,10 @@ impl Pool {
             None => self.grow(shelf, path),
         };
         match held {
-            Ok(held) => {
+            Ok(mut held) => {
+                if let Some(look) = look {
+                    held.kept_mut().see(look);
+                }
                 self.counters.acquired.fetch_add(1, Ordering::Relaxed);
                 Ok(held)
             }
@@ -319,8 +324,8 @@ impl Pool {
     /// Open a connection to what is at the path now. If that is another file by now, it is not kept.
     fn grow(&self, shelf: &Shelf, path: &Path) -> Result<Held> {
         let mut held = registry::with_room(|| shelf.grow(path))?;
-        // Opening may have recovered the file or switched it to WAL.
-        self.file.lock().written = true;
+        let traces = held.kept_mut().take_traces();
+        self.file.lock().note_opened(traces);
         if !self.is_in_memory() && !Look::at(path).is_ok_and(|look| self.is_of(&look)) {
             held.kept_mut().keep_no_longer();
         }

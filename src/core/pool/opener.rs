@@ -1,6 +1,6 @@
 //! Opening and configuring the connections of one database, setting them back, and closing them.
 
-use super::identity::Beside;
+use super::identity::{Beside, Look, Stamp};
 use super::idle::IdleMark;
 use super::registry;
 use super::settings::Settings;
@@ -38,6 +38,8 @@ pub struct Kept {
     pub connection: Connection,
     expires: Option<Instant>,
     pub idle_since: Instant,
+    /// How the file looked when the pages that it has in memory were right.
+    pub seen: Option<Stamp>,
     generation: u64,
     /// It is counted as idle.
     pub idle: Option<IdleMark>,
@@ -48,6 +50,26 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// It is lent while the file looks so. Pages from another time may be those of a file that was written over: SQLite
+    /// would not notice if the new one happened to have been changed as often. Where its own notices, because somebody
+    /// has written, it reads them anew as well.
+    #[inline]
+    pub fn see(&mut self, look: &Look) {
+        if self.seen != Some(look.stamp) {
+            self.see_anew(look.stamp);
+        }
+    }
+
+    #[cold]
+    fn see_anew(&mut self, stamp: Stamp) {
+        if self.seen.replace(stamp).is_some() {
+            let guard = self.connection.database().lock();
+            if guard.database().is_open() {
+                guard.forget_pages();
+            }
+        }
+    }
+
     /// Close it when it comes back.
     pub fn keep_no_longer(&mut self) {
         self.generation = NEVER;
@@ -169,7 +191,7 @@ impl Opener {
             }
         }
         drop(guard);
-        database.forget_effects();
+        database.begin_to_lend();
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         let cached = settings
             .as_ref()
@@ -181,6 +203,7 @@ impl Opener {
             connection: Connection::new(database, cached as usize),
             expires: settings.and_then(|settings| expiry(&settings, now)),
             idle_since: now,
+            seen: None,
             generation,
             idle: None,
             is_coming: false,
@@ -328,9 +351,11 @@ impl Opener {
             guard.close_without_checkpoint();
             return;
         }
-        let optimizes = self
-            .settings()
-            .is_some_and(|settings| settings.optimize_on_close);
+        // Who only read does not write by it.
+        let optimizes = guard.database().has_written()
+            && self
+                .settings()
+                .is_some_and(|settings| settings.optimize_on_close);
         if optimizes && guard.is_autocommit() && !guard.has_blobs() {
             // Help for the planner only: when others are at work it is not worth a wait. It is none of the last
             // user's business.

@@ -84,6 +84,8 @@ pub struct Database {
     backups: Cell<u32>,
     /// What was left behind on this connection since `forget_effects`.
     effects: Cell<Effect>,
+    /// It has written to its file since `begin_to_lend`.
+    has_written: Cell<bool>,
     /// `sqlite3_total_changes64` when the present user came.
     changes_before: Cell<i64>,
     /// SQLite may know the schema from the time of an earlier user.
@@ -132,6 +134,7 @@ impl Database {
             leftovers: Leftovers::default(),
             backups: Cell::new(0),
             effects: Cell::new(Effect::NONE),
+            has_written: Cell::new(false),
             changes_before: Cell::new(0),
             schema_is_of_before: Cell::new(false),
             attaches_for_reading: Cell::new(false),
@@ -337,6 +340,9 @@ impl Database {
     #[inline]
     pub fn note(&self, effect: Effect) {
         self.effects.set(self.effects.get().and(effect));
+        if effect.has(Effect::WROTE) {
+            self.has_written.set(true);
+        }
     }
 
     /// Note that this connection was changed in a way that no pool undoes.
@@ -354,6 +360,17 @@ impl Database {
     #[inline]
     pub fn attaches_for_reading(&self) -> &Cell<bool> {
         &self.attaches_for_reading
+    }
+
+    /// It is ready for its first user: what was done to it until now is its owner's.
+    pub fn begin_to_lend(&self) {
+        self.forget_effects();
+        self.has_written.set(false);
+    }
+
+    /// Whether any of its users wrote something.
+    pub fn has_written(&self) -> bool {
+        self.has_written.get()
     }
 
     /// What was left behind until now is how its owner wants it.

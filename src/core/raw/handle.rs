@@ -81,6 +81,13 @@ impl LockGuard<'_> {
         unsafe { ffi::sqlite3_busy_timeout(self.handle(), milliseconds) };
     }
 
+    /// Forget the pages that are in memory, so that they are read anew.
+    pub fn forget_pages(&self) {
+        // SQLite frees what no statement uses: all of them between two transactions.
+        // SAFETY: the handle is open.
+        unsafe { ffi::sqlite3_db_release_memory(self.handle()) };
+    }
+
     /// Read (`value < 0`) or set a run-time limit; returns the previous value, or -1 for an unknown one.
     pub fn limit(&self, category: c_int, value: c_int) -> c_int {
         if value >= 0 {
