@@ -167,6 +167,9 @@ unsafe extern "C" fn hear(
         _ if OF_ALL_FILES.iter().any(|known| known.as_bytes() == name) => What::AllFiles,
         _ => return 0,
     };
+    if !is_in_main_interpreter() {
+        return 0;
+    }
     let heard = std::panic::catch_unwind(|| {
         // Also where the interpreter is only just being made or taken down, when nothing of ours can be open.
         Python::try_attach(|py| {
@@ -186,6 +189,16 @@ unsafe extern "C" fn hear(
         }
         _ => 0,
     }
+}
+
+/// Whether this thread runs the interpreter that everything here belongs to. Others raise events as well, and must not
+/// touch it; and some events come while an interpreter is only just being made or taken down.
+fn is_in_main_interpreter() -> bool {
+    // SAFETY: tells what this thread runs, or null.
+    let state = unsafe { ffi::compat::PyThreadState_GetUnchecked() };
+    // SAFETY: the state is this thread's, so it is alive; the main interpreter's is a constant of the process.
+    !state.is_null()
+        && unsafe { ffi::PyThreadState_GetInterpreter(state) == ffi::PyInterpreterState_Main() }
 }
 
 enum What {
