@@ -287,5 +287,14 @@ if child:
     with billing.session(db) as session:
         print(session.execute("SELECT x FROM t").all())
 """
-    refused = "this session is not open; use it within its `with` block None None\n"
-    assert said_by(code, tmp_path / "app.db") == f"{refused}[(1,)]\n"
+    said = said_by(code, tmp_path / "app.db")
+    assert said.startswith("this connection was opened by process ")
+    assert said.endswith("sessions and cursors do not survive a fork None None\n[(1,)]\n")
+
+
+def test_sessions_of_a_closed_manager_are_refused(tmp_path: Path) -> None:
+    db = DatabaseManager(f"sqlite:///{tmp_path}/app.db")
+    db.close()
+    for session in (PLAIN(db, "read"), PLAIN(db)):
+        with pytest.raises(stdlib.ProgrammingError, match="is closed; ask DatabaseManager for"):
+            session.__enter__()

@@ -11,6 +11,7 @@ use super::guarded::Guarded;
 use super::listener;
 use super::open_sessions;
 use super::state::{Stdlib, state};
+use crate::core::error::Error;
 use crate::core::pool::Turn;
 use crate::core::session::Manager;
 use crate::core::thread;
@@ -134,9 +135,16 @@ impl Block {
 
     /// Refuse what comes outside of the session's block.
     fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        match self.is_open(py) {
-            true => Ok(()),
-            false => Err(programming_error(py, NOT_OPEN)),
+        match self.phase.get(py) {
+            Phase::Open if self.is_of_this_process(py) => Ok(()),
+            Phase::Open => {
+                let inherited = Error::Inherited {
+                    parent: self.process.get(py).cast_signed(),
+                    child: std::process::id(),
+                };
+                Err(core_exception(py, inherited))
+            }
+            _ => Err(programming_error(py, NOT_OPEN)),
         }
     }
 
@@ -300,6 +308,8 @@ fn enter<'py>(session: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
             return Err(programming_error(py, message));
         }
     }
+    let is_open = this.manager.check_open();
+    is_open.map_err(|error| core_exception(py, error))?;
     end_with_this_thread(py)?;
     this.phase.set(py, Phase::Open);
     // SAFETY: callable from any thread.

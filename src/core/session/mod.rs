@@ -99,7 +99,8 @@ impl Manager {
         Ok(settings.differences(&wanted))
     }
 
-    fn check_open(&self) -> Result<()> {
+    /// Refuse what comes after `close`.
+    pub fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::ManagerClosed(self.url.clone()));
         }
