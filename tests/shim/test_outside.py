@@ -1,6 +1,7 @@
 """The shim from outside: `dbmanager run`, and the environment."""
 
 import os
+import py_compile
 import subprocess
 import sys
 import zipapp
@@ -94,12 +95,6 @@ def test_run_refuses_calls_and_tells_of_a_program_that_is_not_there(
         2,
         f"dbmanager run: there is no file '{tmp_path}/none.py'\n",
     )
-    for module, missing in (("not_there", "not_there"), ("not_there.main", "not_there")):
-        ended = run("-m", "dbmanager", "run", "-m", module)
-        assert (ended.returncode, ended.stderr) == (
-            2,
-            f"dbmanager run: there is no module '{missing}'\n",
-        )
     ended = run("-m", "dbmanager", "run", "--mode", "no", program)
     assert ended.returncode == 2
     assert "invalid choice: 'no'" in ended.stderr
@@ -147,6 +142,16 @@ if "raise" in sys.argv:
         {}["a"]
     except KeyError as error:
         raise ZeroDivisionError("in it") from error
+if "interrupted" in sys.argv:
+    raise KeyboardInterrupt
+if "hooked" in sys.argv:
+    def told(kind, value, traceback):
+        while traceback is not None:
+            tell(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+            traceback = traceback.tb_next
+    sys.excepthook = told
+    atexit.register(lambda: tell(sys.last_type, sys.last_value, sys.last_traceback.tb_lineno))
+    raise ValueError("told by the program")
 """
 
 
@@ -160,13 +165,14 @@ def programs(tmp_path: Path) -> Path:
     (tmp_path / "package" / "inner").mkdir(parents=True)
     for name in ("__main__.py", "module.py", "inner/__main__.py"):
         (tmp_path / "package" / name).write_text(SEEN)
-    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "package" / "__init__.py").write_text("import sys; print(sys.argv)")
+    py_compile.compile(str(tmp_path / "sub" / "program.py"), str(tmp_path / "program.pyc"))
     (tmp_path / "link.py").symlink_to("sub/program.py")
     zipapp.create_archive(tmp_path / "package", tmp_path / "archive.pyz")
     return tmp_path
 
 
-@pytest.mark.parametrize("end", ["", "exit", "raise"])
+@pytest.mark.parametrize("end", ["", "exit", "raise", "interrupted", "hooked"])
 @pytest.mark.parametrize(
     "program",
     [
@@ -178,6 +184,9 @@ def programs(tmp_path: Path) -> Path:
         ["-m", "package"],
         ["-m", "package.module"],
         ["-m", "package.inner"],
+        ["-m", "not_there"],
+        ["-m", "package.not_there"],
+        ["program.pyc"],
         ["wrong.py"],
         ["-"],
     ],
@@ -199,6 +208,47 @@ def test_a_program_sees_itself_as_when_python_runs_it(
         return ended.stdout, ended.stderr, ended.returncode
 
     assert seen("-m", "dbmanager", "run") == seen()
+
+
+def test_run_takes_a_program_that_can_be_read_once_only() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "dbmanager", "run", "/dev/stdin"],
+        input="print('read')",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("read\n", "")
+
+
+def test_run_reads_a_program_in_its_own_encoding() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "dbmanager", "run", "-"],
+        input="# coding: latin-1\nprint(ascii('ä'))".encode("latin-1"),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == (b"'\\xe4'\n", b"")
+
+
+def test_run_sees_what_the_package_of_a_module_calls(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").touch()
+    code = f"import sqlite3; sqlite3.connect({str(path)!r}).close()"
+    (tmp_path / "package" / "__init__.py").write_text(code)
+    ended = subprocess.run(
+        [sys.executable, "-m", "dbmanager", "run", "--mode", "error", "-m", "package.module"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "DirectConnectError" in ended.stderr
 
 
 def test_run_asks_for_a_program() -> None:

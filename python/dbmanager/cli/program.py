@@ -6,7 +6,6 @@ the module that was there before is seen: not in ``sys.path``, not in its traceb
 
 import builtins
 import importlib.machinery
-import importlib.util
 import io
 import os
 import pkgutil
@@ -19,37 +18,27 @@ from types import CodeType, ModuleType, TracebackType
 STDIN = "-"
 
 
-def missing_part(module: str) -> str | None:
-    """Give what is not there of a module's dotted name; None when all is."""
+def run_module(name: str, arguments: Sequence[str]) -> None:
+    """Run a module, as ``python -m``."""
     _begin_path_with(str(Path.cwd()))
-    try:
-        return module if importlib.util.find_spec(module) is None else None
-    except ModuleNotFoundError as error:
-        # A package on the way; not what such a package fails to import.
-        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            return error.name
-        raise
+    _run(["-m", *arguments], lambda _: runpy._run_module_as_main(name))  # type: ignore[attr-defined]
 
 
-def run_module(name: str, arguments: Sequence[str]) -> int:
-    """Run a module, as ``python -m``; give the exit code."""
-    _begin_path_with(str(Path.cwd()))
-    return _run(["-m", *arguments], lambda _: runpy._run_module_as_main(name))  # type: ignore[attr-defined]
-
-
-def run_file(path: str, arguments: Sequence[str]) -> int:
-    """Run a file, a folder or an archive with a ``__main__.py``, or ``-``; give the exit code."""
+def run_file(path: str, arguments: Sequence[str]) -> None:
+    """Run a file, a folder or an archive with a ``__main__.py``, or ``-``."""
     argv = [path, *arguments]
     if path == STDIN:
         _begin_path_with("")
-        return _run(argv, _execute_stdin)
+        _run(argv, _execute_stdin)
+        return
     # As Python: neither links nor dots are resolved.
     absolute = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
     if pkgutil.get_importer(absolute) is not None:
         _begin_path_with(absolute, always=True)
-        return _run(argv, lambda _: runpy._run_module_as_main("__main__", alter_argv=False))  # type: ignore[attr-defined]
+        _run(argv, lambda _: runpy._run_module_as_main("__main__", alter_argv=False))  # type: ignore[attr-defined]
+        return
     _begin_path_with(str(Path(absolute).resolve().parent))
-    return _run(argv, lambda main: _execute_file(main, absolute))
+    _run(argv, lambda main: _execute_file(main, absolute))
 
 
 def _begin_path_with(folder: str, *, always: bool = False) -> None:
@@ -60,7 +49,7 @@ def _begin_path_with(folder: str, *, always: bool = False) -> None:
         sys.path.insert(0, folder)
 
 
-def _run(argv: list[str], body: Callable[[ModuleType], object]) -> int:
+def _run(argv: list[str], body: Callable[[ModuleType], object]) -> None:
     main = ModuleType("__main__")
     vars(main)["__builtins__"] = builtins
     if "__annotations__" in vars(sys.modules["__main__"]):
@@ -70,14 +59,26 @@ def _run(argv: list[str], body: Callable[[ModuleType], object]) -> int:
     sys.argv = argv
     try:
         body(main)
-    except (SystemExit, KeyboardInterrupt):
-        # Python ends in ways of its own for these.
+    except SystemExit:
+        # Python ends in a way of its own for it.
         raise
-    except BaseException as error:  # noqa: BLE001 - told as Python tells it
-        error.__traceback__ = _of_the_program(error.__traceback__)
-        sys.excepthook(type(error), error, error.__traceback__)
-        return 1
-    return 0
+    except BaseException as error:
+        _tell_without_our_frames(error)
+        raise
+
+
+def _tell_without_our_frames(error: BaseException) -> None:
+    """Have Python tell of an error that ends the program as if it had run the program itself."""
+    traceback, hook = _of_the_program(error.__traceback__), getattr(sys, "excepthook", None)
+    if hook is None:
+        return
+
+    def told(kind: type[BaseException], value: BaseException, whole: TracebackType | None) -> None:
+        if value is error:
+            whole = sys.last_traceback = traceback
+        hook(kind, value.with_traceback(whole), whole)
+
+    sys.excepthook = told
 
 
 def _of_the_program(traceback: TracebackType | None) -> TracebackType | None:
@@ -89,19 +90,23 @@ def _of_the_program(traceback: TracebackType | None) -> TracebackType | None:
 
 def _execute_file(main: ModuleType, path: str) -> None:
     _name_file(main, path)
-    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    # Read once: what is run may be a pipe.
     with io.open_code(path) as file:
-        code = pkgutil.read_code(file)
-        if code is None:
-            file.seek(0)
-            code = compile(file.read(), path, "exec", dont_inherit=True)
-    _execute(main, code)
+        content = file.read()
+    code = pkgutil.read_code(io.BytesIO(content))
+    loader: type[importlib.machinery.SourceFileLoader | importlib.machinery.SourcelessFileLoader]
+    loader = importlib.machinery.SourcelessFileLoader
+    if code is None:
+        loader = importlib.machinery.SourceFileLoader
+    main.__loader__ = loader("__main__", path)
+    _execute(main, code or compile(content, path, "exec", dont_inherit=True))
 
 
 def _execute_stdin(main: ModuleType) -> None:
     _name_file(main, "<stdin>")
     main.__loader__ = importlib.machinery.BuiltinImporter
-    _execute(main, compile(sys.stdin.read(), "<stdin>", "exec", dont_inherit=True))
+    # Bytes: the program itself may say how it is encoded.
+    _execute(main, compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True))
 
 
 def _name_file(main: ModuleType, name: str) -> None:

@@ -56,17 +56,12 @@ def run(options: argparse.Namespace) -> int:
     if not options.program:
         options.parser.error("which program? Name a file, or a module with -m")
     name, *arguments = options.program
-    if options.is_module:
-        missing = program.missing_part(name)
-        if missing is not None:
-            sys.stderr.write(f"dbmanager run: there is no module {missing!r}\n")
-            return 2
-    elif name != program.STDIN and not Path(name).exists():
+    if not options.is_module and name != program.STDIN and not Path(name).exists():
         sys.stderr.write(f"dbmanager run: there is no file {name!r}\n")
         return 2
     _install(options)
-    run_it = program.run_module if options.is_module else program.run_file
-    return run_it(name, arguments)
+    (program.run_module if options.is_module else program.run_file)(name, arguments)
+    return 0
 
 
 def _install(options: argparse.Namespace) -> None:
