@@ -184,3 +184,42 @@ if len(sys.argv) == 2:
         check=True,
     )
     assert [call.count for call in read(tmp_path / "calls.json")] == [2]
+
+
+CROWD = """
+import sqlite3, sys, time
+path, count = sys.argv[1], int(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(count):
+    sqlite3.connect(path).close()
+print("called", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_killed_processes_have_told_of_their_calls_though_others_were_writing(
+    path: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "calls.json"
+    environment = {**os.environ, "DBMANAGER_MODE": "warn", "DBMANAGER_REPORT": str(report)}
+    crowd = []
+    for number in range(8):
+        program = tmp_path / f"program{number}.py"
+        program.write_text(CROWD)
+        command = [sys.executable, "-W", "ignore", program, path, str(1 + 100 * (number % 2))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        crowd.append(subprocess.Popen(command, env=environment, **pipes))  # type: ignore[call-overload]
+    for word in ("ready\n", "called\n"):
+        for process in crowd:
+            assert process.stdout.readline() == word
+        for process in crowd if word == "ready\n" else ():
+            process.stdin.write("\n")
+            process.stdin.flush()
+    for process in crowd:
+        process.kill()
+        process.communicate()
+    counts = {Path(call.file).stem: call.count for call in read(report)}
+    assert set(counts) == {f"program{number}" for number in range(8)}
+    for number in range(1, 8, 2):
+        assert 101 / 2 <= counts[f"program{number}"] <= 101

@@ -2,7 +2,8 @@
 
 It is JSON, merged over processes and runs: each process adds what it has counted since it wrote
 last, at each new place, whenever a fifth of its calls is not written, and at its end. A process
-that is killed has told of every place, and of four fifths of its calls at least.
+that is killed has told of every place, and of four fifths of its calls at least, unless others
+kept it from the file for too long.
 """
 
 import contextlib
@@ -19,8 +20,11 @@ from typing import IO, Any
 from dbmanager._shim.calls import DirectConnect, Inventory
 
 VERSION = 1
-# So long a process that ends waits for another one that is writing the file, in seconds.
+# So long a process that ends waits for others that are writing the file, in seconds; and so long
+# one that goes on, for its first call of a place and for others.
 _PATIENCE = 2.0
+_PATIENCE_FIRST = 0.5
+_PATIENCE_MORE = 0.05
 # So long what was counted may stay unwritten if there are more calls, and so soon a try that
 # failed is followed by another, in seconds.
 _INTERVAL = 5.0
@@ -37,6 +41,8 @@ class Report:
         self._locked: IO[str] | None = None
         self._fails = False
         self._tried_at = 0.0
+        # A place was told of that is not written yet.
+        self._lacks_place = False
 
     def in_child(self) -> None:
         """Begin anew in the child of a fork, which has the parent's lock on the file open."""
@@ -47,9 +53,11 @@ class Report:
 
     def write_if_due(self, inventory: Inventory, *, is_first: bool) -> None:
         """Add to the file, unless that has time: `is_first` tells of a new place."""
+        self._lacks_place |= is_first
         late = time.monotonic() > self._tried_at + _INTERVAL
-        if late or (not self._fails and (is_first or inventory.has_much_to_write())):
-            self.write(inventory, patience=0)
+        much = self._lacks_place or inventory.has_much_to_write()
+        if late or (much and not self._fails):
+            self.write(inventory, patience=_PATIENCE_FIRST if is_first else _PATIENCE_MORE)
 
     def write(self, inventory: Inventory, *, patience: float = _PATIENCE) -> None:
         """Add to the file; wait so long, in seconds, for others that do."""
@@ -62,6 +70,7 @@ class Report:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._lock(patience) as is_ours:
                     if is_ours:
+                        self._lacks_place = False
                         _merge_into(self._path, calls)
                         inventory.mark_written(calls)
             self._fails = False
@@ -80,7 +89,7 @@ class Report:
         until = time.monotonic() + patience
         with self._path.with_name(self._path.name + ".lock").open("w") as self._locked:
             while not (is_ours := _try_to_lock(self._locked)) and time.monotonic() < until:
-                time.sleep(0.01)
+                time.sleep(0.001)
             try:
                 yield is_ours
             finally:
