@@ -214,3 +214,39 @@ def test_two(wide):
     assert counts == {"passed": 2, "error": 1}
     assert "ERROR test_application.py::test_two" in output
     assert "wide.db" in output
+
+
+TESTS_THAT_END_BADLY = """
+import sqlite3
+import pytest
+import dbmanager
+
+@pytest.fixture
+def falls():
+    yield
+    raise ValueError("on its own")
+
+def test_ends_badly(falls):
+    sqlite3.connect(":memory:").close()
+
+def test_is_innocent():
+    pass
+
+def test_leaves_a_connection(tmp_path):
+    sqlite3.connect(":memory:").close()
+    global kept
+    kept = dbmanager.connect(tmp_path / "left.db")
+
+def test_is_innocent_too():
+    pass
+"""
+
+
+@pytest.mark.parametrize("ending", ["report", "fail"])
+def test_the_calls_of_a_test_that_ends_badly_are_not_the_next_ones(
+    tmp_path: Path, ending: str
+) -> None:
+    output, _ = run(tmp_path, f"--direct-connects={ending}", tests=TESTS_THAT_END_BADLY)
+    assert output.count("test_ends_badly") > 0
+    assert output.count("test_leaves_a_connection") > 0
+    assert "innocent" not in output

@@ -95,15 +95,18 @@ class _Checks:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
         """Look at what a test and its fixtures did, once they ended."""
-        result = yield
-        seen, self._at_import = self._at_import, {}
-        places = self._new_places()
+        try:
+            result = yield
+        finally:
+            # Also if that failed: the next test has nothing to do with it.
+            seen, self._at_import = self._at_import, {}
+            places = self._new_places()
+            if places:
+                seen[item.nodeid] = places
+            if seen:
+                item.user_properties.append((_PROPERTY, seen))
         if places and self._fails:
             pytest.fail(_message(places), pytrace=False)
-        if places:
-            seen[item.nodeid] = places
-        if seen:
-            item.user_properties.append((_PROPERTY, seen))
         if nextitem is None and self._looks_for_leaks:
             self._fail_for(self._told)
         return result
