@@ -110,16 +110,19 @@ at = None
 
 def send():
     global at
-    began.wait()
+    began.acquire()
     at = time.monotonic()
-    sends.set()
+    sends.release()
     os.kill(os.getpid(), signal.SIGINT) if by == "kill" else signal.raise_signal(signal.SIGINT)
 
 def callback(*_):
-    # Waits once: how soon another thread gets the interpreter is a matter of its own.
-    if not began.is_set():
-        began.set()
-        sends.wait()
+    global waits
+    # Waits once: how soon another thread gets the interpreter is a matter of its own. By bare
+    # locks: an exception in the midst of an Event's Python code breaks it.
+    if waits:
+        waits = False
+        began.release()
+        sends.acquire()
     return 0
 
 def numbers():
@@ -142,7 +145,9 @@ def use(connection):
         connection.execute(f"SELECT max(n) FROM ({{endless}})").fetchall()
 
 for turn in range(2):
-    began, sends = threading.Event(), threading.Event()
+    began, sends, waits = threading.Lock(), threading.Lock(), True
+    began.acquire()
+    sends.acquire()
     sender = threading.Thread(target=send)
     sender.start()
     try:
