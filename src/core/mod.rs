@@ -6,6 +6,7 @@ pub mod error;
 pub mod pool;
 pub mod process;
 pub mod raw;
+pub mod scan;
 pub mod session;
 pub mod sqlite;
 pub mod sync;

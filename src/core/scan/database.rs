@@ -1,0 +1,142 @@
+//! Which database a call opens, as far as the project's source tells.
+
+use super::names::{Bound, ScopeId};
+use super::project::Project;
+use super::sites::{Kind, Site};
+use super::syntax::{Expr, ExprCall, Ranged};
+use super::values::{text_begins, value_of};
+use serde::Serialize;
+
+/// How a call names its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum From {
+    /// By a text in the call.
+    Literal,
+    /// By a name of the module, or of another one.
+    Constant,
+    /// By a name of the function.
+    Local,
+    /// By an attribute.
+    Attribute,
+    /// By a parameter of the function.
+    Parameter,
+    /// By an expression made of others.
+    Expression,
+    /// Not at all.
+    Missing,
+}
+
+/// The database of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// How it is named.
+    pub from: From,
+    /// Its path or URL, if that is certain.
+    pub path: Option<String>,
+    /// The expression that names it.
+    pub expression: String,
+}
+
+/// The argument of a call that names the database.
+pub fn argument(call: &ExprCall) -> Option<&Expr> {
+    let by_name = |name: &str| {
+        let keyword = call
+            .arguments
+            .keywords
+            .iter()
+            .find(|keyword| keyword.arg.as_ref().is_some_and(|arg| arg.as_str() == name));
+        keyword.map(|keyword| &keyword.value)
+    };
+    call.arguments
+        .args
+        .first()
+        .or_else(|| by_name("database"))
+        .or_else(|| by_name("url"))
+}
+
+/// Whether an engine's call has an SQLite URL.
+pub fn is_sqlite_url(
+    project: &Project<'_>,
+    file: super::project::FileId,
+    scope: ScopeId,
+    call: &ExprCall,
+) -> bool {
+    let Some(url) = argument(call) else {
+        return false;
+    };
+    text_begins(project, file, scope, url).is_some_and(|(text, _)| text.starts_with("sqlite"))
+}
+
+/// Tell which database a site opens.
+pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
+    let Some(argument) = argument(site.call) else {
+        return Database {
+            from: From::Missing,
+            path: None,
+            expression: String::new(),
+        };
+    };
+    let source = &project.file(site.file).parsed.source;
+    let value =
+        value_of(project, site.file, site.scope, argument).map(super::values::Value::into_text);
+    let path = match site.kind {
+        Kind::Sqlalchemy => value.as_deref().map(path_of_url),
+        _ => value,
+    };
+    Database {
+        from: from(project, site, argument),
+        path,
+        expression: source.slice(argument.range()).to_owned(),
+    }
+}
+
+/// The path in an SQLAlchemy URL; all of it, if it is no plain one.
+fn path_of_url(url: &str) -> String {
+    let Some((_, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let path = rest.strip_prefix('/').unwrap_or(rest);
+    let path = path.split('?').next().unwrap_or(path);
+    if path.is_empty() {
+        ":memory:".to_owned()
+    } else {
+        path.to_owned()
+    }
+}
+
+fn from(project: &Project<'_>, site: &Site<'_>, argument: &Expr) -> From {
+    match argument {
+        Expr::StringLiteral(_) => From::Literal,
+        Expr::Name(name) => {
+            let names = &project.file(site.file).names;
+            let Some((home, bindings)) = names.lookup(name.id.as_str(), site.scope) else {
+                return From::Expression;
+            };
+            match bindings {
+                bindings
+                    if bindings
+                        .iter()
+                        .any(|binding| matches!(binding.bound, Bound::Parameter(_))) =>
+                {
+                    From::Parameter
+                }
+                _ if home == ScopeId::MODULE => From::Constant,
+                _ => From::Local,
+            }
+        }
+        Expr::Attribute(_) => From::Attribute,
+        // `str(path)`, `os.fspath(path)`: as what is in it.
+        Expr::Call(call)
+            if call.arguments.args.len() == 1
+                && call.arguments.keywords.is_empty()
+                && matches!(&*call.func, Expr::Name(_)) =>
+        {
+            match from(project, site, &call.arguments.args[0]) {
+                From::Literal => From::Expression,
+                inner => inner,
+            }
+        }
+        _ => From::Expression,
+    }
+}

@@ -1,0 +1,222 @@
+//! The Python files below some paths: read in parallel, those that `.gitignore` names left out, and only those looked
+//! into that mention what is searched for.
+
+use ignore::{DirEntry, WalkBuilder, WalkState};
+use memchr::memmem::Finder;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// A file or folder that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// Which; empty where the system does not tell.
+    pub path: PathBuf,
+    /// What the system said.
+    pub reason: String,
+}
+
+/// What a walk came by.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How many Python files there are.
+    pub files: usize,
+    /// Their sizes together.
+    pub bytes: usize,
+    /// What could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Read every Python file below `roots`, and hand those that hold one of the words to `each`, in any order and from
+/// several threads.
+pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Sync) -> Walked {
+    let Some((first, others)) = roots.split_first() else {
+        return Walked::default();
+    };
+    let mut builder = WalkBuilder::new(first);
+    for root in others {
+        builder.add(root);
+    }
+    // A .gitignore counts without a repository, too: an unpacked archive has none.
+    builder.require_git(false).threads(threads());
+    builder.filter_entry(|entry| entry.depth() == 0 || !is_not_ours(entry));
+    let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
+    let (files, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let unreadable = Mutex::new(Vec::new());
+    builder.build_parallel().run(|| {
+        let mut content = Vec::new();
+        let (files, bytes, unreadable, finders, each) =
+            (&files, &bytes, &unreadable, &finders, &each);
+        Box::new(move |entry| {
+            match entry
+                .map_err(told)
+                .and_then(|entry| read_python(&entry, &mut content))
+            {
+                Ok(None) => {}
+                Ok(Some(path)) => {
+                    files.fetch_add(1, Ordering::Relaxed);
+                    bytes.fetch_add(content.len(), Ordering::Relaxed);
+                    if finders.iter().any(|finder| finder.find(&content).is_some()) {
+                        each(&path, &content);
+                    }
+                }
+                Err(error) => unreadable
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(error),
+            }
+            WalkState::Continue
+        })
+    });
+    let mut unreadable = unreadable
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    unreadable.sort();
+    Walked {
+        files: files.into_inner(),
+        bytes: bytes.into_inner(),
+        unreadable,
+    }
+}
+
+/// A path as it is told: what was found from `.` is not begun with it.
+pub fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
+}
+
+/// How many threads work at once.
+pub fn threads() -> usize {
+    thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(16)
+}
+
+/// Folders of others: environments, and what tools have made.
+fn is_not_ours(entry: &DirEntry) -> bool {
+    if !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+        return false;
+    }
+    matches!(
+        entry.file_name().to_str(),
+        Some("__pycache__" | "node_modules" | "site-packages")
+    ) || entry.path().join("pyvenv.cfg").exists()
+}
+
+/// Read a Python file's content; None for everything else.
+fn read_python(entry: &DirEntry, content: &mut Vec<u8>) -> Result<Option<PathBuf>, Unreadable> {
+    let named = entry.depth() == 0;
+    let path = entry.path();
+    let is_file = entry.file_type().is_some_and(|kind| kind.is_file()) || (named && path.is_file());
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is_python = matches!(extension, Some("py" | "pyw"));
+    if !is_file || !(is_python || named || extension.is_none()) {
+        return Ok(None);
+    }
+    let failed = |error: io::Error| Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    content.clear();
+    if !is_python && !named {
+        // A program without a suffix says in its first line what runs it.
+        let read = Read::by_ref(&mut file)
+            .take(64)
+            .read_to_end(content)
+            .map_err(failed)?;
+        let line = content[..read]
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        if !line.starts_with(b"#!") || memchr::memmem::find(line, b"python").is_none() {
+            return Ok(None);
+        }
+    }
+    file.read_to_end(content).map_err(failed)?;
+    Ok(Some(path.to_owned()))
+}
+
+fn told(error: ignore::Error) -> Unreadable {
+    let path = match &error {
+        ignore::Error::WithPath { path, .. } => path.clone(),
+        ignore::Error::WithDepth { err, .. } => match &**err {
+            ignore::Error::WithPath { path, .. } => path.clone(),
+            _ => PathBuf::new(),
+        },
+        _ => PathBuf::new(),
+    };
+    let reason = error
+        .io_error()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    Unreadable { path, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn found_in(root: &Path, words: &[&str]) -> (Vec<String>, Walked) {
+        let found = Mutex::new(Vec::new());
+        let walked = walk(&[root.to_owned()], words, |path, _| {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            found.lock().unwrap().push(name);
+        });
+        let mut found = found.into_inner().unwrap();
+        found.sort();
+        (found, walked)
+    }
+
+    fn write(root: &Path, name: &str, content: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn python_files_with_the_word_are_found_and_ignored_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for (name, content) in [
+            ("a.py", "import sqlite3"),
+            ("b.py", "nothing"),
+            ("c.txt", "sqlite3"),
+            ("deep/er/d.pyw", "sqlite3"),
+            ("tool", "#!/usr/bin/env python3\nimport sqlite3"),
+            ("tool.sh", "#!/bin/sh\nsqlite3"),
+            ("shell", "#!/bin/sh\nsqlite3"),
+            (".gitignore", "left/\n*_out.py\n"),
+            ("left/e.py", "sqlite3"),
+            ("f_out.py", "sqlite3"),
+            ("env/pyvenv.cfg", ""),
+            ("env/lib/g.py", "sqlite3"),
+            ("node_modules/h.py", "sqlite3"),
+        ] {
+            write(root, name, content);
+        }
+        let (found, walked) = found_in(root, &["sqlite3"]);
+        assert_eq!(found, ["a.py", "deep/er/d.pyw", "tool"]);
+        assert_eq!(walked.files, 4);
+        assert!(walked.unreadable.is_empty());
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let (_, walked) = found_in(&missing, &["sqlite3"]);
+        assert_eq!(walked.unreadable[0].path, missing);
+        assert!(walked.unreadable[0].reason.contains("No such file"));
+    }
+
+    #[test]
+    fn a_folder_that_is_named_is_walked_though_it_would_be_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("site-packages");
+        write(&root, "a.py", "sqlite3");
+        assert_eq!(found_in(&root, &["sqlite3"]).0, ["a.py"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! The services with what is known of each, in the order in which they are best moved: least critical and easiest first.
+
+use super::held::Held;
+use super::imports::Importers;
+use super::report::Call;
+use super::sites::Kind;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A service.
+#[derive(Debug, Clone, Serialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its place in the proposed order, from 1.
+    pub order: usize,
+    /// Why it has that place.
+    pub reasons: Vec<String>,
+    /// How many calls it has that open a database directly.
+    pub calls: usize,
+    /// In how many files.
+    pub files: usize,
+    /// The statements that write, as far as they are known.
+    pub writes: usize,
+    /// How many of its connections may stay open when something goes wrong.
+    pub may_leak: usize,
+    /// The databases that it opens, as far as they are known.
+    pub databases: BTreeSet<String>,
+    /// The services that import it.
+    pub imported_by: BTreeSet<String>,
+    /// The files of tests that import it.
+    pub tests: BTreeSet<String>,
+}
+
+/// Put services in order.
+pub fn services(calls: &[Call], importers: &BTreeMap<String, Importers>) -> Vec<Service> {
+    let mut by_name: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in calls {
+        by_name.entry(&call.service).or_default().push(call);
+    }
+    let mut services: Vec<Service> = by_name
+        .into_iter()
+        .map(|(name, calls)| {
+            describe(
+                name,
+                &calls,
+                importers.get(name).cloned().unwrap_or_default(),
+            )
+        })
+        .collect();
+    services.sort_by_cached_key(|service| (weight(service), service.name.clone()));
+    for (index, service) in services.iter_mut().enumerate() {
+        service.order = index + 1;
+    }
+    services
+}
+
+/// What is lost if it goes wrong counts most, then how much there is to do.
+fn weight(service: &Service) -> usize {
+    let untested = if service.tests.is_empty() { 10 } else { 0 };
+    5 * service.imported_by.len()
+        + 3 * service.writes
+        + 2 * service.may_leak
+        + service.calls
+        + untested
+}
+
+fn describe(name: &str, calls: &[&Call], importers: Importers) -> Service {
+    let files: BTreeSet<&str> = calls.iter().map(|call| call.file.as_str()).collect();
+    let known = calls.iter().filter(|call| call.database != "unknown");
+    let mut service = Service {
+        name: name.to_owned(),
+        order: 0,
+        reasons: Vec::new(),
+        calls: calls.len(),
+        files: files.len(),
+        writes: calls
+            .iter()
+            .map(|call| call.usage.writes + call.usage.schema)
+            .sum(),
+        may_leak: calls.iter().filter(|call| may_leak(call)).count(),
+        databases: known.map(|call| call.database.clone()).collect(),
+        imported_by: importers.services,
+        tests: importers.tests,
+    };
+    service.reasons = reasons(&service);
+    service
+}
+
+fn may_leak(call: &Call) -> bool {
+    call.kind == Kind::Sqlite3
+        && matches!(
+            call.held,
+            Held::With | Held::Closed | Held::Unclosed | Held::Chained
+        )
+}
+
+fn reasons(service: &Service) -> Vec<String> {
+    let counted = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    vec![
+        counted(service.calls, "call", "calls"),
+        match service.writes {
+            0 => "reads only".to_owned(),
+            writes => counted(writes, "statement that writes", "statements that write"),
+        },
+        match service.imported_by.len() {
+            0 => "imported by no other service".to_owned(),
+            others => format!(
+                "imported by {}",
+                counted(others, "other service", "other services")
+            ),
+        },
+        counted(
+            service.may_leak,
+            "connection that may stay open",
+            "connections that may stay open",
+        ),
+        match service.tests.len() {
+            0 => "no tests found".to_owned(),
+            tests => format!("tests in {}", counted(tests, "file", "files")),
+        },
+    ]
+}

@@ -1,0 +1,305 @@
+//! Where connections are opened: the calls that name one of the functions that do it, and the places that name one
+//! without a call.
+
+use super::names::{Bound, Names, ScopeId};
+use super::project::{FileId, Named, Project};
+use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
+use super::walk::{Scoped, walk_expr, walk_stmt};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Which library a call opens a database with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The stdlib's module.
+    Sqlite3,
+    /// Another build of the same interface.
+    Pysqlite3,
+    /// Its wrapper for asyncio.
+    Aiosqlite,
+    /// An engine with an SQLite URL.
+    Sqlalchemy,
+}
+
+/// Words of which one stands in every file that opens a database by name.
+pub const WORDS: [&str; 1] = ["sqlite"];
+
+/// The functions and classes that open a database, without their library's name.
+const OPENERS: [&str; 4] = [
+    "connect",
+    "Connection",
+    "dbapi2.connect",
+    "dbapi2.Connection",
+];
+const LAST_NAMES: [&str; 4] = [
+    "connect",
+    "Connection",
+    "create_engine",
+    "create_async_engine",
+];
+const ENGINES: [&str; 8] = [
+    "sqlalchemy.create_engine",
+    "sqlalchemy.engine.create_engine",
+    "sqlalchemy.engine.create.create_engine",
+    "sqlalchemy.ext.asyncio.create_async_engine",
+    "sqlalchemy.ext.asyncio.engine.create_async_engine",
+    "sqlalchemy.future.create_engine",
+    "sqlmodel.create_engine",
+    "flask_sqlalchemy.sqlalchemy.create_engine",
+];
+
+impl Kind {
+    /// The kind of a function by its dotted name; that of an engine depends on its URL, too.
+    pub fn of_name(name: &str) -> Option<Self> {
+        if ENGINES.contains(&name) {
+            return Some(Self::Sqlalchemy);
+        }
+        for opener in OPENERS {
+            let Some(library) = name
+                .strip_suffix(opener)
+                .and_then(|rest| rest.strip_suffix('.'))
+            else {
+                continue;
+            };
+            // Also as another library passes it on: `peewee.sqlite3.connect`. Ours is where the calls go.
+            let last = library.rsplit('.').next().unwrap_or(library);
+            match last {
+                _ if library.starts_with("dbmanager") => {}
+                "sqlite3" | "_sqlite3" => return Some(Self::Sqlite3),
+                "pysqlite3" | "pysqlite2" | "sqlean" => return Some(Self::Pysqlite3),
+                "aiosqlite" if opener == "connect" => return Some(Self::Aiosqlite),
+                _ => {}
+            }
+        }
+        (name == "aiosqlite.core.connect").then_some(Self::Aiosqlite)
+    }
+}
+
+/// Whether a dotted name is that of a library that opens databases.
+pub fn is_library(name: &str) -> bool {
+    let name = name.strip_suffix(".dbapi2").unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or(name);
+    !name.starts_with("dbmanager")
+        && matches!(
+            last,
+            "sqlite3" | "_sqlite3" | "pysqlite3" | "pysqlite2" | "sqlean" | "aiosqlite"
+        )
+}
+
+/// What an expression stands in.
+#[derive(Debug, Clone, Copy)]
+pub enum Around<'a> {
+    /// A statement.
+    Statement(&'a Stmt),
+    /// An expression.
+    Expression(&'a Expr),
+    /// `with expression as target`, before its statement's.
+    Item(&'a ast::WithItem),
+}
+
+/// A call that opens a database.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// Where.
+    pub file: FileId,
+    /// The scope that it is evaluated in.
+    pub scope: ScopeId,
+    /// The call.
+    pub call: &'a ExprCall,
+    /// By which library.
+    pub kind: Kind,
+    /// Whether the function may be another one, too.
+    pub or_other: bool,
+    /// What it stands in, from the file down.
+    pub around: Vec<Around<'a>>,
+}
+
+/// What a file says of opening databases.
+#[derive(Debug, Default)]
+pub struct Sites<'a> {
+    /// The calls, in their order.
+    pub calls: Vec<Site<'a>>,
+    /// Where one of the functions is named and not called: passed on, bound, put in another's place.
+    pub references: Vec<TextRange>,
+}
+
+/// The last names under which the project's files may name one of the functions: their own, and what these are bound to.
+/// All others need no further look.
+pub fn last_names<'a>(project: &Project<'a>) -> HashSet<&'a str> {
+    let mut names: HashSet<&str> = LAST_NAMES.into();
+    loop {
+        let before = names.len();
+        for (_, file) in project.files() {
+            for (name, binding) in file.names.bindings() {
+                let leads = match binding.bound {
+                    Bound::Member { name, .. } => names.contains(name),
+                    Bound::Value(value) => may_name(&names, value),
+                    _ => false,
+                };
+                if leads {
+                    names.insert(name);
+                }
+            }
+        }
+        if names.len() == before {
+            return names;
+        }
+    }
+}
+
+fn may_name(names: &HashSet<&str>, expression: &Expr) -> bool {
+    match expression {
+        Expr::Name(name) => names.contains(name.id.as_str()),
+        Expr::Attribute(attribute) => names.contains(attribute.attr.as_str()),
+        Expr::If(either) => may_name(names, &either.body) || may_name(names, &either.orelse),
+        Expr::BoolOp(operation) => operation.values.iter().any(|value| may_name(names, value)),
+        Expr::Named(named) => may_name(names, &named.value),
+        _ => false,
+    }
+}
+
+/// Find the calls of a file. `last_names` are the project's, and `is_sqlite` tells whether an engine's URL is one of SQLite.
+pub fn find<'a>(
+    project: &Project<'a>,
+    file: FileId,
+    last_names: &HashSet<&'a str>,
+    is_sqlite: impl Fn(ScopeId, &ExprCall) -> bool,
+) -> Sites<'a> {
+    let mut finder = Finder {
+        project,
+        file,
+        names: &project.file(file).names,
+        last_names,
+        scope: ScopeId::MODULE,
+        around: Vec::new(),
+        is_sqlite,
+        sites: Sites::default(),
+    };
+    finder.visit_body(&project.file(file).parsed.module.body);
+    finder.sites
+}
+
+struct Finder<'a, 'p, F> {
+    project: &'p Project<'a>,
+    file: FileId,
+    names: &'p Names<'a>,
+    last_names: &'p HashSet<&'a str>,
+    scope: ScopeId,
+    around: Vec<Around<'a>>,
+    is_sqlite: F,
+    sites: Sites<'a>,
+}
+
+impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
+    fn kind_of(&self, function: &Expr) -> Option<(Kind, Named)> {
+        if !matches!(function, Expr::Name(_) | Expr::Attribute(_))
+            || !may_name(self.last_names, function)
+        {
+            return None;
+        }
+        let named = self.project.named(self.file, self.scope, function);
+        let kind = named.names.iter().find_map(|name| Kind::of_name(name))?;
+        Some((kind, named))
+    }
+
+    fn look_at_call(&mut self, call: &'a ExprCall) {
+        let Some((kind, named)) = self.kind_of(&call.func) else {
+            return;
+        };
+        if kind == Kind::Sqlalchemy && !(self.is_sqlite)(self.scope, call) {
+            return;
+        }
+        let is_one = |name: &String| Kind::of_name(name) == Some(kind);
+        self.sites.calls.push(Site {
+            file: self.file,
+            scope: self.scope,
+            call,
+            kind,
+            or_other: named.or_other || !named.names.iter().all(is_one),
+            around: self.around.clone(),
+        });
+    }
+
+    fn look_at_reference(&mut self, expression: &'a Expr) {
+        let is_called = matches!(self.around.last(), Some(Around::Expression(Expr::Call(call))) if call.func.range() == expression.range());
+        // A class that is named is an annotation or a check, mostly; the function is named to be called later.
+        let is_function = |name: &String| name.ends_with("connect");
+        if is_called {
+            return;
+        }
+        if let Some((kind, named)) = self.kind_of(expression)
+            && kind != Kind::Sqlalchemy
+            && named.names.iter().any(is_function)
+        {
+            self.sites.references.push(expression.range());
+        }
+    }
+}
+
+impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Scoped<'a> for Finder<'a, '_, F> {
+    fn names(&self) -> &Names<'a> {
+        self.names
+    }
+
+    fn scope(&mut self) -> &mut ScopeId {
+        &mut self.scope
+    }
+}
+
+impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Visitor<'a> for Finder<'a, '_, F> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        self.around.push(Around::Statement(statement));
+        walk_stmt(self, statement);
+        self.around.pop();
+    }
+
+    fn visit_with_item(&mut self, item: &'a ast::WithItem) {
+        self.around.push(Around::Item(item));
+        visitor::walk_with_item(self, item);
+        self.around.pop();
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Call(call) => self.look_at_call(call),
+            Expr::Name(ast::ExprName { ctx, .. })
+            | Expr::Attribute(ast::ExprAttribute { ctx, .. })
+                if ctx.is_load() =>
+            {
+                self.look_at_reference(expression);
+            }
+            _ => {}
+        }
+        self.around.push(Around::Expression(expression));
+        walk_expr(self, expression);
+        self.around.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_told_by_their_dotted_names() {
+        for (name, kind) in [
+            ("sqlite3.connect", Some(Kind::Sqlite3)),
+            ("sqlite3.dbapi2.connect", Some(Kind::Sqlite3)),
+            ("sqlite3.Connection", Some(Kind::Sqlite3)),
+            ("_sqlite3.connect", Some(Kind::Sqlite3)),
+            ("peewee.sqlite3.connect", Some(Kind::Sqlite3)),
+            ("pysqlite3.dbapi2.connect", Some(Kind::Pysqlite3)),
+            ("aiosqlite.connect", Some(Kind::Aiosqlite)),
+            ("aiosqlite.Connection", None),
+            ("sqlalchemy.create_engine", Some(Kind::Sqlalchemy)),
+            ("dbmanager.connect", None),
+            ("dbmanager.sqlite3.connect", None),
+            ("sqlite3.Row", None),
+            ("mysqlite3.connect", None),
+            ("psycopg.connect", None),
+        ] {
+            assert_eq!(Kind::of_name(name), kind, "{name}");
+        }
+    }
+}

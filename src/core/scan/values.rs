@@ -1,0 +1,505 @@
+//! What a text or path expression is worth, where the project's own source leaves no doubt.
+
+use super::names::{Binding, Bound, ScopeId};
+use super::project::{FileId, Project};
+use super::syntax::{Expr, ExprCall, ast};
+use std::path::{Path, PathBuf};
+
+/// A value that is known before the program runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A `str`.
+    Text(String),
+    /// A `Path`.
+    Path(PathBuf),
+}
+
+impl Value {
+    /// Its text, as `str(…)` or `os.fspath(…)` gives it.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Path(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+
+    fn into_path(self) -> PathBuf {
+        match self {
+            Self::Text(text) => PathBuf::from(text),
+            Self::Path(path) => path,
+        }
+    }
+}
+
+/// How many names are followed one behind another.
+const FOLLOWED: usize = 20;
+
+/// The value of an expression, if it is certain.
+pub fn value_of(
+    project: &Project<'_>,
+    file: FileId,
+    scope: ScopeId,
+    expression: &Expr,
+) -> Option<Value> {
+    let evaluator = Evaluator { project };
+    evaluator.value(file, scope, expression, FOLLOWED)
+}
+
+/// The beginning of a text that is known, for an expression whose rest may not be: `f"INSERT INTO {table}"`.
+pub fn text_begins(
+    project: &Project<'_>,
+    file: FileId,
+    scope: ScopeId,
+    expression: &Expr,
+) -> Option<(String, bool)> {
+    let evaluator = Evaluator { project };
+    evaluator.beginning(file, scope, expression, FOLLOWED)
+}
+
+struct Evaluator<'p, 'a> {
+    project: &'p Project<'a>,
+}
+
+impl<'a> Evaluator<'_, 'a> {
+    fn value(&self, file: FileId, scope: ScopeId, expression: &Expr, left: usize) -> Option<Value> {
+        let left = left.checked_sub(1)?;
+        match expression {
+            Expr::StringLiteral(literal) => Some(Value::Text(literal.value.to_str().to_owned())),
+            Expr::FString(_) => match self.beginning(file, scope, expression, left)? {
+                (text, true) => Some(Value::Text(text)),
+                _ => None,
+            },
+            Expr::BinOp(operation) => {
+                let first = self.value(file, scope, &operation.left, left)?;
+                let second = self.value(file, scope, &operation.right, left)?;
+                match (operation.op, first, second) {
+                    (ast::Operator::Add, Value::Text(first), Value::Text(second)) => {
+                        Some(Value::Text(first + &second))
+                    }
+                    (ast::Operator::Div, Value::Path(first), second) => {
+                        Some(Value::Path(first.join(second.into_path())))
+                    }
+                    _ => None,
+                }
+            }
+            Expr::Name(name) if name.id == "__file__" => self.own_path(file).map(Value::Text),
+            Expr::Name(name) => self.of_name(file, scope, name.id.as_str(), left),
+            Expr::Attribute(attribute) => self.of_attribute(file, scope, attribute, left),
+            Expr::Subscript(subscript) => self.of_parents(file, scope, subscript, left),
+            Expr::Call(call) => self.of_call(file, scope, call, left),
+            Expr::Named(named) => self.value(file, scope, &named.value, left),
+            _ => None,
+        }
+    }
+
+    /// The text as far as it is known, and whether that is all of it.
+    fn beginning(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        expression: &Expr,
+        left: usize,
+    ) -> Option<(String, bool)> {
+        let left = left.checked_sub(1)?;
+        match expression {
+            Expr::FString(literal) => {
+                let mut text = String::new();
+                for part in &literal.value {
+                    let elements = match part {
+                        ast::FStringPart::Literal(part) => {
+                            text.push_str(part);
+                            continue;
+                        }
+                        ast::FStringPart::FString(part) => &part.elements,
+                    };
+                    for element in elements {
+                        match self.element(file, scope, element, left) {
+                            Some(part) => text.push_str(&part),
+                            None => return Some((text, false)),
+                        }
+                    }
+                }
+                Some((text, true))
+            }
+            Expr::BinOp(operation) if operation.op == ast::Operator::Add => {
+                let (mut text, whole) = self.beginning(file, scope, &operation.left, left)?;
+                if !whole {
+                    return Some((text, false));
+                }
+                let Some((more, whole)) = self.beginning(file, scope, &operation.right, left)
+                else {
+                    return Some((text, false));
+                };
+                text.push_str(&more);
+                Some((text, whole))
+            }
+            // "… %s" % x and "… {}".format(x): the beginning is before the first place to be filled.
+            Expr::BinOp(operation) if operation.op == ast::Operator::Mod => {
+                let (text, _) = self.beginning(file, scope, &operation.left, left)?;
+                Some((text.split('%').next().unwrap_or_default().to_owned(), false))
+            }
+            Expr::Call(call) => match &*call.func {
+                Expr::Attribute(method) if method.attr.as_str() == "format" => {
+                    let (text, _) = self.beginning(file, scope, &method.value, left)?;
+                    Some((text.split('{').next().unwrap_or_default().to_owned(), false))
+                }
+                Expr::Attribute(method)
+                    if matches!(method.attr.as_str(), "strip" | "lstrip" | "rstrip") =>
+                {
+                    self.beginning(file, scope, &method.value, left)
+                }
+                Expr::Attribute(method)
+                    if method.attr.as_str() == "dedent" || method.attr.as_str() == "text" =>
+                {
+                    self.beginning(file, scope, call.arguments.args.first()?, left)
+                }
+                _ => self
+                    .value(file, scope, expression, left)
+                    .map(|value| (value.into_text(), true)),
+            },
+            Expr::Name(name) => self.beginning_of_name(file, scope, name.id.as_str(), left),
+            _ => self
+                .value(file, scope, expression, left)
+                .map(|value| (value.into_text(), true)),
+        }
+    }
+
+    /// A name whose texts all begin alike; what `+=` adds stands behind.
+    fn beginning_of_name(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        name: &str,
+        left: usize,
+    ) -> Option<(String, bool)> {
+        let (_, bindings) = self.project.file(file).names.lookup(name, scope)?;
+        let mut common: Option<(String, bool)> = None;
+        let mut is_whole = true;
+        for binding in bindings {
+            let (text, whole) = match binding.bound {
+                Bound::Extended => {
+                    is_whole = false;
+                    continue;
+                }
+                Bound::Value(value) => self.beginning(file, binding.scope, value, left)?,
+                _ => (self.of_binding(file, binding, left)?.into_text(), true),
+            };
+            common = Some(match common {
+                None => (text, whole),
+                Some((before, true)) if whole && before == text => (before, true),
+                Some((before, _)) => (common_beginning(&before, &text).to_owned(), false),
+            });
+        }
+        common.map(|(text, whole)| (text, whole && is_whole))
+    }
+
+    fn element(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        element: &ast::InterpolatedStringElement,
+        left: usize,
+    ) -> Option<String> {
+        match element {
+            ast::InterpolatedStringElement::Literal(literal) => Some(literal.value.to_string()),
+            ast::InterpolatedStringElement::Interpolation(part) => {
+                let plain = part.conversion.is_none()
+                    && part.format_spec.is_none()
+                    && part.debug_text.is_none();
+                let value = plain.then(|| self.value(file, scope, &part.expression, left))?;
+                value.map(Value::into_text)
+            }
+        }
+    }
+
+    fn own_path(&self, file: FileId) -> Option<String> {
+        let path = std::path::absolute(&self.project.file(file).parsed.source.path).ok()?;
+        Some(path.to_string_lossy().into_owned())
+    }
+
+    fn of_name(&self, file: FileId, scope: ScopeId, name: &str, left: usize) -> Option<Value> {
+        let (_, bindings) = self.project.file(file).names.lookup(name, scope)?;
+        self.of_bindings(file, bindings, left)
+    }
+
+    /// One value, if all bindings have the same.
+    fn of_bindings(&self, file: FileId, bindings: &[Binding<'a>], left: usize) -> Option<Value> {
+        let mut values = bindings
+            .iter()
+            .map(|binding| self.of_binding(file, binding, left));
+        let first = values.next()??;
+        values
+            .all(|value| value.as_ref() == Some(&first))
+            .then_some(first)
+    }
+
+    fn of_binding(&self, file: FileId, binding: &Binding<'a>, left: usize) -> Option<Value> {
+        match binding.bound {
+            Bound::Value(value) => self.value(file, binding.scope, value, left),
+            Bound::Member {
+                module,
+                level,
+                name,
+            } => {
+                let dotted = self.project.file(file).absolute(module, level);
+                self.of_member(&dotted, name, left)
+            }
+            _ => None,
+        }
+    }
+
+    fn of_member(&self, module: &str, name: &str, left: usize) -> Option<Value> {
+        let file = self.project.module(module)?;
+        self.of_name(file, ScopeId::MODULE, name, left.checked_sub(1)?)
+    }
+
+    fn of_attribute(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        attribute: &ast::ExprAttribute,
+        left: usize,
+    ) -> Option<Value> {
+        let name = attribute.attr.as_str();
+        if let Expr::Name(instance) = &*attribute.value {
+            let names = &self.project.file(file).names;
+            if let Some(class) = names.class_of_instance(instance.id.as_str(), scope) {
+                return self.of_bindings(file, &names.attribute_of(class, name), left);
+            }
+        }
+        if let Some(module) = self.project.named(file, scope, &attribute.value).certain()
+            && self.project.module(module).is_some()
+        {
+            return self.of_member(module, name, left);
+        }
+        let Value::Path(path) = self.value(file, scope, &attribute.value, left)? else {
+            return None;
+        };
+        match name {
+            "parent" => path.parent().map(|parent| Value::Path(parent.to_owned())),
+            "name" => path
+                .file_name()
+                .map(|name| Value::Text(name.to_string_lossy().into_owned())),
+            "stem" => path
+                .file_stem()
+                .map(|name| Value::Text(name.to_string_lossy().into_owned())),
+            _ => None,
+        }
+    }
+
+    /// `path.parents[n]`
+    fn of_parents(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        subscript: &ast::ExprSubscript,
+        left: usize,
+    ) -> Option<Value> {
+        let (Expr::Attribute(parents), Expr::NumberLiteral(index)) =
+            (&*subscript.value, &*subscript.slice)
+        else {
+            return None;
+        };
+        let ast::Number::Int(index) = &index.value else {
+            return None;
+        };
+        if parents.attr.as_str() != "parents" {
+            return None;
+        }
+        let Value::Path(path) = self.value(file, scope, &parents.value, left)? else {
+            return None;
+        };
+        let parent = path.ancestors().nth(index.as_usize()? + 1)?;
+        Some(Value::Path(parent.to_owned()))
+    }
+
+    fn of_call(&self, file: FileId, scope: ScopeId, call: &ExprCall, left: usize) -> Option<Value> {
+        if !call.arguments.keywords.is_empty() {
+            return None;
+        }
+        if let Some(value) = self.of_method(file, scope, call, left) {
+            return Some(value);
+        }
+        let named = self.project.named(file, scope, &call.func);
+        let function = named.certain()?;
+        let arguments = call
+            .arguments
+            .args
+            .iter()
+            .map(|argument| self.value(file, scope, argument, left));
+        let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
+        let joined = || {
+            arguments
+                .iter()
+                .cloned()
+                .map(Value::into_path)
+                .collect::<PathBuf>()
+        };
+        let one = || {
+            <[Value; 1]>::try_from(arguments.clone())
+                .ok()
+                .map(|[value]| value)
+        };
+        match function {
+            "builtins.str" | "os.fspath" => one().map(|value| Value::Text(value.into_text())),
+            "pathlib.Path" | "pathlib.PurePath" | "pathlib.PosixPath" | "pathlib.PurePosixPath" => {
+                Some(Value::Path(joined()))
+            }
+            "os.path.join" if !arguments.is_empty() => {
+                Some(Value::Text(joined().to_string_lossy().into_owned()))
+            }
+            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" => {
+                one().map(|value| Value::Text(without_dots(&value.into_path())))
+            }
+            "os.path.dirname" => one().map(|value| {
+                let path = value.into_path();
+                Value::Text(
+                    path.parent()
+                        .unwrap_or(Path::new(""))
+                        .to_string_lossy()
+                        .into_owned(),
+                )
+            }),
+            _ => None,
+        }
+    }
+
+    fn of_method(
+        &self,
+        file: FileId,
+        scope: ScopeId,
+        call: &ExprCall,
+        left: usize,
+    ) -> Option<Value> {
+        let Expr::Attribute(method) = &*call.func else {
+            return None;
+        };
+        let Value::Path(path) = self.value(file, scope, &method.value, left)? else {
+            return None;
+        };
+        let arguments = call
+            .arguments
+            .args
+            .iter()
+            .map(|argument| self.value(file, scope, argument, left));
+        let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
+        match (method.attr.as_str(), arguments.as_slice()) {
+            ("resolve" | "absolute", []) => Some(Value::Path(PathBuf::from(without_dots(&path)))),
+            ("as_posix", []) => Some(Value::Text(path.to_string_lossy().into_owned())),
+            ("joinpath", parts) => Some(Value::Path(
+                parts
+                    .iter()
+                    .cloned()
+                    .map(Value::into_path)
+                    .fold(path, |path, part| path.join(part)),
+            )),
+            ("with_name", [Value::Text(name)]) => Some(Value::Path(path.with_file_name(name))),
+            ("with_suffix", [Value::Text(suffix)]) => Some(Value::Path(
+                path.with_extension(suffix.trim_start_matches('.')),
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn common_beginning<'t>(first: &'t str, second: &str) -> &'t str {
+    let mut pairs = first.char_indices().zip(second.chars());
+    let end = pairs
+        .find(|((_, one), other)| one != other)
+        .map(|((at, _), _)| at);
+    &first[..end.unwrap_or(first.len().min(second.len()))]
+}
+
+/// A path without `.` and `..`, as far as that can be told from its text.
+fn without_dots(path: &Path) -> String {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir if parts.file_name().is_some() => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::project::of_texts::{last_line, parsed};
+    use super::*;
+
+    fn last_value(files: &[(&str, &str)]) -> Option<String> {
+        let parsed = parsed(files);
+        let project = Project::new(&parsed, &[PathBuf::from("/root")]);
+        let (id, last) = last_line(&project);
+        value_of(&project, id, ScopeId::MODULE, last).map(Value::into_text)
+    }
+
+    #[test]
+    fn paths_made_in_the_usual_ways_are_known() {
+        for (text, value) in [
+            ("'app.db'", "app.db"),
+            ("A = 'app'\nA + '.db'", "app.db"),
+            ("A = 'app'\nf'data/{A}.db'", "data/app.db"),
+            (
+                "from pathlib import Path\nstr(Path('data') / 'app.db')",
+                "data/app.db",
+            ),
+            (
+                "import pathlib\npathlib.Path(__file__).resolve().parent / 'app.db'",
+                "/root/app.db",
+            ),
+            (
+                "from pathlib import Path\nPath(__file__).parents[1] / 'app.db'",
+                "/app.db",
+            ),
+            (
+                "import os\nos.path.join(os.path.dirname(__file__), 'app.db')",
+                "/root/app.db",
+            ),
+            (
+                "from os import path\npath.join(path.dirname(path.abspath(__file__)), '..', 'a.db')",
+                "/root/../a.db",
+            ),
+            (
+                "from pathlib import Path\nPath('a').with_suffix('.db').as_posix()",
+                "a.db",
+            ),
+        ] {
+            assert_eq!(
+                last_value(&[("/root/a.py", text)]).as_deref(),
+                Some(value),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn constants_of_other_modules_are_known() {
+        let files = [
+            ("/root/config.py", "DB = 'app.db'\n"),
+            ("/root/use.py", "import config\nconfig.DB\n"),
+        ];
+        assert_eq!(last_value(&files).as_deref(), Some("app.db"));
+        let files = [
+            ("/root/config.py", "DB = 'app.db'\n"),
+            ("/root/use.py", "from config import DB as X\nX\n"),
+        ];
+        assert_eq!(last_value(&files).as_deref(), Some("app.db"));
+    }
+
+    #[test]
+    fn what_may_be_otherwise_is_not_known() {
+        for text in [
+            "import os\nos.environ['DB']",
+            "A = 'a'\nA = 'b'\nA",
+            "def f(): return 'a'\nf()",
+            "A = 'a'\nA += 'b'\nA",
+            "f'{unknown}.db'",
+        ] {
+            assert_eq!(last_value(&[("/root/a.py", text)]), None, "{text}");
+        }
+    }
+}
