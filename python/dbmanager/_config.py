@@ -1,10 +1,12 @@
-"""The databases that a project's configuration file names."""
+"""What a project's configuration file says: its databases by name, and its services."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _PREFIX = "sqlite:///"
+_TABLES = ("databases", "services")
 
 
 def databases() -> tuple[str, dict[str, Any]]:
@@ -14,28 +16,43 @@ def databases() -> tuple[str, dict[str, Any]]:
     ``[tool.dbmanager.databases]``. An entry is a URL, or a table with ``url`` and
     settings. Relative paths are relative to the file's folder.
     """
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        for name, keys in (("dbmanager.toml", ()), ("pyproject.toml", ("tool", "dbmanager"))):
-            path = folder / name
-            if path.is_file():
-                found = _databases(path, keys)
-                if found is not None:
-                    return str(path), {
-                        key: _absolute(entry, folder) for key, entry in found.items()
-                    }
+    for folder, path, tables in _files():
+        found = _table(path, tables, "databases")
+        if found is not None:
+            return str(path), {key: _absolute(entry, folder) for key, entry in found.items()}
     return "", {}
 
 
-def _databases(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+def services() -> dict[str, list[str]]:
+    """Find what the nearest such file says in ``[services]``: by name, patterns of modules."""
+    for _, path, tables in _files():
+        found = _table(path, tables, "services")
+        if found is not None:
+            return {name: _patterns(path, name, patterns) for name, patterns in found.items()}
+    return {}
+
+
+def _files() -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
+    """Give the files there are, each with its folder and the table that all of ours stands in."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        for name, tables in (("dbmanager.toml", ()), ("pyproject.toml", ("tool", "dbmanager"))):
+            path = folder / name
+            if path.is_file():
+                yield folder, path, tables
+
+
+def _table(path: Path, tables: tuple[str, ...], wanted: str) -> dict[str, Any] | None:
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no valid TOML: {error}") from error
-    names = (*keys, "databases")
+    names = (*tables, wanted)
     for depth, key in enumerate(names):
-        if depth == len(keys) and (unknown := [name for name in table if name != key]):
-            message = f"{path}: '{'.'.join((*keys, unknown[0]))}' is not known; "
-            raise ValueError(f"{message}databases are named in [{'.'.join(names)}]")
+        if depth == len(tables) and (unknown := [name for name in table if name not in _TABLES]):
+            message = f"{path}: '{'.'.join((*tables, unknown[0]))}' is not known; "
+            places = [f"[{'.'.join((*tables, name))}]" for name in _TABLES]
+            message += f"databases are named in {places[0]}, services in {places[1]}"
+            raise ValueError(message)
         table = table.get(key)
         if table is None:
             return None
@@ -43,6 +60,13 @@ def _databases(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
             message = f"{path}: '{'.'.join(names[: depth + 1])}' must be a table"
             raise TypeError(message)
     return dict(table)
+
+
+def _patterns(path: Path, name: str, patterns: object) -> list[str]:
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(listed, list) or not all(isinstance(pattern, str) for pattern in listed):
+        raise TypeError(f"{path}: the service '{name}' must be a list of patterns of modules")
+    return listed
 
 
 def _absolute(entry: Any, folder: Path) -> Any:  # noqa: ANN401 - checked by configure()

@@ -1819,6 +1819,9 @@ def set_mixed_opens(policy: Literal["warn", "refuse", "ignore"], /) -> str:
 def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
     """Have a function called with each database that another SQLite is about to open, or none any more."""
 
+def _scan(paths: Sequence[str], services: Mapping[str, Sequence[str]], /) -> str:
+    """Scan Python files for calls that open a database directly; give the result as JSON."""
+
 @final
 class _Block:
     """The block of a bypassed module's session, which is on a connection of the stdlib's."""

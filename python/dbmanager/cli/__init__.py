@@ -1,6 +1,10 @@
-"""The commands: one file each."""
+"""The commands: one file each.
 
-import argparse
+`run` stands in for Python itself, so it is quick to start and needs no other package. The others
+are built with click and rich, which the extra `dbmanager[cli]` installs.
+"""
+
+import sys
 from collections.abc import Sequence
 
 from dbmanager.cli import run
@@ -8,11 +12,16 @@ from dbmanager.cli import run
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; give the exit code of the process."""
-    parser = argparse.ArgumentParser(
-        prog="dbmanager", description="One pooled SQLite for a Python application."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run.add_to(commands)
-    options = parser.parse_args(arguments)
-    code: int = options.command(options)
-    return code
+    if arguments[:1] == ["run"]:
+        return run.main(arguments[1:])
+    try:
+        from dbmanager.cli import commands
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.stderr.write(
+            f"dbmanager: this command needs {error.name}, which is not installed: "
+            "pip install 'dbmanager[cli]' (only `dbmanager run` works without)\n"
+        )
+        return 2
+    return commands.main(arguments)

@@ -3,24 +3,24 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dbmanager._shim import switch
 from dbmanager.cli import program
 
-if TYPE_CHECKING:
-    # Private to argparse, and so is its subscript at run time.
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
 MODES = ("warn", "route", "error")
 
 
-def add_to(commands: "Commands") -> None:
-    """Describe the command to the parser of the command line."""
-    parser = commands.add_parser(
-        "run",
-        help="run a program with direct sqlite3.connect() calls shown, routed or refused",
+def main(arguments: Sequence[str]) -> int:
+    """Run a program; give the exit code of the process."""
+    options = _parser().parse_args(arguments)
+    return _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dbmanager run",
         description="Run a program, its code untouched, and see every direct sqlite3.connect() "
         "call: where it is, which database it opens, what to write instead. Python processes that "
         "the program starts are seen as well.",
@@ -48,11 +48,11 @@ def add_to(commands: "Commands") -> None:
         help="the program: a file, a folder or an archive with a __main__.py, - for what is read "
         "from standard input, or with -m the name of a module; and its arguments",
     )
-    parser.set_defaults(command=run, parser=parser)
+    parser.set_defaults(parser=parser)
+    return parser
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the program that the options name."""
+def _run(options: argparse.Namespace) -> int:
     if not options.program:
         options.parser.error("which program? Name a file, or a module with -m")
     name, *arguments = options.program

@@ -1,0 +1,18 @@
+"""A report as CSV, a row for each call."""
+
+import csv
+from typing import IO, Any
+
+_COLUMNS = [
+    *("file", "line", "column", "kind", "service", "scope", "held", "keywords", "database"),
+    *("database_from", "rule", "verdict", "reason"),
+]
+
+
+def write(report: dict[str, Any], to: IO[str]) -> None:
+    """Write the calls."""
+    writer = csv.writer(to, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for call in report["calls"]:
+        keywords = " ".join(f"{name}={value}" for name, value in call["keywords"].items())
+        writer.writerow([{**call, "keywords": keywords}[column] for column in _COLUMNS])

@@ -1,0 +1,92 @@
+"""``dbmanager scan``: every direct call in some code, and what is to be done with it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from dbmanager import _core
+from dbmanager._config import services
+from dbmanager.cli.formats import github, rows, sarif, table
+
+Report = dict[str, Any]
+
+_FORMATS: dict[str, Callable[[Report, IO[str]], None]] = {
+    "table": table.write,
+    "json": lambda report, to: json.dump(report, to, indent=1),
+    "sarif": sarif.write,
+    "github": github.write,
+    "csv": rows.write,
+}
+
+
+def scanned(paths: tuple[Path, ...]) -> Report:
+    """Scan files and folders.
+
+    Raises:
+        click.UsageError: There is no Python file, or a path can't be read.
+    """
+    try:
+        configured = services()
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    report: Report = json.loads(_core._scan([str(path) for path in paths], configured))
+    if not report["summary"]["files"]:
+        for unreadable in report["unreadable"]:
+            raise click.UsageError(f"{unreadable['file']} can't be read: {unreadable['reason']}")
+        names = ", ".join(str(path) for path in paths)
+        message = f"there are no Python files below {names} (ignored ones do not count)"
+        raise click.UsageError(message)
+    return report
+
+
+@click.command(
+    epilog="Examples: `dbmanager scan src` lists the calls below src, with totals and an order in "
+    "which to move the services. `dbmanager scan . --format sarif -o calls.sarif` writes them for "
+    "a code scanning service."
+)
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH...",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(list(_FORMATS)),
+    default="table",
+    show_default=True,
+    help="How to write it. 'github' makes annotations of GitHub Actions.",
+)
+@click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Write nothing but the number of calls.")
+def scan(
+    paths: tuple[Path, ...], format_: str, is_json: bool, output: Path | None, quiet: bool
+) -> None:
+    """Find every direct sqlite3.connect() in files and folders.
+
+    Each is shown with how its connection is held and closed, which database it opens as far as the
+    code tells, and whether it can be rewritten. Files that .gitignore names, hidden folders and
+    environments are left out, unless PATH names them.
+
+    The service of a call is the package that it is in, or as the table
+    [tool.dbmanager.services] of pyproject.toml says.
+    """
+    report = scanned(paths)
+    if quiet:
+        click.echo(report["summary"]["calls"])
+        return
+    write = _FORMATS["json" if is_json else format_]
+    if output is None:
+        write(report, sys.stdout)
+        return
+    with output.open("w", encoding="utf-8") as file:
+        write(report, file)
