@@ -1,6 +1,6 @@
 //! What the command line asks of `core::scan`; its answers are JSON.
 
-use crate::core::scan::report;
+use crate::core::scan::scanning;
 use crate::core::scan::services::Services;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -16,6 +16,6 @@ pub fn scan(
     services: BTreeMap<String, Vec<String>>,
 ) -> PyResult<String> {
     let services = Services(services);
-    py.detach(|| serde_json::to_string(&report::scan(&paths, &services)))
+    py.detach(|| serde_json::to_string(&scanning::scan(&paths, &services)))
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }

@@ -101,6 +101,8 @@ def test_json_tells_each_call_and_accounts_for_every_hit(application: Path) -> N
     assert add["database"] == str(application / "app/services/data/shop.db")
     assert (add["usage"]["writes"], add["usage"]["commits"]) == (1, 1)
     assert (add["rule"], add["verdict"]) == ("DBM001", "safe")
+    assert add["hazards"] == ["open_after_exception"]
+    assert calls["Store.count", "with"]["hazards"] == ["never_closed"]
     assert calls["Store.count", "with"]["scope_kind"] == "async method"
     assert calls["Store.__init__", "attribute"]["database"] == "unknown"
     assert found["hits"] == {

@@ -1,6 +1,6 @@
 //! The services with what is known of each, in the order in which they are best moved: least critical and easiest first.
 
-use super::held::Held;
+use super::hazards::Hazard;
 use super::imports::Importers;
 use super::report::Call;
 use super::sites::Kind;
@@ -24,6 +24,8 @@ pub struct Service {
     pub writes: usize,
     /// How many of its connections may stay open when something goes wrong.
     pub may_leak: usize,
+    /// How many of its connections may lose a write that nothing commits.
+    pub lost_writes: usize,
     /// The databases that it opens, as far as they are known.
     pub databases: BTreeSet<String>,
     /// The services that import it.
@@ -60,7 +62,7 @@ fn weight(service: &Service) -> usize {
     let untested = if service.tests.is_empty() { 10 } else { 0 };
     5 * service.imported_by.len()
         + 3 * service.writes
-        + 2 * service.may_leak
+        + 2 * (service.may_leak + service.lost_writes)
         + service.calls
         + untested
 }
@@ -79,6 +81,10 @@ fn describe(name: &str, calls: &[&Call], importers: Importers) -> Service {
             .map(|call| call.usage.writes + call.usage.schema)
             .sum(),
         may_leak: calls.iter().filter(|call| may_leak(call)).count(),
+        lost_writes: calls
+            .iter()
+            .filter(|call| call.hazards.contains(&Hazard::WriteNotCommitted))
+            .count(),
         databases: known.map(|call| call.database.clone()).collect(),
         imported_by: importers.services,
         tests: importers.tests,
@@ -88,11 +94,13 @@ fn describe(name: &str, calls: &[&Call], importers: Importers) -> Service {
 }
 
 fn may_leak(call: &Call) -> bool {
-    call.kind == Kind::Sqlite3
-        && matches!(
-            call.held,
-            Held::With | Held::Closed | Held::Unclosed | Held::Chained
+    let leaves_open = |hazard: &Hazard| {
+        matches!(
+            hazard,
+            Hazard::NeverClosed | Hazard::OpenAfterReturn | Hazard::OpenAfterException
         )
+    };
+    call.kind == Kind::Sqlite3 && call.hazards.iter().any(leaves_open)
 }
 
 fn reasons(service: &Service) -> Vec<String> {
@@ -100,7 +108,7 @@ fn reasons(service: &Service) -> Vec<String> {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
-    vec![
+    let mut reasons = vec![
         counted(service.calls, "call", "calls"),
         match service.writes {
             0 => "reads only".to_owned(),
@@ -122,5 +130,14 @@ fn reasons(service: &Service) -> Vec<String> {
             0 => "no tests found".to_owned(),
             tests => format!("tests in {}", counted(tests, "file", "files")),
         },
-    ]
+    ];
+    if service.lost_writes > 0 {
+        let what = "whose writes are not committed on some path";
+        reasons.push(counted(
+            service.lost_writes,
+            &format!("call {what}"),
+            &format!("calls {what}"),
+        ));
+    }
+    reasons
 }

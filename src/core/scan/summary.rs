@@ -1,5 +1,6 @@
 //! The numbers of a whole scan.
 
+use super::hazards::Hazard;
 use super::held::Held;
 use super::report::Call;
 use super::rules::Verdict;
@@ -22,6 +23,8 @@ pub struct Summary {
     pub held: BTreeMap<Held, usize>,
     /// By database.
     pub databases: BTreeMap<String, usize>,
+    /// By what may go wrong.
+    pub hazards: BTreeMap<Hazard, usize>,
     /// By what is to be done with them.
     pub verdicts: BTreeMap<Verdict, usize>,
 }
@@ -39,6 +42,9 @@ impl Summary {
             *summary.kinds.entry(call.kind).or_default() += 1;
             *summary.held.entry(call.held).or_default() += 1;
             *summary.databases.entry(call.database.clone()).or_default() += 1;
+            for hazard in &call.hazards {
+                *summary.hazards.entry(*hazard).or_default() += 1;
+            }
             *summary.verdicts.entry(call.verdict).or_default() += 1;
         }
         summary

@@ -5,7 +5,7 @@ from typing import IO, Any
 
 _COLUMNS = [
     *("file", "line", "column", "kind", "service", "scope", "held", "keywords", "database"),
-    *("database_from", "rule", "verdict", "reason"),
+    *("database_from", "hazards", "rule", "verdict", "reason"),
 ]
 
 
@@ -15,4 +15,5 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
     writer.writerow(_COLUMNS)
     for call in report["calls"]:
         keywords = " ".join(f"{name}={value}" for name, value in call["keywords"].items())
-        writer.writerow([{**call, "keywords": keywords}[column] for column in _COLUMNS])
+        words = {"keywords": keywords, "hazards": " ".join(call["hazards"])}
+        writer.writerow([{**call, **words}[column] for column in _COLUMNS])

@@ -23,6 +23,13 @@ HELD = {
     "chained": "used at once",
     "other": "in another way",
 }
+_HAZARDS = {
+    "write_not_committed": "a write is not committed",
+    "open_after_return": "open after a return",
+    "open_after_exception": "open after an exception",
+    "never_closed": "never closed",
+    "nested_open": "opened again within",
+}
 
 
 def write(report: dict[str, Any], to: IO[str]) -> None:
@@ -39,7 +46,7 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
 
 def _calls(calls: list[dict[str, Any]]) -> Table:
     table = Table(title="Direct calls")
-    for name in ("call", "in", "held", "database", "rule", "verdict"):
+    for name in ("call", "in", "held", "database", "may go wrong", "rule", "verdict"):
         table.add_column(name, overflow="fold")
     for call in calls:
         table.add_row(
@@ -47,6 +54,7 @@ def _calls(calls: list[dict[str, Any]]) -> Table:
             Text(call["scope"]),
             HELD[call["held"]],
             Text(_database(call)),
+            ", ".join(_HAZARDS[hazard] for hazard in call["hazards"]),
             call["rule"],
             Text(call["verdict"], style=_COLOURS[call["verdict"]]),
         )

@@ -1,0 +1,204 @@
+//! A scan: the files are read and parsed in parallel, those that import from them are added, and all is put together.
+
+use super::database::is_sqlite_url;
+use super::describe::describe;
+use super::files::{self, Unreadable};
+use super::hits::Hits;
+use super::imports::{self, Importers};
+use super::order;
+use super::parallel::in_parallel;
+use super::project::{FileId, Packages, Parsed, Project};
+use super::report::{Call, NotRead, Report, Unparsable};
+use super::services::Services;
+use super::sites::{self, Kind, Site, WORDS};
+use super::source::Source;
+use super::summary::Summary;
+use super::syntax::{ExprCall, parse};
+use memchr::memmem;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What a file is before names are followed.
+pub enum Read {
+    Parsed(Parsed),
+    Unparsable(Unparsable, Hits),
+}
+
+/// Scan the Python files below `roots`.
+pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
+    let read = Collected::default();
+    let walked = files::walk(roots, &WORDS, |path, content| {
+        read.push(read_file(path, content))
+    });
+    let mut parsed = Vec::new();
+    let mut unparsable = Vec::new();
+    for file in read.take() {
+        match file {
+            Read::Parsed(file) => parsed.push(file),
+            Read::Unparsable(file, hits) => unparsable.push((file, hits)),
+        }
+    }
+    add_importers(&mut parsed, roots);
+    let report = report(parsed, unparsable, roots, services);
+    Report {
+        unreadable: walked.unreadable.iter().map(told).collect(),
+        services: order::services(&report.calls, &who_imports(&report.calls, roots, services)),
+        summary: Summary::of(&report.calls, walked.files, walked.bytes),
+        ..report
+    }
+}
+
+/// Who imports the modules that have calls.
+fn who_imports(
+    calls: &[Call],
+    roots: &[PathBuf],
+    services: &Services,
+) -> BTreeMap<String, Importers> {
+    let modules: BTreeMap<String, String> = calls
+        .iter()
+        .map(|call| (call.module.clone(), call.service.clone()))
+        .collect();
+    if modules.is_empty() {
+        return BTreeMap::new();
+    }
+    let packages = Mutex::new(Packages::default());
+    let dotted_name = |path: &Path| {
+        let mut packages = packages.lock().unwrap_or_else(PoisonError::into_inner);
+        packages.dotted_name(path, roots)
+    };
+    imports::importers(roots, &modules, services, dotted_name)
+}
+
+/// What several threads collect.
+#[derive(Default)]
+struct Collected(Mutex<Vec<Read>>);
+
+impl Collected {
+    fn push(&self, file: Read) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(file);
+    }
+
+    fn take(self) -> Vec<Read> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Parse the files as well that import one of the functions under a name that does not tell it: `from app.compat import
+/// connect`. Their text may not hold the word.
+fn add_importers(parsed: &mut Vec<Parsed>, roots: &[PathBuf]) {
+    let mut asked = BTreeSet::new();
+    loop {
+        let exports: Vec<_> = unnamed_exports(parsed, roots)
+            .into_iter()
+            .filter(|export| asked.insert(export.clone()))
+            .collect();
+        if exports.is_empty() {
+            return;
+        }
+        let known: HashSet<PathBuf> = parsed.iter().map(|file| file.source.path.clone()).collect();
+        let names: Vec<&str> = exports.iter().map(|(_, name)| name.as_str()).collect();
+        let read = Collected::default();
+        files::walk(roots, &names, |path, content| {
+            let may_import = |(module, name): &(String, String)| {
+                let has = |word: &str| memmem::find(content, word.as_bytes()).is_some();
+                has(name) && (has(module) || has("from ."))
+            };
+            if !known.contains(path) && exports.iter().any(may_import) {
+                read.push(read_file(path, content));
+            }
+        });
+        // What is no Python does not hold the word either, so nothing is left out with it.
+        parsed.extend(read.take().into_iter().filter_map(|file| match file {
+            Read::Parsed(file) => Some(file),
+            Read::Unparsable(..) => None,
+        }));
+    }
+}
+
+/// Names by which modules of the project give the functions on, without saying so: the module's last name, and the name.
+fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, String)> {
+    let project = Project::new(parsed, roots);
+    let is_wanted = |name: &str| {
+        sites::is_library(name) || Kind::of_name(name).is_some_and(|kind| kind != Kind::Sqlalchemy)
+    };
+    let exports = project.exports(is_wanted).into_iter();
+    // The library's own files are known by its name.
+    let unnamed = exports.filter(|(file, name)| {
+        let is_own = sites::is_library(&project.file(*file).dotted);
+        !is_own && !WORDS.iter().any(|word| name.contains(word))
+    });
+    unnamed
+        .map(|(file, name)| {
+            let dotted = &project.file(file).dotted;
+            let module = dotted.rsplit('.').next().unwrap_or(dotted);
+            (module.to_owned(), name.to_owned())
+        })
+        .collect()
+}
+
+/// Put together what is known of files.
+pub fn report(
+    mut parsed: Vec<Parsed>,
+    mut unparsable: Vec<(Unparsable, Hits)>,
+    roots: &[PathBuf],
+    services: &Services,
+) -> Report {
+    parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
+    unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
+    let mut report = Report::default();
+    for (file, hits) in unparsable {
+        report.unparsable.push(file);
+        report.hits.add(hits);
+    }
+    let project = Project::new(&parsed, roots);
+    let last_names = sites::last_names(&project);
+    let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
+    let described = in_parallel(&files, |id| {
+        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(&project, id, scope, call);
+        let sites = sites::find(&project, id, &last_names, is_sqlite);
+        let others: Vec<&Site<'_>> = sites.calls.iter().collect();
+        let calls: Vec<Call> = others
+            .iter()
+            .map(|site| describe(&project, site, &others, services))
+            .collect();
+        (Hits::of(project.file(id).parsed, &sites), calls)
+    });
+    for (hits, calls) in described {
+        report.hits.add(hits);
+        report.calls.extend(calls);
+    }
+    report
+}
+
+fn told(unreadable: &Unreadable) -> NotRead {
+    NotRead {
+        file: files::shown(&unreadable.path),
+        reason: unreadable.reason.clone(),
+    }
+}
+
+/// Parse a file's content.
+pub fn read_file(path: &Path, content: &[u8]) -> Read {
+    let unparsable = |line, reason| {
+        let hits = Hits::of_unparsable(content);
+        let file = Unparsable {
+            file: files::shown(path),
+            line,
+            reason,
+            hits: hits.unparsable,
+        };
+        Read::Unparsable(file, hits)
+    };
+    let source = match Source::decode(path, content) {
+        Ok(source) => source,
+        Err(reason) => return unparsable(0, reason),
+    };
+    match parse(&source.text) {
+        Ok(module) => Read::Parsed(Parsed { source, module }),
+        Err(error) => unparsable(source.position(error.offset).line, error.message),
+    }
+}
