@@ -33,23 +33,48 @@ pub struct Walked {
 /// Read every Python file below `roots`, and hand those that hold one of the words to `each`, in any order and from
 /// several threads.
 pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Sync) -> Walked {
-    let Some((first, others)) = roots.split_first() else {
-        return Walked::default();
-    };
-    let mut builder = WalkBuilder::new(first);
-    for root in others {
-        builder.add(root);
+    let mut walked = Walked::default();
+    let absolute = |root: &PathBuf| std::path::absolute(root).unwrap_or_else(|_| root.clone());
+    let wholes: Vec<PathBuf> = roots.iter().map(absolute).collect();
+    for (index, (root, whole)) in roots.iter().zip(&wholes).enumerate() {
+        let mut others = wholes.iter().enumerate();
+        if others
+            .any(|(other, above)| whole.starts_with(above) && (whole != above || other < index))
+        {
+            continue;
+        }
+        let mut below = walk_below(root, words, &each, true);
+        if below.files == 0 {
+            // It is left out itself by what stands above it, but it was asked for.
+            below = walk_below(root, words, &each, false);
+        }
+        walked.files += below.files;
+        walked.bytes += below.bytes;
+        walked.unreadable.extend(below.unreadable);
     }
+    walked.unreadable.sort();
+    walked
+}
+
+fn walk_below(
+    root: &Path,
+    words: &[&str],
+    each: &(impl Fn(&Path, &[u8]) + Sync),
+    obeys_parents: bool,
+) -> Walked {
+    let mut builder = WalkBuilder::new(root);
     // A .gitignore counts without a repository, too: an unpacked archive has none.
-    builder.require_git(false).threads(threads());
+    builder
+        .require_git(false)
+        .parents(obeys_parents)
+        .threads(threads());
     builder.filter_entry(|entry| entry.depth() == 0 || !is_not_ours(entry));
     let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
     let (files, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let unreadable = Mutex::new(Vec::new());
     builder.build_parallel().run(|| {
         let mut content = Vec::new();
-        let (files, bytes, unreadable, finders, each) =
-            (&files, &bytes, &unreadable, &finders, &each);
+        let (files, bytes, unreadable, finders) = (&files, &bytes, &unreadable, &finders);
         Box::new(move |entry| {
             match entry
                 .map_err(told)
@@ -71,10 +96,9 @@ pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Syn
             WalkState::Continue
         })
     });
-    let mut unreadable = unreadable
+    let unreadable = unreadable
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    unreadable.sort();
     Walked {
         files: files.into_inner(),
         bytes: bytes.into_inner(),
@@ -218,5 +242,17 @@ mod tests {
         let root = folder.path().join("site-packages");
         write(&root, "a.py", "sqlite3");
         assert_eq!(found_in(&root, &["sqlite3"]).0, ["a.py"]);
+    }
+
+    #[test]
+    fn a_folder_that_others_ignore_is_walked_if_it_is_named_and_each_file_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("env/lib");
+        write(&root, "a.py", "sqlite3");
+        write(folder.path(), "env/.gitignore", "*");
+        assert_eq!(found_in(&root, &["sqlite3"]).0, ["a.py"]);
+        assert!(found_in(folder.path(), &["sqlite3"]).0.is_empty());
+        let roots = [root.clone(), root.join("a.py"), root];
+        assert_eq!(walk(&roots, &["sqlite3"], |_, _| {}).files, 1);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::names::{Binding, Bound, Names, ScopeId};
 use super::source::Source;
-use super::syntax::{Expr, Module};
+use super::syntax::{Expr, Module, ast};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -185,6 +185,14 @@ impl<'a> Project<'a> {
                 }
                 named
             }
+            // `importlib.import_module("sqlite3")`, and what others build on it.
+            Expr::Call(call) => match (&*call.func, &*call.arguments.args) {
+                (
+                    Expr::Attribute(ast::ExprAttribute { attr: last, .. }),
+                    [Expr::StringLiteral(module)],
+                ) if last.as_str() == "import_module" => Named::one(module.value.to_str()),
+                _ => Named::other(),
+            },
             Expr::Named(named) => self.follow(file, scope, &named.value, left - 1),
             _ => Named::other(),
         }
@@ -426,6 +434,7 @@ mod tests {
             "import sqlite3\ny = sqlite3\nz = y.connect\nz",
             "from sqlite3 import *\nconnect",
             "import sqlite3\n(w := sqlite3.connect)",
+            "import importlib\nx = importlib.import_module('sqlite3')\nx.connect",
         ] {
             assert_eq!(certain(&[("root/a.py", text)]), "sqlite3.connect", "{text}");
         }
