@@ -11,11 +11,11 @@ use super::sites::Kind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Scan texts as files of a project at `/root`.
+/// Scan texts as files of a project at `/project`.
 fn scanned(files: &[(&str, &str)]) -> Report {
     let (mut parsed, mut unparsable) = (Vec::new(), Vec::new());
     for (path, text) in files {
-        match read_file(&Path::new("/root").join(path), text.as_bytes()) {
+        match read_file(&Path::new("/project").join(path), text.as_bytes()) {
             Read::Parsed(file) => parsed.push(file),
             Read::Unparsable(file, hits) => unparsable.push((file, hits)),
         }
@@ -23,7 +23,7 @@ fn scanned(files: &[(&str, &str)]) -> Report {
     report(
         parsed,
         unparsable,
-        &[PathBuf::from("/root")],
+        &[PathBuf::from("/project")],
         &Services::default(),
     )
 }

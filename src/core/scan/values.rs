@@ -432,7 +432,7 @@ mod tests {
 
     fn last_value(files: &[(&str, &str)]) -> Option<String> {
         let parsed = parsed(files);
-        let project = Project::new(&parsed, &[PathBuf::from("/root")]);
+        let project = Project::new(&parsed, &[PathBuf::from("/project")]);
         let (id, last) = last_line(&project);
         value_of(&project, id, ScopeId::MODULE, last).map(Value::into_text)
     }
@@ -449,7 +449,7 @@ mod tests {
             ),
             (
                 "import pathlib\npathlib.Path(__file__).resolve().parent / 'app.db'",
-                "/root/app.db",
+                "/project/app.db",
             ),
             (
                 "from pathlib import Path\nPath(__file__).parents[1] / 'app.db'",
@@ -457,11 +457,11 @@ mod tests {
             ),
             (
                 "import os\nos.path.join(os.path.dirname(__file__), 'app.db')",
-                "/root/app.db",
+                "/project/app.db",
             ),
             (
                 "from os import path\npath.join(path.dirname(path.abspath(__file__)), '..', 'a.db')",
-                "/root/../a.db",
+                "/project/../a.db",
             ),
             (
                 "from pathlib import Path\nPath('a').with_suffix('.db').as_posix()",
@@ -469,7 +469,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                last_value(&[("/root/a.py", text)]).as_deref(),
+                last_value(&[("/project/a.py", text)]).as_deref(),
                 Some(value),
                 "{text}"
             );
@@ -479,13 +479,13 @@ mod tests {
     #[test]
     fn constants_of_other_modules_are_known() {
         let files = [
-            ("/root/config.py", "DB = 'app.db'\n"),
-            ("/root/use.py", "import config\nconfig.DB\n"),
+            ("/project/config.py", "DB = 'app.db'\n"),
+            ("/project/use.py", "import config\nconfig.DB\n"),
         ];
         assert_eq!(last_value(&files).as_deref(), Some("app.db"));
         let files = [
-            ("/root/config.py", "DB = 'app.db'\n"),
-            ("/root/use.py", "from config import DB as X\nX\n"),
+            ("/project/config.py", "DB = 'app.db'\n"),
+            ("/project/use.py", "from config import DB as X\nX\n"),
         ];
         assert_eq!(last_value(&files).as_deref(), Some("app.db"));
     }
@@ -499,7 +499,7 @@ mod tests {
             "A = 'a'\nA += 'b'\nA",
             "f'{unknown}.db'",
         ] {
-            assert_eq!(last_value(&[("/root/a.py", text)]), None, "{text}");
+            assert_eq!(last_value(&[("/project/a.py", text)]), None, "{text}");
         }
     }
 }
