@@ -148,9 +148,7 @@ impl<'a> Evaluator<'_, 'a> {
                 {
                     self.beginning(file, scope, &method.value, left)
                 }
-                Expr::Attribute(method)
-                    if method.attr.as_str() == "dedent" || method.attr.as_str() == "text" =>
-                {
+                _ if self.keeps_beginning(file, scope, call) => {
                     self.beginning(file, scope, call.arguments.args.first()?, left)
                 }
                 _ => self
@@ -162,6 +160,15 @@ impl<'a> Evaluator<'_, 'a> {
                 .value(file, scope, expression, left)
                 .map(|value| (value.into_text(), true)),
         }
+    }
+
+    /// Whether a function gives a text that begins as its argument, blanks aside.
+    fn keeps_beginning(&self, file: FileId, scope: ScopeId, call: &ExprCall) -> bool {
+        let named = self.project.named(file, scope, &call.func);
+        matches!(
+            named.certain(),
+            Some("textwrap.dedent" | "inspect.cleandoc" | "sqlalchemy.text")
+        )
     }
 
     /// A name whose texts all begin alike; what `+=` adds stands behind.
@@ -500,6 +507,33 @@ mod tests {
             "f'{unknown}.db'",
         ] {
             assert_eq!(last_value(&[("/project/a.py", text)]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_text_is_known_where_its_rest_is_not() {
+        for (text, beginning) in [
+            ("f'DELETE FROM {x}'", Some("DELETE FROM ")),
+            ("'DELETE FROM %s' % x", Some("DELETE FROM ")),
+            ("'DELETE FROM {}'.format(x)", Some("DELETE FROM ")),
+            ("q = 'SELECT a'\nq += x\nq", Some("SELECT a")),
+            ("q = 'SELECT a'\nq = 'SELECT b'\nq", Some("SELECT ")),
+            (
+                "from textwrap import dedent as d\nd('SELECT 1')",
+                Some("SELECT 1"),
+            ),
+            (
+                "import textwrap\ntextwrap.dedent('SELECT 1')",
+                Some("SELECT 1"),
+            ),
+            ("other.dedent('SELECT 1')", None),
+            ("x", None),
+        ] {
+            let parsed = parsed(&[("/project/a.py", text)]);
+            let project = Project::new(&parsed, &[PathBuf::from("/project")]);
+            let (id, last) = last_line(&project);
+            let found = text_begins(&project, id, ScopeId::MODULE, last);
+            assert_eq!(found.map(|(text, _)| text).as_deref(), beginning, "{text}");
         }
     }
 }
