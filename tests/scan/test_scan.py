@@ -226,6 +226,15 @@ def test_help_names_all_commands(tmp_path: Path) -> None:
     assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["run", "scan"]
 
 
+def test_run_behind_an_option_of_all_commands_runs_the_program(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
+    command = [sys.executable, "-m", "dbmanager", "--", "run", "program.py", "--help"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (3, "['--help']\n")
+
+
 ROOTS = sorted({sysconfig.get_paths()[name] for name in ("stdlib", "purelib")})
 
 
