@@ -1,8 +1,9 @@
 //! Which database a call opens, as far as the project's source tells.
 
+use super::libraries::Kind;
 use super::names::{Bound, ScopeId};
 use super::project::Project;
-use super::sites::{Kind, Site};
+use super::sites::Site;
 use super::syntax::{Expr, ExprCall, Ranged};
 use super::values::{text_begins, value_of};
 use serde::Serialize;

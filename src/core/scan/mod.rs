@@ -8,6 +8,7 @@ pub mod hazards;
 pub mod held;
 pub mod hits;
 pub mod imports;
+pub mod libraries;
 pub mod names;
 pub mod order;
 mod parallel;

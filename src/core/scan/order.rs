@@ -2,8 +2,8 @@
 
 use super::hazards::Hazard;
 use super::imports::Importers;
+use super::libraries::Kind;
 use super::report::Call;
-use super::sites::Kind;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,7 @@
 //! The files of a project as Python imports them, and what an expression in one of them names, followed through
 //! imports, re-exports and aliases.
 
+use super::libraries;
 use super::names::{Binding, Bound, Names, ScopeId};
 use super::source::Source;
 use super::syntax::{Expr, Module, ast};
@@ -238,9 +239,8 @@ impl<'a> Project<'a> {
 
     /// What `from module import *` gives for a name; None where the module is known not to have it, or is not known.
     fn starred(&self, module: &str, name: &str, left: usize) -> Option<Named> {
-        if module.ends_with("sqlite3") || module.ends_with("sqlite3.dbapi2") {
-            return matches!(name, "connect" | "Connection")
-                .then(|| Named::one(join(module, name)));
+        if libraries::is_library(module) {
+            return libraries::exports(module, name).then(|| Named::one(join(module, name)));
         }
         let file = self.module(module)?;
         let names = &self.file(file).names;
@@ -500,6 +500,20 @@ mod tests {
         let text =
             "try:\n    import sqlite3\nexcept ImportError:\n    sqlite3 = None\nsqlite3.connect";
         assert!(last_line_names(&[("root/a.py", text)]).or_other);
+    }
+
+    #[test]
+    fn a_star_gives_what_the_library_of_that_name_has() {
+        for (text, name) in [
+            (
+                "from pysqlite3.dbapi2 import *\nconnect",
+                "pysqlite3.dbapi2.connect",
+            ),
+            ("from mysqlite3 import *\nconnect", "builtins.connect"),
+            ("from sqlite3 import *\nother", "builtins.other"),
+        ] {
+            assert_eq!(certain(&[("root/a.py", text)]), name, "{text}");
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@ use super::describe::describe;
 use super::files::{self, Unreadable};
 use super::hits::Hits;
 use super::imports::{self, Importers};
+use super::libraries::{self, Kind, WORDS};
 use super::order;
 use super::parallel::in_parallel;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
 use super::services::Services;
-use super::sites::{self, Kind, Site, WORDS};
+use super::sites::{self, Site};
 use super::source::Source;
 use super::summary::Summary;
 use super::syntax::{ExprCall, parse};
@@ -123,12 +124,13 @@ fn add_importers(parsed: &mut Vec<Parsed>, roots: &[PathBuf]) {
 fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, String)> {
     let project = Project::new(parsed, roots);
     let is_wanted = |name: &str| {
-        sites::is_library(name) || Kind::of_name(name).is_some_and(|kind| kind != Kind::Sqlalchemy)
+        libraries::is_library(name)
+            || Kind::of_name(name).is_some_and(|kind| kind != Kind::Sqlalchemy)
     };
     let exports = project.exports(is_wanted).into_iter();
     // The library's own files are known by its name.
     let unnamed = exports.filter(|(file, name)| {
-        let is_own = sites::is_library(&project.file(*file).dotted);
+        let is_own = libraries::is_library(&project.file(*file).dotted);
         !is_own && !WORDS.iter().any(|word| name.contains(word))
     });
     unnamed

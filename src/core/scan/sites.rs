@@ -1,91 +1,12 @@
 //! Where connections are opened: the calls that name one of the functions that do it, and the places that name one
 //! without a call.
 
+use super::libraries::{Kind, LAST_NAMES};
 use super::names::{Bound, Names, ScopeId};
 use super::project::{FileId, Named, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
 use super::walk::{Scoped, walk_expr, walk_stmt};
-use serde::Serialize;
 use std::collections::HashSet;
-
-/// Which library a call opens a database with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// The stdlib's module.
-    Sqlite3,
-    /// Another build of the same interface.
-    Pysqlite3,
-    /// Its wrapper for asyncio.
-    Aiosqlite,
-    /// An engine with an SQLite URL.
-    Sqlalchemy,
-}
-
-/// Words of which one stands in every file that opens a database by name.
-pub const WORDS: [&str; 1] = ["sqlite"];
-
-/// The functions and classes that open a database, without their library's name.
-const OPENERS: [&str; 4] = [
-    "connect",
-    "Connection",
-    "dbapi2.connect",
-    "dbapi2.Connection",
-];
-const LAST_NAMES: [&str; 4] = [
-    "connect",
-    "Connection",
-    "create_engine",
-    "create_async_engine",
-];
-const ENGINES: [&str; 8] = [
-    "sqlalchemy.create_engine",
-    "sqlalchemy.engine.create_engine",
-    "sqlalchemy.engine.create.create_engine",
-    "sqlalchemy.ext.asyncio.create_async_engine",
-    "sqlalchemy.ext.asyncio.engine.create_async_engine",
-    "sqlalchemy.future.create_engine",
-    "sqlmodel.create_engine",
-    "flask_sqlalchemy.sqlalchemy.create_engine",
-];
-
-impl Kind {
-    /// The kind of a function by its dotted name; that of an engine depends on its URL, too.
-    pub fn of_name(name: &str) -> Option<Self> {
-        if ENGINES.contains(&name) {
-            return Some(Self::Sqlalchemy);
-        }
-        for opener in OPENERS {
-            let Some(library) = name
-                .strip_suffix(opener)
-                .and_then(|rest| rest.strip_suffix('.'))
-            else {
-                continue;
-            };
-            // Also as another library passes it on: `peewee.sqlite3.connect`. Ours is where the calls go.
-            let last = library.rsplit('.').next().unwrap_or(library);
-            match last {
-                _ if library.starts_with("dbmanager") => {}
-                "sqlite3" | "_sqlite3" => return Some(Self::Sqlite3),
-                "pysqlite3" | "pysqlite2" | "sqlean" => return Some(Self::Pysqlite3),
-                "aiosqlite" if opener == "connect" => return Some(Self::Aiosqlite),
-                _ => {}
-            }
-        }
-        (name == "aiosqlite.core.connect").then_some(Self::Aiosqlite)
-    }
-}
-
-/// Whether a dotted name is that of a library that opens databases.
-pub fn is_library(name: &str) -> bool {
-    let name = name.strip_suffix(".dbapi2").unwrap_or(name);
-    let last = name.rsplit('.').next().unwrap_or(name);
-    !name.starts_with("dbmanager")
-        && matches!(
-            last,
-            "sqlite3" | "_sqlite3" | "pysqlite3" | "pysqlite2" | "sqlean" | "aiosqlite"
-        )
-}
 
 /// What an expression stands in.
 #[derive(Debug, Clone, Copy)]
@@ -274,32 +195,5 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Visitor<'a> for Finder<'a, '_, F> {
         self.around.push(Around::Expression(expression));
         walk_expr(self, expression);
         self.around.pop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn functions_are_told_by_their_dotted_names() {
-        for (name, kind) in [
-            ("sqlite3.connect", Some(Kind::Sqlite3)),
-            ("sqlite3.dbapi2.connect", Some(Kind::Sqlite3)),
-            ("sqlite3.Connection", Some(Kind::Sqlite3)),
-            ("_sqlite3.connect", Some(Kind::Sqlite3)),
-            ("peewee.sqlite3.connect", Some(Kind::Sqlite3)),
-            ("pysqlite3.dbapi2.connect", Some(Kind::Pysqlite3)),
-            ("aiosqlite.connect", Some(Kind::Aiosqlite)),
-            ("aiosqlite.Connection", None),
-            ("sqlalchemy.create_engine", Some(Kind::Sqlalchemy)),
-            ("dbmanager.connect", None),
-            ("dbmanager.sqlite3.connect", None),
-            ("sqlite3.Row", None),
-            ("mysqlite3.connect", None),
-            ("psycopg.connect", None),
-        ] {
-            assert_eq!(Kind::of_name(name), kind, "{name}");
-        }
     }
 }

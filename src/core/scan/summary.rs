@@ -2,9 +2,9 @@
 
 use super::hazards::Hazard;
 use super::held::Held;
+use super::libraries::Kind;
 use super::report::Call;
 use super::rules::Verdict;
-use super::sites::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

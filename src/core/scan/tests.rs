@@ -4,10 +4,10 @@ use super::database::From;
 use super::hazards::Hazard;
 use super::held::Held;
 use super::hits::Hits;
+use super::libraries::Kind;
 use super::report::{Call, Report, Unparsable};
 use super::scanning::{Read, read_file, report, scan};
 use super::services::Services;
-use super::sites::Kind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,8 @@
 
 mod swap;
 
-use super::sites::{Kind, Site};
+use super::libraries::Kind;
+use super::sites::Site;
 use serde::Serialize;
 
 /// Whether a rule may rewrite a call.
