@@ -1,8 +1,9 @@
 //! All that is known of one call.
 
+use super::connection::Connection;
 use super::database;
 use super::files;
-use super::hazards::{self, Hazard};
+use super::hazards;
 use super::held::held;
 use super::names::ScopeKind;
 use super::project::{FileId, Project};
@@ -27,14 +28,9 @@ pub fn describe<'a>(
     let (held, holder) = held(project, site);
     let judgement = rules::judge(site);
     let database = database::database(project, site);
-    let usage = usage(project, site, holder);
-    let same_database = |other: &Site<'a>| database == database::database(project, other);
-    let mut hazards =
-        hazards::hazards(project, site, (held, holder), &usage, others, same_database);
-    if database.path.as_deref() == Some(":memory:") {
-        // It goes with its connection anyway, and each connection has its own.
-        hazards.retain(|hazard| !matches!(hazard, Hazard::WriteNotCommitted | Hazard::NestedOpen));
-    }
+    let mut connection = Connection::new(project, site, holder);
+    let usage = usage(&file.names, &mut connection);
+    let hazards = hazards::hazards(project, &connection, held, &usage, &database, others);
     let keywords = site.call.arguments.keywords.iter().map(|keyword| {
         let name = keyword.arg.as_ref().map_or("**", |name| name.as_str());
         (

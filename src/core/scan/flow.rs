@@ -5,14 +5,10 @@
 //! by how it is left: to the next one, by `return`, `break`, `continue` or an exception. An exception may come from every
 //! expression.
 
+use super::connection::Connection;
 use super::names::ScopeId;
-use super::project::{FileId, Project};
-use super::syntax::{
-    ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
-};
-use super::values::text_begins;
+use super::syntax::{ExceptHandler, Expr, ExprCall, Ranged, Stmt, Visitor, ast, visitor};
 use crate::core::text::{Keyword, leading_keyword};
-use std::collections::HashSet;
 use std::ops::{BitOr, BitOrAssign};
 
 /// A set of states.
@@ -135,30 +131,19 @@ pub enum Entered {
     Closing,
 }
 
-/// The connection that is followed.
-#[derive(Debug, Clone, Copy)]
-pub struct Followed<'a> {
-    /// The file.
-    pub file: FileId,
-    /// The scope that its name is bound in.
-    pub scope: ScopeId,
-    /// Its name.
-    pub name: &'a str,
-    /// The call that opens it.
-    pub call: TextRange,
-    /// How the statement of the call enters it.
-    pub entered: Entered,
-}
-
-/// Follow a connection through the body of the function that opens it.
-pub fn hazards<'a>(project: &Project<'a>, followed: Followed<'a>, body: &'a [Stmt]) -> Hazards {
+/// Follow a connection through the body of the function that opens it. `entered` tells how the statement of the call does.
+pub fn hazards<'a>(
+    connection: &Connection<'a, '_>,
+    scope: ScopeId,
+    entered: Entered,
+    body: &'a [Stmt],
+) -> Hazards {
     let mut flow = Flow {
-        project,
-        followed,
-        cursors: HashSet::new(),
+        connection,
+        scope,
+        entered,
         hazards: Hazards::default(),
     };
-    flow.find_cursors(body);
     let ends = flow.suite(body, States::BEFORE);
     let left = ends.next | ends.returned;
     flow.hazards.discards_write |= left.has(States::DIRTY);
@@ -166,14 +151,15 @@ pub fn hazards<'a>(project: &Project<'a>, followed: Followed<'a>, body: &'a [Stm
     flow.hazards
 }
 
-struct Flow<'a, 'p> {
-    project: &'p Project<'a>,
-    followed: Followed<'a>,
-    cursors: HashSet<&'a str>,
+struct Flow<'a, 'p, 'c> {
+    connection: &'c Connection<'a, 'p>,
+    /// The scope of the function.
+    scope: ScopeId,
+    entered: Entered,
     hazards: Hazards,
 }
 
-impl<'a> Flow<'a, '_> {
+impl<'a> Flow<'a, '_, '_> {
     fn suite(&mut self, body: &'a [Stmt], states: States) -> Ends {
         let mut ends = Ends::next(states);
         for statement in body {
@@ -359,32 +345,23 @@ impl<'a> Flow<'a, '_> {
     }
 
     fn enters(&self, expression: &Expr) -> Entered {
+        let is_it = |expression: &Expr| self.connection.is(self.scope, expression);
+        let opens = |expression: &Expr| expression.range() == self.connection.site().call.range();
         match expression {
-            _ if expression.range() == self.followed.call => Entered::Itself,
-            Expr::Call(call)
-                if call
-                    .arguments
-                    .args
-                    .iter()
-                    .any(|argument| argument.range() == self.followed.call) =>
-            {
-                self.followed.entered
-            }
-            Expr::Call(call) => {
-                let is_closing = matches!(&*call.func, Expr::Name(name) if name.id == "closing")
-                    || matches!(&*call.func, Expr::Attribute(name) if name.attr.as_str() == "closing");
-                match is_closing
-                    && call
-                        .arguments
-                        .args
-                        .iter()
-                        .any(|argument| self.is_it(argument))
-                {
-                    true => Entered::Closing,
-                    false => Entered::No,
+            _ if is_it(expression) => Entered::Itself,
+            Expr::Call(call) if call.arguments.args.iter().any(opens) => self.entered,
+            Expr::Call(call) if call.arguments.args.iter().any(is_it) => {
+                let last = match &*call.func {
+                    Expr::Name(name) => name.id.as_str(),
+                    Expr::Attribute(name) => name.attr.as_str(),
+                    _ => return Entered::No,
+                };
+                if last == "closing" {
+                    Entered::Closing
+                } else {
+                    Entered::No
                 }
             }
-            _ if self.is_it(expression) => Entered::Itself,
             _ => Entered::No,
         }
     }
@@ -436,82 +413,30 @@ impl<'a> Flow<'a, '_> {
         self.hazards.discards_write |= states.has(States::DIRTY);
     }
 
-    fn is_it(&self, expression: &Expr) -> bool {
-        let Expr::Name(name) = expression else {
-            return false;
-        };
-        name.id == self.followed.name
-    }
-
-    fn runs_statements(&self, expression: &Expr) -> bool {
-        match expression {
-            Expr::Name(name) => {
-                name.id == self.followed.name || self.cursors.contains(name.id.as_str())
-            }
-            Expr::Call(call) => call.range() == self.followed.call || self.gives_cursor(call),
-            _ => false,
-        }
-    }
-
-    fn gives_cursor(&self, call: &ExprCall) -> bool {
-        let Expr::Attribute(method) = &*call.func else {
-            return false;
-        };
-        let gives = matches!(
-            method.attr.as_str(),
-            "cursor" | "execute" | "executemany" | "executescript"
-        );
-        gives && self.runs_statements(&method.value)
-    }
-
-    /// The names of cursors; one may be made from another.
-    fn find_cursors(&mut self, body: &'a [Stmt]) {
-        loop {
-            let before = self.cursors.len();
-            let mut finder = Cursors {
-                flow: self,
-                found: Vec::new(),
-            };
-            finder.visit_body(body);
-            let found = finder.found;
-            self.cursors.extend(found);
-            if self.cursors.len() == before {
-                return;
-            }
-        }
-    }
-
     fn effect_of(&self, call: &ExprCall) -> Option<Effect> {
-        if call.range() == self.followed.call {
+        if call.range() == self.connection.site().call.range() {
             return Some(Effect::Opens);
         }
-        let is_left_to_others = || {
-            let keywords = call.arguments.keywords.iter().map(|keyword| &keyword.value);
-            call.arguments
-                .args
-                .iter()
-                .chain(keywords)
-                .any(|argument| self.runs_statements(argument))
+        let Some(method) = self.connection.method(self.scope, call) else {
+            let is_given = self.connection.is_given_to(self.scope, call);
+            return is_given.then_some(Effect::Commits);
         };
-        let Expr::Attribute(method) = &*call.func else {
-            return is_left_to_others().then_some(Effect::Commits);
-        };
-        if !self.runs_statements(&method.value) {
-            return is_left_to_others().then_some(Effect::Commits);
-        }
-        match method.attr.as_str() {
+        match method {
             "commit" | "executescript" => Some(Effect::Commits),
             "rollback" => Some(Effect::RollsBack),
-            "close" if self.is_it(&method.value) => Some(Effect::Closes),
+            "close" if self.is_of_connection(call) => Some(Effect::Closes),
             "execute" | "executemany" => self.effect_of_statement(call),
             _ => None,
         }
     }
 
+    /// Whether a method is called on the connection, and not on a cursor.
+    fn is_of_connection(&self, call: &ExprCall) -> bool {
+        matches!(&*call.func, Expr::Attribute(method) if self.connection.is(self.scope, &method.value))
+    }
+
     fn effect_of_statement(&self, call: &ExprCall) -> Option<Effect> {
-        let sql = call.arguments.args.first()?;
-        let (text, _) = text_begins(self.project, self.followed.file, self.followed.scope, sql)?;
-        match leading_keyword(&text) {
+        match leading_keyword(&self.connection.statement(self.scope, call)?) {
             Keyword::Dml => Some(Effect::Writes),
             Keyword::End => Some(Effect::Commits),
             _ => None,
@@ -543,12 +468,12 @@ fn catches_all(handler: &ExceptHandler) -> bool {
 }
 
 /// Collects effects in the order in which they happen.
-struct Effects<'a, 'p, 'f> {
-    flow: &'f Flow<'a, 'p>,
+struct Effects<'a, 'p, 'c, 'f> {
+    flow: &'f Flow<'a, 'p, 'c>,
     found: Vec<Effect>,
 }
 
-impl<'a> Visitor<'a> for Effects<'a, '_, '_> {
+impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
     fn visit_expr(&mut self, expression: &'a Expr) {
         if matches!(expression, Expr::Lambda(_)) {
             return;
@@ -557,40 +482,5 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_> {
         if let Expr::Call(call) = expression {
             self.found.extend(self.flow.effect_of(call));
         }
-    }
-}
-
-struct Cursors<'a, 'p, 'f> {
-    flow: &'f Flow<'a, 'p>,
-    found: Vec<&'a str>,
-}
-
-impl<'a> Cursors<'a, '_, '_> {
-    fn bind(&mut self, target: &'a Expr, value: &Expr) {
-        if let (Expr::Name(name), Expr::Call(call)) = (target, value)
-            && self.flow.gives_cursor(call)
-        {
-            self.found.push(name.id.as_str());
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for Cursors<'a, '_, '_> {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        match statement {
-            Stmt::Assign(assign) => assign
-                .targets
-                .iter()
-                .for_each(|target| self.bind(target, &assign.value)),
-            Stmt::With(with) => {
-                for item in &with.items {
-                    if let Some(target) = &item.optional_vars {
-                        self.bind(target, &item.context_expr);
-                    }
-                }
-            }
-            _ => {}
-        }
-        visitor::walk_stmt(self, statement);
     }
 }

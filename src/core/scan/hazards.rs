@@ -1,11 +1,13 @@
 //! What may go wrong at a call, in words.
 
-use super::flow::{self, Entered, Followed};
+use super::connection::Connection;
+use super::database::{self, Database};
+use super::flow::{self, Entered};
 use super::held::{Held, Holder};
 use super::names::ScopeKind;
 use super::project::Project;
 use super::sites::{Around, Site};
-use super::syntax::{Ranged, Stmt};
+use super::syntax::Stmt;
 use super::usage::Usage;
 use serde::Serialize;
 use std::ptr;
@@ -26,30 +28,34 @@ pub enum Hazard {
     NestedOpen,
 }
 
-/// Tell what may go wrong at a site. `others` are the sites of its file, with what tells their databases apart.
+/// Tell what may go wrong at a connection's call. `others` are the calls of its file.
 pub fn hazards<'a>(
     project: &Project<'a>,
-    site: &Site<'a>,
-    (held, holder): (Held, Holder<'a>),
+    connection: &Connection<'a, '_>,
+    held: Held,
     usage: &Usage,
+    database: &Database,
     others: &[&Site<'a>],
-    same_database: impl Fn(&Site<'a>) -> bool,
 ) -> Vec<Hazard> {
     let mut found = match held {
         Held::With | Held::Unclosed | Held::Chained => vec![Hazard::NeverClosed],
         Held::Closed => vec![Hazard::OpenAfterException],
         _ => Vec::new(),
     };
-    if let Some(paths) = on_paths(project, site, (held, holder), usage) {
-        if paths.discards_write {
-            found.push(Hazard::WriteNotCommitted);
-        }
-        if paths.returns_open && held == Held::Closed {
-            found.push(Hazard::OpenAfterReturn);
-        }
+    let paths = on_paths(project, connection, held, usage);
+    if paths.returns_open && held == Held::Closed {
+        found.push(Hazard::OpenAfterReturn);
     }
-    let is_nested = |other: &&&Site<'a>| within_block_of(site, other) && same_database(other);
-    if others.iter().any(|other| is_nested(&other)) {
+    // One in memory goes with its connection anyway, and each connection has its own.
+    let in_memory = database.path.as_deref() == Some(":memory:");
+    if paths.discards_write && !in_memory {
+        found.push(Hazard::WriteNotCommitted);
+    }
+    let site = connection.site();
+    let is_nested = |other: &Site<'a>| {
+        within_block_of(site, other) && *database == database::database(project, other)
+    };
+    if !in_memory && others.iter().any(|other| is_nested(other)) {
         found.push(Hazard::NestedOpen);
     }
     found.sort();
@@ -59,41 +65,31 @@ pub fn hazards<'a>(
 /// Follow the paths through the function, where transactions are as the stdlib begins them by itself.
 fn on_paths<'a>(
     project: &Project<'a>,
-    site: &Site<'a>,
-    (held, holder): (Held, Holder<'a>),
+    connection: &Connection<'a, '_>,
+    held: Held,
     usage: &Usage,
-) -> Option<flow::Hazards> {
-    let is_followed = matches!(
-        held,
-        Held::With | Held::Closing | Held::Finally | Held::Closed | Held::Unclosed
-    );
+) -> flow::Hazards {
+    let site = connection.site();
+    let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
     let keywords = site.call.arguments.keywords.iter();
     let mut keywords = keywords.filter_map(|keyword| keyword.arg.as_ref());
-    let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
-    let Holder::Name(scope, name) = holder else {
-        return None;
-    };
-    let ScopeKind::Function(function) = project.file(site.file).names.scope(scope).kind else {
-        return None;
-    };
-    if !is_followed
-        || keywords.any(|name| sets_transactions(name))
+    if keywords.any(|name| sets_transactions(name))
         || usage.sets.iter().any(|name| sets_transactions(name))
     {
-        return None;
+        return flow::Hazards::default();
     }
-    let followed = Followed {
-        file: site.file,
-        scope,
-        name,
-        call: site.call.range(),
-        entered: if held == Held::Closing {
-            Entered::Closing
-        } else {
-            Entered::Itself
-        },
+    let entered = match held {
+        Held::With | Held::Finally | Held::Closed | Held::Unclosed => Entered::Itself,
+        Held::Closing => Entered::Closing,
+        _ => return flow::Hazards::default(),
     };
-    Some(flow::hazards(project, followed, &function.body))
+    let Holder::Name(scope, _) = connection.holder() else {
+        return flow::Hazards::default();
+    };
+    match project.file(site.file).names.scope(scope).kind {
+        ScopeKind::Function(function) => flow::hazards(connection, scope, entered, &function.body),
+        _ => flow::Hazards::default(),
+    }
 }
 
 /// Whether another call is made in the block of the `with` that enters this one's connection.

@@ -255,6 +255,8 @@ fn what_may_go_wrong_is_told() {
             format!("while path:\n    c = connect()\n    {write}\n    c.close()"),
             vec![WriteNotCommitted, OpenAfterException],
         ),
+        ("with closing(connect()) as c:\n    with closing(c.cursor()) as cur:\n        cur.execute('DELETE FROM t')".to_owned(), vec![WriteNotCommitted]),
+        (format!("with closing(connect()) as c:\n    {write}\n    return list(c.execute('SELECT 1'))"), vec![WriteNotCommitted]),
         // Committed on every path, or undone on purpose.
         (
             format!("c = connect()\n{write}\nc.commit()\nc.close()"),

@@ -1,16 +1,15 @@
 //! What is done with a connection that a call opens: the statements it runs, by kind, what is set on it, and where its
 //! transactions end.
 
+use super::connection::Connection;
 use super::held::Holder;
 use super::names::{Names, ScopeId, ScopeKind};
-use super::project::Project;
-use super::sites::{Around, Site};
-use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor};
-use super::values::text_begins;
+use super::sites::Around;
+use super::syntax::{Expr, ExprCall, Stmt, Visitor};
 use super::walk::{Scoped, walk_expr, walk_stmt};
 use crate::core::text::{Keyword, leading_keyword};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 /// What is done with a connection, as its source says.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -31,19 +30,15 @@ pub struct Usage {
     pub rollbacks: usize,
 }
 
-/// Collect what is done with a site's connection.
-pub fn usage<'a>(project: &Project<'a>, site: &Site<'a>, holder: Holder<'a>) -> Usage {
-    let names = &project.file(site.file).names;
+/// Collect what is done with a site's connection. It knows its cursors afterwards.
+pub fn usage<'a>(names: &Names<'a>, connection: &mut Connection<'a, '_>) -> Usage {
     let mut collector = Collector {
-        project,
         names,
-        site,
-        holder,
-        scope: site.scope,
-        cursors: HashSet::new(),
+        scope: connection.site().scope,
+        connection,
         usage: Usage::default(),
     };
-    match holder {
+    match collector.connection.holder() {
         Holder::Name(scope, _) => collector.walk_scope(scope),
         Holder::Attribute(class, _) => collector.walk_scope(class),
         Holder::Nothing => collector.walk_chain(),
@@ -51,18 +46,14 @@ pub fn usage<'a>(project: &Project<'a>, site: &Site<'a>, holder: Holder<'a>) -> 
     collector.usage
 }
 
-struct Collector<'a, 'p> {
-    project: &'p Project<'a>,
-    names: &'p Names<'a>,
-    site: &'p Site<'a>,
-    holder: Holder<'a>,
+struct Collector<'a, 'p, 'c> {
+    names: &'c Names<'a>,
+    connection: &'c mut Connection<'a, 'p>,
     scope: ScopeId,
-    /// Names of cursors, by the scope that they are bound in.
-    cursors: HashSet<(ScopeId, &'a str)>,
     usage: Usage,
 }
 
-impl<'a> Collector<'a, '_> {
+impl<'a> Collector<'a, '_, '_> {
     fn walk_scope(&mut self, scope: ScopeId) {
         self.scope = scope;
         match self.names.scope(scope).kind {
@@ -75,7 +66,7 @@ impl<'a> Collector<'a, '_> {
 
     /// `connect(…).execute(…)`: what the call stands in, as long as it goes on as a chain.
     fn walk_chain(&mut self) {
-        for around in self.site.around.iter().rev() {
+        for around in self.connection.site().around.iter().rev() {
             match *around {
                 Around::Expression(Expr::Call(call)) => self.look_at_call(call),
                 Around::Expression(Expr::Attribute(_) | Expr::Await(_)) => {}
@@ -84,93 +75,11 @@ impl<'a> Collector<'a, '_> {
         }
     }
 
-    fn is_connection(&self, expression: &Expr) -> bool {
-        match (self.holder, expression) {
-            (Holder::Name(home, held), Expr::Name(name)) => {
-                name.id == held
-                    && self
-                        .names
-                        .lookup(held, self.scope)
-                        .is_some_and(|(scope, _)| scope == home)
-            }
-            (Holder::Attribute(class, held), Expr::Attribute(attribute)) => match &*attribute.value
-            {
-                Expr::Name(instance) => {
-                    attribute.attr.as_str() == held
-                        && self
-                            .names
-                            .class_of_instance(instance.id.as_str(), self.scope)
-                            == Some(class)
-                }
-                _ => false,
-            },
-            (_, Expr::Call(call)) => call.range() == self.site.call.range(),
-            _ => false,
-        }
-    }
-
-    /// Whether an expression is the connection or a cursor of it.
-    fn runs_statements(&self, expression: &Expr) -> bool {
-        match expression {
-            Expr::Await(awaited) => self.runs_statements(&awaited.value),
-            Expr::Name(name) => {
-                let home = self
-                    .names
-                    .lookup(name.id.as_str(), self.scope)
-                    .map(|(home, _)| home);
-                home.is_some_and(|home| self.cursors.contains(&(home, name.id.as_str())))
-                    || self.is_connection(expression)
-            }
-            Expr::Call(call) if self.is_connection(expression) || self.gives_cursor(call) => true,
-            _ => self.is_connection(expression),
-        }
-    }
-
-    fn gives_cursor(&self, call: &ExprCall) -> bool {
-        let Expr::Attribute(method) = &*call.func else {
-            return false;
-        };
-        let gives = matches!(
-            method.attr.as_str(),
-            "cursor" | "execute" | "executemany" | "executescript"
-        );
-        gives && self.runs_statements(&method.value)
-    }
-
-    fn bind(&mut self, target: &'a Expr, value: &Expr) {
-        let value = match value {
-            Expr::Await(awaited) => &awaited.value,
-            other => other,
-        };
-        let gives = match value {
-            Expr::Call(call) => self.gives_cursor(call) || self.closes_cursor(call),
-            _ => false,
-        };
-        if let Expr::Name(name) = target
-            && gives
-            && let Some((home, _)) = self.names.lookup(name.id.as_str(), self.scope)
-        {
-            self.cursors.insert((home, name.id.as_str()));
-        }
-    }
-
-    /// `closing(connection.cursor())`
-    fn closes_cursor(&self, call: &ExprCall) -> bool {
-        let [Expr::Call(inner)] = &*call.arguments.args else {
-            return false;
-        };
-        let function = self.project.named(self.site.file, self.scope, &call.func);
-        function.certain() == Some("contextlib.closing") && self.gives_cursor(inner)
-    }
-
     fn look_at_call(&mut self, call: &'a ExprCall) {
-        let Expr::Attribute(method) = &*call.func else {
+        let Some(method) = self.connection.method(self.scope, call) else {
             return;
         };
-        if !self.runs_statements(&method.value) {
-            return;
-        }
-        match method.attr.as_str() {
+        match method {
             "execute" | "executemany" | "executescript" => self.look_at_statement(call),
             "commit" => self.usage.commits += 1,
             "rollback" => self.usage.rollbacks += 1,
@@ -192,10 +101,7 @@ impl<'a> Collector<'a, '_> {
     }
 
     fn look_at_statement(&mut self, call: &'a ExprCall) {
-        let Some(sql) = call.arguments.args.first() else {
-            return;
-        };
-        let Some((text, _)) = text_begins(self.project, self.site.file, self.scope, sql) else {
+        let Some(text) = self.connection.statement(self.scope, call) else {
             self.usage.unknown += 1;
             return;
         };
@@ -225,7 +131,7 @@ impl<'a> Collector<'a, '_> {
     }
 }
 
-impl<'a> Scoped<'a> for Collector<'a, '_> {
+impl<'a> Scoped<'a> for Collector<'a, '_, '_> {
     fn names(&self) -> &Names<'a> {
         self.names
     }
@@ -235,14 +141,14 @@ impl<'a> Scoped<'a> for Collector<'a, '_> {
     }
 }
 
-impl<'a> Visitor<'a> for Collector<'a, '_> {
+impl<'a> Visitor<'a> for Collector<'a, '_, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::Assign(assign) => {
                 for target in &assign.targets {
-                    self.bind(target, &assign.value);
+                    self.connection.bind(self.scope, target, &assign.value);
                     if let Expr::Attribute(attribute) = target
-                        && self.is_connection(&attribute.value)
+                        && self.connection.is(self.scope, &attribute.value)
                     {
                         self.usage.sets.insert(attribute.attr.to_string());
                     }
@@ -250,11 +156,11 @@ impl<'a> Visitor<'a> for Collector<'a, '_> {
             }
             Stmt::With(with) => {
                 for item in &with.items {
-                    if self.is_connection(&item.context_expr) {
+                    if self.connection.is(self.scope, &item.context_expr) {
                         self.usage.commits += 1;
                     }
                     if let Some(target) = &item.optional_vars {
-                        self.bind(target, &item.context_expr);
+                        self.connection.bind(self.scope, target, &item.context_expr);
                     }
                 }
             }
@@ -266,7 +172,10 @@ impl<'a> Visitor<'a> for Collector<'a, '_> {
     fn visit_expr(&mut self, expression: &'a Expr) {
         match expression {
             Expr::Call(call) => self.look_at_call(call),
-            Expr::Named(named) => self.bind(&named.target, &named.value),
+            Expr::Named(named) => {
+                self.connection
+                    .bind(self.scope, &named.target, &named.value);
+            }
             _ => {}
         }
         walk_expr(self, expression);

@@ -41,8 +41,7 @@ pub fn value_of(
     scope: ScopeId,
     expression: &Expr,
 ) -> Option<Value> {
-    let evaluator = Evaluator { project };
-    evaluator.value(file, scope, expression, FOLLOWED)
+    Evaluator { project }.value(At::new(file, scope), expression)
 }
 
 /// The beginning of a text that is known, for an expression whose rest may not be: `f"INSERT INTO {table}"`.
@@ -51,9 +50,58 @@ pub fn text_begins(
     file: FileId,
     scope: ScopeId,
     expression: &Expr,
-) -> Option<(String, bool)> {
-    let evaluator = Evaluator { project };
-    evaluator.beginning(file, scope, expression, FOLLOWED)
+) -> Option<String> {
+    let beginning = Evaluator { project }.beginning(At::new(file, scope), expression)?;
+    Some(beginning.text)
+}
+
+/// Where an expression stands, and how many more may be looked into from there.
+#[derive(Clone, Copy)]
+struct At {
+    file: FileId,
+    scope: ScopeId,
+    left: usize,
+}
+
+impl At {
+    fn new(file: FileId, scope: ScopeId) -> Self {
+        Self {
+            file,
+            scope,
+            left: FOLLOWED,
+        }
+    }
+
+    fn in_scope(self, scope: ScopeId) -> Self {
+        Self { scope, ..self }
+    }
+
+    fn deeper(self) -> Option<Self> {
+        let left = self.left.checked_sub(1)?;
+        Some(Self { left, ..self })
+    }
+}
+
+/// A text as far as it is known.
+struct Beginning {
+    text: String,
+    is_whole: bool,
+}
+
+impl Beginning {
+    fn whole(text: String) -> Self {
+        Self {
+            text,
+            is_whole: true,
+        }
+    }
+
+    fn of(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_whole: false,
+        }
+    }
 }
 
 struct Evaluator<'p, 'a> {
@@ -61,17 +109,17 @@ struct Evaluator<'p, 'a> {
 }
 
 impl<'a> Evaluator<'_, 'a> {
-    fn value(&self, file: FileId, scope: ScopeId, expression: &Expr, left: usize) -> Option<Value> {
-        let left = left.checked_sub(1)?;
+    fn value(&self, at: At, expression: &Expr) -> Option<Value> {
+        let at = at.deeper()?;
         match expression {
             Expr::StringLiteral(literal) => Some(Value::Text(literal.value.to_str().to_owned())),
-            Expr::FString(_) => match self.beginning(file, scope, expression, left)? {
-                (text, true) => Some(Value::Text(text)),
-                _ => None,
-            },
+            Expr::FString(literal) => {
+                let parts = self.of_parts(at, literal);
+                parts.is_whole.then_some(Value::Text(parts.text))
+            }
             Expr::BinOp(operation) => {
-                let first = self.value(file, scope, &operation.left, left)?;
-                let second = self.value(file, scope, &operation.right, left)?;
+                let first = self.value(at, &operation.left)?;
+                let second = self.value(at, &operation.right)?;
                 match (operation.op, first, second) {
                     (ast::Operator::Add, Value::Text(first), Value::Text(second)) => {
                         Some(Value::Text(first + &second))
@@ -82,89 +130,86 @@ impl<'a> Evaluator<'_, 'a> {
                     _ => None,
                 }
             }
-            Expr::Name(name) if name.id == "__file__" => self.own_path(file).map(Value::Text),
-            Expr::Name(name) => self.of_name(file, scope, name.id.as_str(), left),
-            Expr::Attribute(attribute) => self.of_attribute(file, scope, attribute, left),
-            Expr::Subscript(subscript) => self.of_parents(file, scope, subscript, left),
-            Expr::Call(call) => self.of_call(file, scope, call, left),
-            Expr::Named(named) => self.value(file, scope, &named.value, left),
+            Expr::Name(name) if name.id == "__file__" => self.own_path(at).map(Value::Text),
+            Expr::Name(name) => self.of_name(at, name.id.as_str()),
+            Expr::Attribute(attribute) => self.of_attribute(at, attribute),
+            Expr::Subscript(subscript) => self.of_parents(at, subscript),
+            Expr::Call(call) => self.of_call(at, call),
+            Expr::Named(named) => self.value(at, &named.value),
             _ => None,
         }
     }
 
-    /// The text as far as it is known, and whether that is all of it.
-    fn beginning(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        expression: &Expr,
-        left: usize,
-    ) -> Option<(String, bool)> {
-        let left = left.checked_sub(1)?;
+    fn beginning(&self, at: At, expression: &Expr) -> Option<Beginning> {
+        let at = at.deeper()?;
         match expression {
-            Expr::FString(literal) => {
-                let mut text = String::new();
-                for part in &literal.value {
-                    let elements = match part {
-                        ast::FStringPart::Literal(part) => {
-                            text.push_str(part);
-                            continue;
-                        }
-                        ast::FStringPart::FString(part) => &part.elements,
-                    };
-                    for element in elements {
-                        match self.element(file, scope, element, left) {
-                            Some(part) => text.push_str(&part),
-                            None => return Some((text, false)),
-                        }
-                    }
-                }
-                Some((text, true))
-            }
+            Expr::FString(literal) => Some(self.of_parts(at, literal)),
             Expr::BinOp(operation) if operation.op == ast::Operator::Add => {
-                let (mut text, whole) = self.beginning(file, scope, &operation.left, left)?;
-                if !whole {
-                    return Some((text, false));
+                let first = self.beginning(at, &operation.left)?;
+                if !first.is_whole {
+                    return Some(first);
                 }
-                let Some((more, whole)) = self.beginning(file, scope, &operation.right, left)
-                else {
-                    return Some((text, false));
-                };
-                text.push_str(&more);
-                Some((text, whole))
+                Some(match self.beginning(at, &operation.right) {
+                    Some(second) => Beginning {
+                        text: first.text + &second.text,
+                        is_whole: second.is_whole,
+                    },
+                    None => Beginning::of(first.text),
+                })
             }
             // "… %s" % x and "… {}".format(x): the beginning is before the first place to be filled.
             Expr::BinOp(operation) if operation.op == ast::Operator::Mod => {
-                let (text, _) = self.beginning(file, scope, &operation.left, left)?;
-                Some((text.split('%').next().unwrap_or_default().to_owned(), false))
+                let Beginning { text, .. } = self.beginning(at, &operation.left)?;
+                Some(Beginning::of(text.split('%').next()?))
             }
             Expr::Call(call) => match &*call.func {
                 Expr::Attribute(method) if method.attr.as_str() == "format" => {
-                    let (text, _) = self.beginning(file, scope, &method.value, left)?;
-                    Some((text.split('{').next().unwrap_or_default().to_owned(), false))
+                    let Beginning { text, .. } = self.beginning(at, &method.value)?;
+                    Some(Beginning::of(text.split('{').next()?))
                 }
                 Expr::Attribute(method)
                     if matches!(method.attr.as_str(), "strip" | "lstrip" | "rstrip") =>
                 {
-                    self.beginning(file, scope, &method.value, left)
+                    self.beginning(at, &method.value)
                 }
-                _ if self.keeps_beginning(file, scope, call) => {
-                    self.beginning(file, scope, call.arguments.args.first()?, left)
+                _ if self.keeps_beginning(at, call) => {
+                    self.beginning(at, call.arguments.args.first()?)
                 }
-                _ => self
-                    .value(file, scope, expression, left)
-                    .map(|value| (value.into_text(), true)),
+                _ => self.whole(at, expression),
             },
-            Expr::Name(name) => self.beginning_of_name(file, scope, name.id.as_str(), left),
-            _ => self
-                .value(file, scope, expression, left)
-                .map(|value| (value.into_text(), true)),
+            Expr::Name(name) => self.beginning_of_name(at, name.id.as_str()),
+            _ => self.whole(at, expression),
         }
     }
 
+    fn whole(&self, at: At, expression: &Expr) -> Option<Beginning> {
+        let value = self.value(at, expression)?;
+        Some(Beginning::whole(value.into_text()))
+    }
+
+    fn of_parts(&self, at: At, literal: &ast::ExprFString) -> Beginning {
+        let mut text = String::new();
+        for part in &literal.value {
+            let elements = match part {
+                ast::FStringPart::Literal(part) => {
+                    text.push_str(part);
+                    continue;
+                }
+                ast::FStringPart::FString(part) => &part.elements,
+            };
+            for element in elements {
+                match self.element(at, element) {
+                    Some(part) => text.push_str(&part),
+                    None => return Beginning::of(text),
+                }
+            }
+        }
+        Beginning::whole(text)
+    }
+
     /// Whether a function gives a text that begins as its argument, blanks aside.
-    fn keeps_beginning(&self, file: FileId, scope: ScopeId, call: &ExprCall) -> bool {
-        let named = self.project.named(file, scope, &call.func);
+    fn keeps_beginning(&self, at: At, call: &ExprCall) -> bool {
+        let named = self.project.named(at.file, at.scope, &call.func);
         matches!(
             named.certain(),
             Some("textwrap.dedent" | "inspect.cleandoc" | "sqlalchemy.text")
@@ -172,114 +217,108 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// A name whose texts all begin alike; what `+=` adds stands behind.
-    fn beginning_of_name(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        name: &str,
-        left: usize,
-    ) -> Option<(String, bool)> {
-        let (_, bindings) = self.project.file(file).names.lookup(name, scope)?;
-        let mut common: Option<(String, bool)> = None;
-        let mut is_whole = true;
+    fn beginning_of_name(&self, at: At, name: &str) -> Option<Beginning> {
+        let (_, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
+        let mut common: Option<Beginning> = None;
+        let mut is_extended = false;
         for binding in bindings {
-            let (text, whole) = match binding.bound {
+            let beginning = match binding.bound {
                 Bound::Extended => {
-                    is_whole = false;
+                    is_extended = true;
                     continue;
                 }
-                Bound::Value(value) => self.beginning(file, binding.scope, value, left)?,
-                _ => (self.of_binding(file, binding, left)?.into_text(), true),
+                Bound::Value(value) => self.beginning(at.in_scope(binding.scope), value)?,
+                _ => Beginning::whole(self.of_binding(at, binding)?.into_text()),
             };
             common = Some(match common {
-                None => (text, whole),
-                Some((before, true)) if whole && before == text => (before, true),
-                Some((before, _)) => (common_beginning(&before, &text).to_owned(), false),
+                None => beginning,
+                Some(before) if before.text == beginning.text => Beginning {
+                    is_whole: before.is_whole && beginning.is_whole,
+                    ..before
+                },
+                Some(before) => Beginning::of(common_beginning(&before.text, &beginning.text)),
             });
         }
-        common.map(|(text, whole)| (text, whole && is_whole))
+        let common = common?;
+        Some(Beginning {
+            is_whole: common.is_whole && !is_extended,
+            ..common
+        })
     }
 
-    fn element(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        element: &ast::InterpolatedStringElement,
-        left: usize,
-    ) -> Option<String> {
+    fn element(&self, at: At, element: &ast::InterpolatedStringElement) -> Option<String> {
         match element {
             ast::InterpolatedStringElement::Literal(literal) => Some(literal.value.to_string()),
             ast::InterpolatedStringElement::Interpolation(part) => {
                 let plain = part.conversion.is_none()
                     && part.format_spec.is_none()
                     && part.debug_text.is_none();
-                let value = plain.then(|| self.value(file, scope, &part.expression, left))?;
+                let value = plain.then(|| self.value(at, &part.expression))?;
                 value.map(Value::into_text)
             }
         }
     }
 
-    fn own_path(&self, file: FileId) -> Option<String> {
-        let path = std::path::absolute(&self.project.file(file).parsed.source.path).ok()?;
+    fn own_path(&self, at: At) -> Option<String> {
+        let path = std::path::absolute(&self.project.file(at.file).parsed.source.path).ok()?;
         Some(path.to_string_lossy().into_owned())
     }
 
-    fn of_name(&self, file: FileId, scope: ScopeId, name: &str, left: usize) -> Option<Value> {
-        let (_, bindings) = self.project.file(file).names.lookup(name, scope)?;
-        self.of_bindings(file, bindings, left)
+    fn of_name(&self, at: At, name: &str) -> Option<Value> {
+        let (_, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
+        self.of_bindings(at, bindings)
     }
 
     /// One value, if all bindings have the same.
-    fn of_bindings(&self, file: FileId, bindings: &[Binding<'a>], left: usize) -> Option<Value> {
-        let mut values = bindings
-            .iter()
-            .map(|binding| self.of_binding(file, binding, left));
+    fn of_bindings(&self, at: At, bindings: &[Binding<'a>]) -> Option<Value> {
+        let mut values = bindings.iter().map(|binding| self.of_binding(at, binding));
         let first = values.next()??;
         values
             .all(|value| value.as_ref() == Some(&first))
             .then_some(first)
     }
 
-    fn of_binding(&self, file: FileId, binding: &Binding<'a>, left: usize) -> Option<Value> {
+    fn of_binding(&self, at: At, binding: &Binding<'a>) -> Option<Value> {
         match binding.bound {
-            Bound::Value(value) => self.value(file, binding.scope, value, left),
+            Bound::Value(value) => self.value(at.in_scope(binding.scope), value),
             Bound::Member {
                 module,
                 level,
                 name,
             } => {
-                let dotted = self.project.file(file).absolute(module, level);
-                self.of_member(&dotted, name, left)
+                let dotted = self.project.file(at.file).absolute(module, level);
+                self.of_member(at, &dotted, name)
             }
             _ => None,
         }
     }
 
-    fn of_member(&self, module: &str, name: &str, left: usize) -> Option<Value> {
-        let file = self.project.module(module)?;
-        self.of_name(file, ScopeId::MODULE, name, left.checked_sub(1)?)
+    fn of_member(&self, at: At, module: &str, name: &str) -> Option<Value> {
+        let there = At {
+            file: self.project.module(module)?,
+            scope: ScopeId::MODULE,
+            ..at.deeper()?
+        };
+        self.of_name(there, name)
     }
 
-    fn of_attribute(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        attribute: &ast::ExprAttribute,
-        left: usize,
-    ) -> Option<Value> {
+    fn of_attribute(&self, at: At, attribute: &ast::ExprAttribute) -> Option<Value> {
         let name = attribute.attr.as_str();
         if let Expr::Name(instance) = &*attribute.value {
-            let names = &self.project.file(file).names;
-            if let Some(class) = names.class_of_instance(instance.id.as_str(), scope) {
-                return self.of_bindings(file, &names.attribute_of(class, name), left);
+            let names = &self.project.file(at.file).names;
+            if let Some(class) = names.class_of_instance(instance.id.as_str(), at.scope) {
+                return self.of_bindings(at, &names.attribute_of(class, name));
             }
         }
-        if let Some(module) = self.project.named(file, scope, &attribute.value).certain()
+        if let Some(module) = self
+            .project
+            .named(at.file, at.scope, &attribute.value)
+            .certain()
             && self.project.module(module).is_some()
         {
-            return self.of_member(module, name, left);
+            return self.of_member(at, module, name);
         }
-        let Value::Path(path) = self.value(file, scope, &attribute.value, left)? else {
+        let Value::Path(path) = self.value(at, &attribute.value)? else {
             return None;
         };
         match name {
@@ -295,13 +334,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// `path.parents[n]`
-    fn of_parents(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        subscript: &ast::ExprSubscript,
-        left: usize,
-    ) -> Option<Value> {
+    fn of_parents(&self, at: At, subscript: &ast::ExprSubscript) -> Option<Value> {
         let (Expr::Attribute(parents), Expr::NumberLiteral(index)) =
             (&*subscript.value, &*subscript.slice)
         else {
@@ -313,27 +346,27 @@ impl<'a> Evaluator<'_, 'a> {
         if parents.attr.as_str() != "parents" {
             return None;
         }
-        let Value::Path(path) = self.value(file, scope, &parents.value, left)? else {
+        let Value::Path(path) = self.value(at, &parents.value)? else {
             return None;
         };
         let parent = path.ancestors().nth(index.as_usize()? + 1)?;
         Some(Value::Path(parent.to_owned()))
     }
 
-    fn of_call(&self, file: FileId, scope: ScopeId, call: &ExprCall, left: usize) -> Option<Value> {
+    fn of_call(&self, at: At, call: &ExprCall) -> Option<Value> {
         if !call.arguments.keywords.is_empty() {
             return None;
         }
-        if let Some(value) = self.of_method(file, scope, call, left) {
+        if let Some(value) = self.of_method(at, call) {
             return Some(value);
         }
-        let named = self.project.named(file, scope, &call.func);
+        let named = self.project.named(at.file, at.scope, &call.func);
         let function = named.certain()?;
         let arguments = call
             .arguments
             .args
             .iter()
-            .map(|argument| self.value(file, scope, argument, left));
+            .map(|argument| self.value(at, argument));
         let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
         let joined = || {
             arguments
@@ -371,24 +404,18 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
-    fn of_method(
-        &self,
-        file: FileId,
-        scope: ScopeId,
-        call: &ExprCall,
-        left: usize,
-    ) -> Option<Value> {
+    fn of_method(&self, at: At, call: &ExprCall) -> Option<Value> {
         let Expr::Attribute(method) = &*call.func else {
             return None;
         };
-        let Value::Path(path) = self.value(file, scope, &method.value, left)? else {
+        let Value::Path(path) = self.value(at, &method.value)? else {
             return None;
         };
         let arguments = call
             .arguments
             .args
             .iter()
-            .map(|argument| self.value(file, scope, argument, left));
+            .map(|argument| self.value(at, argument));
         let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
         match (method.attr.as_str(), arguments.as_slice()) {
             ("resolve" | "absolute", []) => Some(Value::Path(PathBuf::from(without_dots(&path)))),
@@ -533,7 +560,7 @@ mod tests {
             let project = Project::new(&parsed, &[PathBuf::from("/project")]);
             let (id, last) = last_line(&project);
             let found = text_begins(&project, id, ScopeId::MODULE, last);
-            assert_eq!(found.map(|(text, _)| text).as_deref(), beginning, "{text}");
+            assert_eq!(found.as_deref(), beginning, "{text}");
         }
     }
 }

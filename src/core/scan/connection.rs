@@ -1,0 +1,161 @@
+//! A connection as it appears in the source: which expressions are it, or a cursor of it, and what it is told to run.
+
+use super::held::Holder;
+use super::names::{Names, ScopeId};
+use super::project::Project;
+use super::sites::Site;
+use super::syntax::{Expr, ExprCall, Ranged};
+use super::values::text_begins;
+use std::collections::HashSet;
+
+/// Functions that take rows from a cursor, or look at what they are given.
+const ONLY_READ: [&str; 21] = [
+    "builtins.all",
+    "builtins.any",
+    "builtins.bool",
+    "builtins.dict",
+    "builtins.enumerate",
+    "builtins.filter",
+    "builtins.frozenset",
+    "builtins.isinstance",
+    "builtins.iter",
+    "builtins.list",
+    "builtins.map",
+    "builtins.max",
+    "builtins.min",
+    "builtins.next",
+    "builtins.print",
+    "builtins.set",
+    "builtins.sorted",
+    "builtins.sum",
+    "builtins.tuple",
+    "builtins.zip",
+    "contextlib.closing",
+];
+
+/// The connection that a call opens, and the names of its cursors, as far as they were bound by `bind`.
+#[derive(Debug)]
+pub struct Connection<'a, 'p> {
+    project: &'p Project<'a>,
+    names: &'p Names<'a>,
+    site: &'p Site<'a>,
+    holder: Holder<'a>,
+    /// By the scope that they are bound in.
+    cursors: HashSet<(ScopeId, &'a str)>,
+}
+
+impl<'a, 'p> Connection<'a, 'p> {
+    /// That of a site.
+    pub fn new(project: &'p Project<'a>, site: &'p Site<'a>, holder: Holder<'a>) -> Self {
+        Self {
+            project,
+            names: &project.file(site.file).names,
+            site,
+            holder,
+            cursors: HashSet::new(),
+        }
+    }
+
+    /// The call that opens it.
+    pub fn site(&self) -> &'p Site<'a> {
+        self.site
+    }
+
+    /// What holds it.
+    pub fn holder(&self) -> Holder<'a> {
+        self.holder
+    }
+
+    /// Whether an expression is the connection.
+    pub fn is(&self, scope: ScopeId, expression: &Expr) -> bool {
+        match (self.holder, expression) {
+            (_, Expr::Call(_)) => expression.range() == self.site.call.range(),
+            (Holder::Name(home, held), Expr::Name(name)) => {
+                let bound = self.names.lookup(held, scope);
+                name.id == held && bound.is_some_and(|(scope, _)| scope == home)
+            }
+            (Holder::Attribute(class, held), Expr::Attribute(attribute)) => {
+                let Expr::Name(instance) = &*attribute.value else {
+                    return false;
+                };
+                let of = self.names.class_of_instance(instance.id.as_str(), scope);
+                attribute.attr.as_str() == held && of == Some(class)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an expression is the connection or a cursor of it.
+    pub fn is_it_or_cursor(&self, scope: ScopeId, expression: &Expr) -> bool {
+        match expression {
+            Expr::Await(awaited) => self.is_it_or_cursor(scope, &awaited.value),
+            Expr::Call(call) => self.is(scope, expression) || self.gives_cursor(scope, call),
+            Expr::Name(name) if self.is_cursor(scope, name.id.as_str()) => true,
+            _ => self.is(scope, expression),
+        }
+    }
+
+    fn is_cursor(&self, scope: ScopeId, name: &str) -> bool {
+        let bound = self.names.lookup(name, scope);
+        bound.is_some_and(|(home, _)| self.cursors.contains(&(home, name)))
+    }
+
+    fn gives_cursor(&self, scope: ScopeId, call: &ExprCall) -> bool {
+        match self.method(scope, call) {
+            Some("cursor" | "execute" | "executemany" | "executescript") => true,
+            _ => self.closes_cursor(scope, call),
+        }
+    }
+
+    /// `closing(connection.cursor())`
+    fn closes_cursor(&self, scope: ScopeId, call: &ExprCall) -> bool {
+        let [Expr::Call(inner)] = &*call.arguments.args else {
+            return false;
+        };
+        let function = self.project.named(self.site.file, scope, &call.func);
+        function.certain() == Some("contextlib.closing") && self.gives_cursor(scope, inner)
+    }
+
+    /// Note a name if it is bound to a cursor.
+    pub fn bind(&mut self, scope: ScopeId, target: &'a Expr, value: &Expr) {
+        let value = match value {
+            Expr::Await(awaited) => &awaited.value,
+            other => other,
+        };
+        if let (Expr::Name(name), Expr::Call(call)) = (target, value)
+            && self.gives_cursor(scope, call)
+            && let Some((home, _)) = self.names.lookup(name.id.as_str(), scope)
+        {
+            self.cursors.insert((home, name.id.as_str()));
+        }
+    }
+
+    /// The method of the connection, or of a cursor of it, that a call calls.
+    pub fn method<'e>(&self, scope: ScopeId, call: &'e ExprCall) -> Option<&'e str> {
+        match &*call.func {
+            Expr::Attribute(method) if self.is_it_or_cursor(scope, &method.value) => {
+                Some(method.attr.as_str())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a call is given the connection, or a cursor of it, to do with it what it likes.
+    pub fn is_given_to(&self, scope: ScopeId, call: &ExprCall) -> bool {
+        let keywords = call.arguments.keywords.iter().map(|keyword| &keyword.value);
+        let mut arguments = call.arguments.args.iter().chain(keywords);
+        if !arguments.any(|argument| self.is_it_or_cursor(scope, argument)) {
+            return false;
+        }
+        let function = self.project.named(self.site.file, scope, &call.func);
+        !function
+            .certain()
+            .is_some_and(|name| ONLY_READ.contains(&name))
+    }
+
+    /// How the statement begins that a call runs, if that is known.
+    pub fn statement(&self, scope: ScopeId, call: &ExprCall) -> Option<String> {
+        let sql = call.arguments.args.first()?;
+        text_begins(self.project, self.site.file, scope, sql)
+    }
+}
