@@ -26,8 +26,6 @@ pub struct FileState {
     pub written: bool,
     /// Not only to the WAL.
     written_itself: bool,
-    /// Out of the WAL, by SQLite on its own.
-    checkpointed: bool,
     /// Something was written since that is to be in the file itself when the last one comes back: through `connect()`, or by
     /// sessions that are set so.
     wants_checkpoint: bool,
@@ -54,7 +52,6 @@ impl FileState {
             stamp: None,
             written: false,
             written_itself: false,
-            checkpointed: false,
             wants_checkpoint: false,
             wal_content: Unfiled::default(),
             has_wal: false,
@@ -221,7 +218,6 @@ impl Pool {
             return;
         }
         file.written_itself |= traces.is_none_or(|traces| traces.wrote || !traces.uses_wal);
-        file.checkpointed |= traces.is_some_and(|traces| traces.wrote && traces.uses_wal);
         if file.lent > 1 {
             file.lent -= 1;
             return;
@@ -244,12 +240,10 @@ impl Pool {
     fn settle_changed(&self, kept: &mut Kept, connect: bool, mut file: MutexGuard<'_, FileState>) {
         let checkpoints = std::mem::take(&mut file.wants_checkpoint);
         let (path, wal) = (file.path.clone(), file.wal.clone());
-        // Whether only SQLite wrote there is not known then: opened anew, which costs little beside so much.
-        let checkpointed = std::mem::take(&mut file.checkpointed);
         let was = file.stamp.filter(|_| !file.written_itself);
         let only_wal = !file.written_itself;
         drop(file);
-        let others = checkpointed || others_wrote(was, &path);
+        let others = others_wrote(was, &path);
         let empty = checkpoints && self.is_emptied(self.checkpoint(kept, connect));
         let stamp = Look::at(&path).ok().map(|look| look.stamp);
         let has_wal = wal.exists();
