@@ -20,6 +20,7 @@ Rules that hold for every call below:
 import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
 from sqlite3 import (
@@ -1821,6 +1822,20 @@ def _listen_to_connects(listener: Callable[[object], None] | None, /) -> None:
 
 def _scan(paths: Sequence[str], services: Mapping[str, Sequence[str]], /) -> str:
     """Scan Python files for calls that open a database directly; give the result as JSON."""
+
+def _migrate(
+    paths: Sequence[str],
+    services: Mapping[str, Sequence[str]],
+    /,
+    *,
+    rules: AbstractSet[str],
+    only: AbstractSet[str],
+    with_unsafe: bool,
+) -> tuple[str, list[tuple[Path, str, bytes, bytes]]]:
+    """Rewrite the calls of Python files; give what was done as JSON, and of each file its service, old and new content."""
+
+def _rules() -> str:
+    """Give the rules in their own words, as JSON."""
 
 @final
 class _Block:

@@ -267,6 +267,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(mixed::set_mixed_opens, module)?)?;
     module.add_function(wrap_pyfunction!(listener::listen_to_connects, module)?)?;
     module.add_function(wrap_pyfunction!(scan::scan, module)?)?;
+    module.add_function(wrap_pyfunction!(scan::migrate, module)?)?;
+    module.add_function(wrap_pyfunction!(scan::rules, module)?)?;
     module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
     module.add_function(wrap_pyfunction!(bypass::set_bypass, module)?)?;
     module.add("_StandIn", module.py().get_type::<stand_in::StandIn>())?;

@@ -7,7 +7,10 @@ from typing import NoReturn
 import click
 
 from dbmanager.cli import run
+from dbmanager.cli.migrate import migrate
+from dbmanager.cli.rules import rules
 from dbmanager.cli.scan import scan
+from dbmanager.cli.undo import undo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,7 +31,8 @@ def run_(arguments: tuple[str, ...]) -> NoReturn:
     sys.exit(run.main(arguments))
 
 
-commands.add_command(scan)
+for command in (scan, migrate, undo, rules):
+    commands.add_command(command)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

@@ -1,43 +1,19 @@
-//! All that is known of one call.
+//! A call in the words of the report.
 
-use super::connection::Connection;
-use super::database;
+use super::case::Case;
 use super::files;
-use super::hazards;
-use super::held::held;
 use super::names::ScopeKind;
-use super::project::{FileId, Project};
 use super::report::Call;
 use super::rules;
 use super::services::Services;
-use super::sites::Site;
 use super::syntax::Ranged;
-use super::usage::usage;
+use std::collections::BTreeMap;
 
-/// Describe a call, beside the `others` of its file.
-pub fn describe<'a>(
-    project: &Project<'a>,
-    site: &Site<'a>,
-    others: &[&Site<'a>],
-    services: &Services,
-) -> Call {
-    let id = site.file;
-    let file = project.file(id);
-    let source = &file.parsed.source;
+/// Describe a call.
+pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
+    let (file, source, site) = (case.file(), case.source(), case.site);
     let position = source.position(site.call.range().start());
-    let (held, holder) = held(project, site);
-    let judgement = rules::judge(site);
-    let database = database::database(project, site);
-    let mut connection = Connection::new(project, site, holder);
-    let usage = usage(&file.names, &mut connection);
-    let hazards = hazards::hazards(project, &connection, held, &usage, &database, others);
-    let keywords = site.call.arguments.keywords.iter().map(|keyword| {
-        let name = keyword.arg.as_ref().map_or("**", |name| name.as_str());
-        (
-            name.to_owned(),
-            source.slice(keyword.value.range()).to_owned(),
-        )
-    });
+    let judgement = rules::judge(case);
     let scope = file.names.qualified_name(site.scope);
     Call {
         file: files::shown(&source.path),
@@ -51,14 +27,18 @@ pub fn describe<'a>(
         } else {
             scope
         },
-        scope_kind: scope_kind(project, id, site),
-        held,
-        keywords: keywords.collect(),
-        database: database.path.unwrap_or_else(|| "unknown".to_owned()),
-        database_from: database.from,
-        database_expression: database.expression,
-        usage,
-        hazards,
+        scope_kind: scope_kind(case),
+        held: case.held,
+        keywords: keywords(case),
+        database: case
+            .database
+            .path
+            .clone()
+            .unwrap_or_else(|| "unknown".to_owned()),
+        database_from: case.database.from,
+        database_expression: case.database.expression.clone(),
+        usage: case.usage.clone(),
+        hazards: case.hazards.clone(),
         rule: judgement.rule,
         verdict: judgement.verdict,
         reason: judgement.reason,
@@ -66,10 +46,19 @@ pub fn describe<'a>(
     }
 }
 
-fn scope_kind(project: &Project<'_>, id: FileId, site: &Site<'_>) -> &'static str {
-    let names = &project.file(id).names;
-    let Some((scope, function)) = names.function_around(site.scope) else {
-        return match names.scope(site.scope).kind {
+fn keywords(case: &Case<'_, '_>) -> BTreeMap<String, String> {
+    let keywords = case.site.call.arguments.keywords.iter().map(|keyword| {
+        let name = keyword.arg.as_ref().map_or("**", |name| name.as_str());
+        let value = case.source().slice(keyword.value.range());
+        (name.to_owned(), value.to_owned())
+    });
+    keywords.collect()
+}
+
+fn scope_kind(case: &Case<'_, '_>) -> &'static str {
+    let names = &case.file().names;
+    let Some((scope, function)) = names.function_around(case.site.scope) else {
+        return match names.scope(case.site.scope).kind {
             ScopeKind::Class(_) => "class",
             _ => "module",
         };

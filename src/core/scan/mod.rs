@@ -1,15 +1,19 @@
 //! Python source: its direct calls of `sqlite3.connect`, what each of them is, and how it is rewritten.
 
+mod case;
 pub mod connection;
 pub mod database;
 mod describe;
+mod edits;
 pub mod files;
 pub mod flow;
 pub mod hazards;
 pub mod held;
 pub mod hits;
+mod importing;
 pub mod imports;
 pub mod libraries;
+pub mod migration;
 pub mod names;
 pub mod order;
 mod parallel;
@@ -20,8 +24,10 @@ pub mod scanning;
 pub mod services;
 pub mod sites;
 pub mod source;
+mod suites;
 pub mod summary;
 pub mod syntax;
+mod unused;
 pub mod usage;
 pub mod values;
 mod walk;

@@ -34,6 +34,11 @@ pub struct ProjectFile<'a> {
 }
 
 impl ProjectFile<'_> {
+    /// Whether it is the `__init__` of a package.
+    pub fn is_package(&self) -> bool {
+        self.is_package
+    }
+
     /// The package that a relative import starts from.
     fn package(&self) -> &str {
         if self.is_package {
@@ -145,6 +150,18 @@ impl<'a> Project<'a> {
     /// The file of a module.
     pub fn module(&self, dotted: &str) -> Option<FileId> {
         self.modules.get(dotted).copied()
+    }
+
+    /// Whether a module is in the project: in the package of a file, or in one that holds another file.
+    pub fn has_package_of(&self, file: FileId, module: &str) -> bool {
+        let first = |dotted: &str| dotted.split('.').next().unwrap_or_default().to_owned();
+        let package = first(module);
+        !package.is_empty()
+            && (first(&self.file(file).dotted) == package
+                || self
+                    .files
+                    .iter()
+                    .any(|other| first(&other.dotted) == package))
     }
 
     /// What an expression in a scope of a file names.

@@ -1,8 +1,9 @@
 //! A scan: the files are read and parsed in parallel, those that import from them are added, and all is put together.
 
+use super::case::Case;
 use super::database::is_sqlite_url;
 use super::describe::describe;
-use super::files::{self, Unreadable};
+use super::files::{self, Unreadable, Walked};
 use super::hits::Hits;
 use super::imports::{self, Importers};
 use super::libraries::{self, Kind, WORDS};
@@ -11,7 +12,7 @@ use super::parallel::in_parallel;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
 use super::services::Services;
-use super::sites::{self, Site};
+use super::sites::{self, Site, Sites};
 use super::source::Source;
 use super::summary::Summary;
 use super::syntax::{ExprCall, parse};
@@ -26,8 +27,18 @@ pub enum Read {
     Unparsable(Unparsable, Hits),
 }
 
-/// Scan the Python files below `roots`.
-pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
+/// The files of some roots that may open databases.
+pub struct Collection {
+    /// Those that are Python.
+    pub parsed: Vec<Parsed>,
+    /// Those that are not, with what a search finds in each.
+    pub unparsable: Vec<(Unparsable, Hits)>,
+    /// What was walked through.
+    pub walked: Walked,
+}
+
+/// Read the Python files below `roots`.
+pub fn collect(roots: &[PathBuf]) -> Collection {
     let read = Collected::default();
     let walked = files::walk(roots, &WORDS, |path, content| {
         read.push(read_file(path, content))
@@ -41,7 +52,23 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
         }
     }
     add_importers(&mut parsed, roots);
-    let report = report(parsed, unparsable, roots, services);
+    parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
+    unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
+    Collection {
+        parsed,
+        unparsable,
+        walked,
+    }
+}
+
+/// Scan the Python files below `roots`.
+pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
+    let Collection {
+        parsed,
+        unparsable,
+        walked,
+    } = collect(roots);
+    let report = report(&parsed, unparsable, roots, services);
     Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
         services: order::services(&report.calls, &who_imports(&report.calls, roots, services)),
@@ -144,30 +171,20 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
 
 /// Put together what is known of files.
 pub fn report(
-    mut parsed: Vec<Parsed>,
-    mut unparsable: Vec<(Unparsable, Hits)>,
+    parsed: &[Parsed],
+    unparsable: Vec<(Unparsable, Hits)>,
     roots: &[PathBuf],
     services: &Services,
 ) -> Report {
-    parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
-    unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
     let mut report = Report::default();
     for (file, hits) in unparsable {
         report.unparsable.push(file);
         report.hits.add(hits);
     }
-    let project = Project::new(&parsed, roots);
-    let last_names = sites::last_names(&project);
-    let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
-    let described = in_parallel(&files, |id| {
-        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(&project, id, scope, call);
-        let sites = sites::find(&project, id, &last_names, is_sqlite);
-        let others: Vec<&Site<'_>> = sites.calls.iter().collect();
-        let calls: Vec<Call> = others
-            .iter()
-            .map(|site| describe(&project, site, &others, services))
-            .collect();
-        (Hits::of(project.file(id).parsed, &sites), calls)
+    let project = Project::new(parsed, roots);
+    let described = each_file(&project, |file, sites, cases| {
+        let calls: Vec<Call> = cases.iter().map(|case| describe(case, services)).collect();
+        (Hits::of(project.file(file).parsed, sites), calls)
     });
     for (hits, calls) in described {
         report.hits.add(hits);
@@ -176,7 +193,26 @@ pub fn report(
     report
 }
 
-fn told(unreadable: &Unreadable) -> NotRead {
+/// Look at the calls of every file, in parallel; the answers are in the files' order.
+pub fn each_file<'a, T: Send>(
+    project: &Project<'a>,
+    look: impl Fn(FileId, &Sites<'a>, &[Case<'a, '_>]) -> T + Sync,
+) -> Vec<T> {
+    let last_names = sites::last_names(project);
+    let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
+    in_parallel(&files, |id| {
+        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, id, scope, call);
+        let sites = sites::find(project, id, &last_names, is_sqlite);
+        let others: Vec<&Site<'_>> = sites.calls.iter().collect();
+        let cases: Vec<Case<'_, '_>> = others
+            .iter()
+            .map(|site| Case::of(project, site, &others))
+            .collect();
+        look(id, &sites, &cases)
+    })
+}
+
+pub fn told(unreadable: &Unreadable) -> NotRead {
     NotRead {
         file: files::shown(&unreadable.path),
         reason: unreadable.reason.clone(),

@@ -56,6 +56,17 @@ impl Source {
         })
     }
 
+    /// This file with another text.
+    pub fn with_text(&self, text: String) -> Self {
+        Self {
+            path: self.path.clone(),
+            line_starts: line_starts(&text),
+            text,
+            encoding: self.encoding,
+            has_mark: self.has_mark,
+        }
+    }
+
     /// The bytes of a text in this file's encoding; None if it can't tell a character of it.
     pub fn encode(&self, text: &str) -> Option<Vec<u8>> {
         let (bytes, _, replaced) = self.encoding.encode(text);
@@ -82,6 +93,80 @@ impl Source {
         &self.text[usize::from(range.start())..usize::from(range.end())]
     }
 
+    /// Where the line of an offset begins.
+    pub fn line_start(&self, offset: TextSize) -> TextSize {
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= usize::from(offset));
+        text_size(self.line_starts[line - 1])
+    }
+
+    /// Where the line below that of an offset begins, and whether the offset's line has an end.
+    pub fn next_line(&self, offset: TextSize) -> (TextSize, bool) {
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= usize::from(offset));
+        match self.line_starts.get(line) {
+            Some(start) => (text_size(*start), true),
+            None => (text_size(self.text.len()), false),
+        }
+    }
+
+    /// What stands before the first character of the line of an offset.
+    pub fn indentation(&self, offset: TextSize) -> &str {
+        let line = &self.text[usize::from(self.line_start(offset))..];
+        &line[..line.len() - line.trim_start_matches([' ', '\t', '\x0c']).len()]
+    }
+
+    /// How a line of this file ends.
+    pub fn line_end_mark(&self) -> &'static str {
+        match self.text.find(['\r', '\n']).map(|at| &self.text[at..]) {
+            Some(rest) if rest.starts_with("\r\n") => "\r\n",
+            Some(rest) if rest.starts_with('\r') => "\r",
+            _ => "\n",
+        }
+    }
+
+    /// The lines that a range touches, ends included.
+    pub fn whole_lines(&self, range: TextRange) -> TextRange {
+        TextRange::new(
+            self.line_start(range.start()),
+            self.next_line(range.end()).0,
+        )
+    }
+
+    /// Whether nothing but blanks and a comment stands beside a range on its lines.
+    pub fn is_alone_on_its_lines(&self, range: TextRange) -> bool {
+        let lines = self.whole_lines(range);
+        let before = self.slice(TextRange::new(lines.start(), range.start()));
+        let behind = self.slice(TextRange::new(range.end(), lines.end())).trim();
+        before.trim().is_empty() && (behind.is_empty() || behind.starts_with('#'))
+    }
+
+    /// Whether the line below that of an offset is there and blank.
+    pub fn is_blank_below(&self, offset: TextSize) -> bool {
+        let (at, _) = self.next_line(offset);
+        usize::from(at) < self.text.len() && self.is_blank_line(at)
+    }
+
+    /// Lines, with the blank one below if there is one above as well, or nothing.
+    pub fn with_blank_line_below(&self, lines: TextRange) -> TextRange {
+        let above = usize::from(lines.start());
+        let is_blank_above =
+            above == 0 || self.is_blank_line(self.line_start(text_size(above - 1)));
+        let is_blank_below =
+            usize::from(lines.end()) < self.text.len() && self.is_blank_line(lines.end());
+        match is_blank_above && is_blank_below {
+            true => TextRange::new(lines.start(), self.next_line(lines.end()).0),
+            false => lines,
+        }
+    }
+
+    fn is_blank_line(&self, start: TextSize) -> bool {
+        let end = self.next_line(start).0;
+        self.slice(TextRange::new(start, end)).trim().is_empty()
+    }
+
     /// The lines that a range touches, without the last one's end.
     pub fn lines(&self, range: TextRange) -> &str {
         let first = self
@@ -92,6 +177,11 @@ impl Source {
         let end = usize::from(range.end()) + rest.find(['\r', '\n']).unwrap_or(rest.len());
         &self.text[self.line_starts[first]..end]
     }
+}
+
+/// A text is shorter than 4 GiB (`Source::decode`).
+fn text_size(offset: usize) -> TextSize {
+    TextSize::new(u32::try_from(offset).unwrap_or(u32::MAX))
 }
 
 /// Python's lines end with `\n`, `\r\n` or `\r`, and with nothing else.

@@ -1,27 +1,18 @@
 //! The rules by which calls are rewritten: one a file, each with its own words for the documentation.
 
+mod factory;
+pub mod proposal;
 mod swap;
 
+use super::case::Case;
+use super::held::Held;
 use super::libraries::Kind;
-use super::sites::Site;
+pub use proposal::{Judgement, Needed, Proposal, Verdict};
 use serde::Serialize;
-
-/// Whether a rule may rewrite a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Verdict {
-    /// What is stored and discarded, and what is raised, stays as it was.
-    #[serde(rename = "safe")]
-    Safe,
-    /// It stays so under a condition that the reason names.
-    #[serde(rename = "unsafe")]
-    Unsafe,
-    /// No rule can.
-    #[serde(rename = "by hand")]
-    ByHand,
-}
+pub use swap::root;
 
 /// A rule's own words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Rule {
     /// `DBM` and a number.
     pub code: &'static str,
@@ -38,28 +29,14 @@ pub struct Rule {
 }
 
 /// All rules, by their codes.
-pub const RULES: [Rule; 1] = [swap::RULE];
+pub const RULES: [Rule; 2] = [swap::RULE, factory::RULE];
 
-/// What is to be done with a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    /// The rule that rewrites it; empty if none does.
-    pub rule: &'static str,
-    /// How safe that is.
-    pub verdict: Verdict,
-    /// Why.
-    pub reason: String,
-}
-
-/// Judge a call.
-pub fn judge(site: &Site<'_>) -> Judgement {
-    let by_hand = |reason: &str| Judgement {
-        rule: "",
-        verdict: Verdict::ByHand,
-        reason: reason.to_owned(),
-    };
-    match site.kind {
-        Kind::Sqlite3 => swap::judge(site),
+/// What the rules make of a call: the best first. None is empty: the last one says why there is no other.
+pub fn proposals(case: &Case<'_, '_>) -> Vec<Proposal> {
+    let by_hand = |reason: &str| vec![Proposal::by_hand(reason)];
+    match case.site.kind {
+        Kind::Sqlite3 if case.held == Held::Factory => vec![factory::propose(case)],
+        Kind::Sqlite3 => vec![swap::propose(case)],
         Kind::Pysqlite3 => by_hand(
             "another build of SQLite, chosen for something it has: see whether dbmanager's has it, too",
         ),
@@ -70,4 +47,17 @@ pub fn judge(site: &Site<'_>) -> Judgement {
             by_hand("an engine has a pool of its own; dbmanager has no dialect for SQLAlchemy yet")
         }
     }
+}
+
+/// Judge a call: by the best proposal that is safe, else by the best one.
+pub fn judge(case: &Case<'_, '_>) -> Judgement {
+    let proposals = proposals(case);
+    let best = proposals
+        .iter()
+        .find(|proposal| proposal.verdict == Verdict::Safe);
+    let best = best.or(proposals.first()).cloned();
+    best.map_or_else(
+        || Proposal::by_hand("no rule knows it").judgement(),
+        |best| best.judgement(),
+    )
 }

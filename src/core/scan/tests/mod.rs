@@ -1,10 +1,13 @@
 //! Scans of small projects.
 
+mod rewriting;
+
 use super::database::From;
 use super::hazards::Hazard;
 use super::held::Held;
 use super::hits::Hits;
 use super::libraries::Kind;
+use super::project::Parsed;
 use super::report::{Call, Report, Unparsable};
 use super::scanning::{Read, read_file, report, scan};
 use super::services::Services;
@@ -20,8 +23,9 @@ fn scanned(files: &[(&str, &str)]) -> Report {
             Read::Unparsable(file, hits) => unparsable.push((file, hits)),
         }
     }
+    parsed.sort_by(|one: &Parsed, other| one.source.path.cmp(&other.source.path));
     report(
-        parsed,
+        &parsed,
         unparsable,
         &[PathBuf::from("/project")],
         &Services::default(),

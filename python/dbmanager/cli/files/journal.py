@@ -1,0 +1,167 @@
+"""What migrations have changed, so that they can be taken back exactly.
+
+Each run has a folder below `.dbmanager/migrations` of the project, with the files' old content and
+a `manifest.json` that says which file is whose. It is written before the first file changes. Git
+does not see the folder.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbmanager.cli.files.replacing import Change
+
+_FOLDER = Path(".dbmanager") / "migrations"
+_MANIFEST = "manifest.json"
+_VERSION = 1
+_MARKERS = (".dbmanager", ".git", "dbmanager.toml", "pyproject.toml", "setup.py")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a run has changed."""
+
+    path: Path
+    service: str
+    before: bytes
+    sha256_after: str
+
+
+class JournalError(Exception):
+    """The journal can't be read, or tells of a run that was interrupted."""
+
+
+class Run:
+    """One migration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = folder / _MANIFEST
+        try:
+            self._manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise JournalError(f"{path} can't be read: {error}") from error
+        if self._manifest.get("version") != _VERSION:
+            raise JournalError(f"{path} was written by another version of dbmanager")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all files were written."""
+        return bool(self._manifest["complete"])
+
+    @property
+    def services(self) -> set[str]:
+        """The services whose files it has changed."""
+        return {entry["service"] for entry in self._manifest["files"]}
+
+    def files(self, service: str | None = None) -> list[File]:
+        """Give the files, or those of one service, with their old content."""
+        return [self._file(entry) for entry in self._entries(service)]
+
+    def _entries(self, service: str | None) -> list[dict[str, str]]:
+        entries: list[dict[str, str]] = self._manifest["files"]
+        return [entry for entry in entries if service in {None, entry["service"]}]
+
+    def _file(self, entry: Mapping[str, str]) -> File:
+        root = self.folder.parents[len(_FOLDER.parts)]
+        before = (self.folder / entry["content"]).read_bytes()
+        if _sha256(before) != entry["sha256_before"]:
+            raise JournalError(f"{self.folder / entry['content']} is damaged")
+        return File(root / entry["path"], entry["service"], before, entry["sha256_after"])
+
+    def complete(self) -> None:
+        """Note that all files were written."""
+        self._manifest["complete"] = True
+        _write_manifest(self.folder, self._manifest)
+
+    def forget(self, service: str | None = None) -> None:
+        """Forget the run, or what it did for one service."""
+        gone = self._entries(service)
+        rest = [entry for entry in self._manifest["files"] if entry not in gone]
+        if not rest:
+            shutil.rmtree(self.folder)
+            return
+        self._manifest["files"] = rest
+        _write_manifest(self.folder, self._manifest)
+
+
+def project_root() -> Path:
+    """Find the folder of the project that the working directory is in."""
+    folder = Path.cwd()
+    for above in (folder, *folder.parents):
+        if any((above / marker).exists() for marker in _MARKERS):
+            return above
+    return folder
+
+
+def runs(root: Path) -> list[Run]:
+    """Give the migrations that can be taken back, the oldest first."""
+    folder = root / _FOLDER
+    found = [path for path in folder.glob("*") if (path / _MANIFEST).exists()]
+    return [Run(path) for path in sorted(found)]
+
+
+def begin(root: Path, changes: Sequence[Change], services: Sequence[str]) -> Run:
+    """Note what is about to be changed, with the service of each change."""
+    above = root / _FOLDER
+    above.mkdir(parents=True, exist_ok=True)
+    (above.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    folder = _new_folder(above)
+    entries = []
+    for index, (change, service) in enumerate(zip(changes, services, strict=True)):
+        content = f"{index:04}"
+        (folder / content).write_bytes(change.before)
+        entry = {
+            "path": _relative(change.path, root),
+            "service": service,
+            "content": content,
+            "sha256_before": _sha256(change.before),
+            "sha256_after": _sha256(change.after),
+        }
+        entries.append(entry)
+    _write_manifest(folder, {"version": _VERSION, "complete": False, "files": entries})
+    return Run(folder)
+
+
+def changes_back(files: Iterable[File]) -> tuple[list[Change], list[Path]]:
+    """Give the changes that take files back, and the files that were changed by others since."""
+    changes, foreign = [], []
+    for file in files:
+        content = file.path.read_bytes() if file.path.is_file() else b""
+        if _sha256(content) == file.sha256_after:
+            changes.append(Change(file.path, content, file.before))
+        elif content != file.before:
+            foreign.append(file.path)
+    return changes, foreign
+
+
+def _new_folder(above: Path) -> Path:
+    """Make the next numbered folder; another process may be quicker."""
+    number = max((int(path.name) for path in above.glob("[0-9]*")), default=0) + 1
+    while True:
+        folder = above / f"{number:06}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _relative(path: Path, root: Path) -> str:
+    whole = path.absolute()
+    return str(whole.relative_to(root) if whole.is_relative_to(root) else whole)
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    staged = folder / f"{_MANIFEST}.new"
+    staged.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    staged.replace(folder / _MANIFEST)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
