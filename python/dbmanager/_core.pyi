@@ -1380,6 +1380,28 @@ class DatabaseManager:
             True
             >>> DatabaseManager.reset()
         """
+    @staticmethod
+    def at(path: StrOrBytesPath, /) -> DatabaseManager:
+        r"""Give the manager of a database file by its path, as `connect` takes it.
+
+        There is one for each file, whatever the path's spelling, and the same as by its URL. Nothing in the
+        path is read as an option. It is looked at anew at each call: a relative path means what it means in
+        the working directory then. ``":memory:"`` and ``""`` give a manager of their own each time.
+
+        Raises:
+            TypeError: The path is no str, bytes or os.PathLike.
+            ValueError: It contains a null character.
+
+            >>> from pathlib import Path
+            >>> from dbmanager import DatabaseManager
+            >>> db = DatabaseManager.at(Path("shop?.db"))
+            >>> db is DatabaseManager.at("./shop?.db")
+            True
+            >>> with DatabaseManager.at(":memory:").session() as session:
+            ...     session.scalar("SELECT count(*) FROM sqlite_schema")
+            0
+            >>> db.close()
+        """
     @property
     def url(self) -> str:
         """The URL that the manager was made for, as it was written."""

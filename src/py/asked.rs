@@ -2,6 +2,7 @@
 
 use super::error::core_exception;
 use super::names::{string, type_name, wrong_argument};
+use super::settings::file_system_path;
 use crate::core::error::Error;
 use crate::core::pool::Settings;
 use crate::core::pool::settings::{NAMES, Value};
@@ -10,7 +11,9 @@ use crate::core::session::url::{DatabaseUrl, Target};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 const DEFAULT_URL: &str = "sqlite:///app.db";
@@ -170,6 +173,31 @@ pub fn read(
             .map_err(|error| core_exception(py, error))?;
     }
     Ok(Wish { url, target, asked })
+}
+
+/// What is asked for with a path, as `connect` takes it, and without settings.
+pub fn of_path(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Wish> {
+    let bytes = file_system_path(path)?;
+    let path = PathBuf::from(OsStr::from_bytes(bytes.as_bytes()));
+    let folder = || {
+        std::env::current_dir().map_err(|error| {
+            Error::File(format!(
+                "the relative path '{}' leads nowhere, because the working directory can't be told: {error}",
+                path.display()
+            ))
+        })
+    };
+    let target = py.detach(|| Target::of_path(&path, folder));
+    let target = target.map_err(|error| core_exception(py, error))?;
+    let url = match &target {
+        Target::Memory => "sqlite://".to_owned(),
+        Target::File(path) => format!("sqlite:///{}", path.display()),
+    };
+    Ok(Wish {
+        url,
+        target,
+        asked: Asked::default(),
+    })
 }
 
 /// An error with the place in front of its text.

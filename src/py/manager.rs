@@ -197,6 +197,23 @@ impl DatabaseManager {
         Ok(manager)
     }
 
+    /// The manager of a database by its path, as `sqlite3.connect` takes it.
+    #[staticmethod]
+    #[pyo3(signature = (path, /))]
+    fn at(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let wish = asked::of_path(py, path)?;
+        match wish.target {
+            Target::File(_) => Self::of(py, wish),
+            // Each has its own, as each connection has.
+            Target::Memory => {
+                let manager = Manager::new(&wish.url, wish.target, &wish.asked)
+                    .map_err(|error| core_exception(py, error))?;
+                let manager = Arc::new(manager);
+                Py::new(py, Self { manager })
+            }
+        }
+    }
+
     /// The URL that the manager was made for.
     #[getter]
     fn url(&self) -> &str {

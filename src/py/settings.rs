@@ -224,7 +224,7 @@ impl<'py> Settings<'py> {
         };
         Ok(Self {
             object: database.clone(),
-            database: Self::file_system_path(database)?,
+            database: file_system_path(database)?,
             timeout: given(1).map_or(Ok(5.0), |value| value.extract())?,
             detect_types: given(2).map_or(Ok(0), CInt::of)?,
             isolation_level: given(3).map_or(Ok(IsolationLevel::Default), IsolationLevel::of)?,
@@ -236,21 +236,6 @@ impl<'py> Settings<'py> {
             #[cfg(not(Py_3_12))]
             autocommit: Autocommit::Legacy,
         })
-    }
-
-    /// A path as the bytes that the file system takes (`os.fsencode`, without NUL).
-    fn file_system_path(database: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut bytes: *mut ffi::PyObject = std::ptr::null_mut();
-        // SAFETY: the converter stores a new reference to a bytes object when it gives a true value.
-        let code = unsafe {
-            ffi::PyUnicode_FSConverter(database.as_ptr(), std::ptr::from_mut(&mut bytes).cast())
-        };
-        let py = database.py();
-        if code == 0 {
-            return Err(PyErr::fetch(py));
-        }
-        // SAFETY: see above.
-        unsafe { Ok(Bound::from_owned_ptr(py, bytes).cast_into_unchecked()) }
     }
 
     pub fn path(&self) -> PyResult<PathBuf> {
@@ -272,4 +257,19 @@ impl<'py> Settings<'py> {
         super::shared_cache_enabled()
             || (self.uri && uri::may_share_cache(self.database.as_bytes()))
     }
+}
+
+/// A path as the bytes that the file system takes (`os.fsencode`, without NUL).
+pub fn file_system_path<'py>(database: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let mut bytes: *mut ffi::PyObject = std::ptr::null_mut();
+    // SAFETY: the converter stores a new reference to a bytes object when it gives a true value.
+    let code = unsafe {
+        ffi::PyUnicode_FSConverter(database.as_ptr(), std::ptr::from_mut(&mut bytes).cast())
+    };
+    let py = database.py();
+    if code == 0 {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: see above.
+    unsafe { Ok(Bound::from_owned_ptr(py, bytes).cast_into_unchecked()) }
 }

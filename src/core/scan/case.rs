@@ -7,6 +7,7 @@ use super::held::{self, Held};
 use super::project::{Project, ProjectFile};
 use super::sites::Site;
 use super::source::Source;
+use super::syntax::{Quoted, TextRange};
 use super::usage::{self, Usage};
 
 /// A call, and what the project's source tells of it.
@@ -55,5 +56,11 @@ impl<'a, 'p> Case<'a, 'p> {
     /// Its text.
     pub fn source(&self) -> &'p Source {
         &self.file().parsed.source
+    }
+
+    /// Whether there is a comment within a range.
+    pub fn has_comment(&self, range: TextRange) -> bool {
+        let quoted = self.file().parsed.module.quoted_in(range);
+        quoted.into_iter().any(|(_, what)| what == Quoted::Comment)
     }
 }

@@ -4,6 +4,7 @@ use super::held::Holder;
 use super::names::{Names, ScopeId};
 use super::project::Project;
 use super::sites::Site;
+use super::sql::Sql;
 use super::syntax::{Expr, ExprCall, Ranged};
 use super::values::text_begins;
 use std::collections::HashSet;
@@ -156,6 +157,22 @@ impl<'a, 'p> Connection<'a, 'p> {
     /// How the statement begins that a call runs, if that is known.
     pub fn statement(&self, scope: ScopeId, call: &ExprCall) -> Option<String> {
         let sql = call.arguments.args.first()?;
-        text_begins(self.project, self.site.file, scope, sql)
+        text_begins(self.project, self.site.file, scope, sql).map(|text| text.text)
+    }
+
+    /// What the statement does that a call runs.
+    pub fn runs(&self, scope: ScopeId, call: &ExprCall) -> Sql {
+        self.sql(scope, call, Sql::of)
+    }
+
+    /// What the script does that a call runs.
+    pub fn runs_script(&self, scope: ScopeId, call: &ExprCall) -> Sql {
+        self.sql(scope, call, Sql::of_script)
+    }
+
+    fn sql(&self, scope: ScopeId, call: &ExprCall, of: fn(&str, bool) -> Sql) -> Sql {
+        let sql = call.arguments.args.first();
+        let text = sql.and_then(|sql| text_begins(self.project, self.site.file, scope, sql));
+        text.map_or(Sql::Unknown, |text| of(&text.text, text.is_whole))
     }
 }

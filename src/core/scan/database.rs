@@ -66,7 +66,7 @@ pub fn is_sqlite_url(
     let Some(url) = argument(call) else {
         return false;
     };
-    text_begins(project, file, scope, url).is_some_and(|text| text.starts_with("sqlite"))
+    text_begins(project, file, scope, url).is_some_and(|url| url.text.starts_with("sqlite"))
 }
 
 /// Tell which database a site opens.

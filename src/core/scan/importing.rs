@@ -69,21 +69,30 @@ pub fn is_free_for(file: &ProjectFile<'_>, scope: ScopeId, import: Import) -> bo
         .all(|binding| import.is_bound_by(binding))
 }
 
-/// The edits that give a file an import at its top, none if it has it there.
-pub fn at_top(project: &Project<'_>, id: FileId, import: Import) -> Vec<Edit> {
+/// The edits that give a file imports at its top, without those that it has there. The imports are in order.
+pub fn at_top(project: &Project<'_>, id: FileId, imports: &[Import]) -> Vec<Edit> {
     let file = project.file(id);
     let body = &file.parsed.module.body;
-    if has(body, import) {
-        return Vec::new();
-    }
     let source = &file.parsed.source;
-    if let Some(edit) = body
-        .iter()
-        .find_map(|statement| joined(source, statement, import))
-    {
-        return vec![edit];
+    let mut edits = Vec::new();
+    let mut blocks: Vec<(Place, String)> = Vec::new();
+    for import in imports.iter().filter(|import| !has(body, **import)) {
+        let mut statements = body.iter();
+        if let Some(edit) = statements.find_map(|statement| joined(source, statement, *import)) {
+            edits.push(edit);
+            continue;
+        }
+        let place = Place::of(project, id, *import);
+        match blocks.last_mut() {
+            // In one block of their own.
+            Some((last, text)) if *last == place && place.makes_block() => {
+                *text = format!("{text}{}{}", source.line_end_mark(), import.statement());
+            }
+            _ => blocks.push((place, import.statement())),
+        }
     }
-    vec![Place::of(project, id, import).edit(source, import)]
+    edits.extend(blocks.iter().map(|(place, text)| place.edit(source, text)));
+    edits
 }
 
 /// The edits that give a function an import behind a statement of its own.
@@ -161,6 +170,7 @@ enum Whose {
 }
 
 /// Where a new import goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Before a statement, in its block.
     Before(TextRange),
@@ -201,18 +211,22 @@ impl Place {
         }
     }
 
-    fn edit(&self, source: &Source, import: Import) -> Edit {
-        let (end, text) = (source.line_end_mark(), import.statement());
+    fn makes_block(self) -> bool {
+        !matches!(self, Self::Before(_) | Self::Behind(_))
+    }
+
+    fn edit(&self, source: &Source, text: &str) -> Edit {
+        let end = source.line_end_mark();
         let above =
             |range: &TextRange, text: String| Edit::insert(source.line_start(range.start()), text);
         match self {
             Self::Before(range) => above(range, format!("{text}{end}")),
             Self::Above(range) => above(range, format!("{text}{end}{end}")),
-            Self::Behind(range) => after_line(source, *range, &text),
+            Self::Behind(range) => after_line(source, *range, text),
             Self::Below(range) if source.is_blank_below(range.end()) => {
                 after_line(source, *range, &format!("{end}{text}"))
             }
-            Self::Below(range) => after_line(source, *range, &text),
+            Self::Below(range) => after_line(source, *range, text),
             Self::Begin(at) => Edit::insert(*at, format!("{text}{end}")),
         }
     }

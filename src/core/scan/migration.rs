@@ -8,7 +8,7 @@ use super::describe::describe;
 use super::edits::{self, Edit};
 use super::files;
 use super::importing::{self, Import};
-use super::names::{ScopeId, ScopeKind};
+use super::names::ScopeKind;
 use super::project::{FileId, Parsed, Project};
 use super::report::{Call, NotRead, Unparsable};
 use super::rules::{self, Needed, Proposal, Verdict};
@@ -371,14 +371,16 @@ fn edits_of_imports<'n>(
     {
         match within {
             Some((scope, offset)) => local.insert((*scope, *offset, *import)),
-            None => at_top.insert((ScopeId::MODULE, TextSize::new(0), *import)),
+            None => at_top.insert(*import),
         };
     }
-    let of_top = at_top
-        .iter()
-        .flat_map(|(.., import)| importing::at_top(project, file, *import));
+    let of_top = importing::at_top(
+        project,
+        file,
+        &at_top.iter().copied().collect::<Vec<Import>>(),
+    );
     // One at the top is seen by the functions as well.
-    let is_at_top = |import: Import| at_top.iter().any(|(.., other)| *other == import);
+    let is_at_top = |import: Import| at_top.contains(&import);
     let local = local.iter().filter(|(.., import)| !is_at_top(*import));
     let of_functions = local.flat_map(|(scope, offset, import)| {
         let names = &project.file(file).names;
@@ -391,5 +393,5 @@ fn edits_of_imports<'n>(
             None => Vec::new(),
         }
     });
-    of_top.chain(of_functions).collect()
+    of_top.into_iter().chain(of_functions).collect()
 }

@@ -1,10 +1,11 @@
 //! The files of a project as Python imports them, and what an expression in one of them names, followed through
 //! imports, re-exports and aliases.
 
+use super::files;
 use super::libraries;
 use super::names::{Binding, Bound, Names, ScopeId};
 use super::source::Source;
-use super::syntax::{Expr, Module, ast};
+use super::syntax::{Expr, Module, TextSize, ast};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -105,6 +106,7 @@ impl Named {
 #[derive(Debug)]
 pub struct Project<'a> {
     files: Vec<ProjectFile<'a>>,
+    foreign_keys: Option<String>,
     modules: HashMap<String, FileId>,
 }
 
@@ -131,7 +133,14 @@ impl<'a> Project<'a> {
             .enumerate()
             .map(|(id, file)| (file.dotted.clone(), FileId(id)));
         let modules = modules.collect();
-        Self { files, modules }
+        let foreign_keys = files
+            .iter()
+            .find_map(|file| declares_foreign_keys(&file.parsed.source));
+        Self {
+            files,
+            foreign_keys,
+            modules,
+        }
     }
 
     /// A file.
@@ -150,6 +159,11 @@ impl<'a> Project<'a> {
     /// The file of a module.
     pub fn module(&self, dotted: &str) -> Option<FileId> {
         self.modules.get(dotted).copied()
+    }
+
+    /// Where a foreign key is declared, if there is one: file and line.
+    pub fn foreign_keys(&self) -> Option<&str> {
+        self.foreign_keys.as_deref()
     }
 
     /// Whether a module is in the project: in the package of a file, or in one that holds another file.
@@ -344,6 +358,21 @@ impl<'a> Project<'a> {
         }
         exports
     }
+}
+
+/// The place of a word that declares a foreign key.
+fn declares_foreign_keys(source: &Source) -> Option<String> {
+    let text = source.text.as_bytes();
+    let at = ["REFERENCES ", "references "]
+        .into_iter()
+        .find_map(|word| {
+            memchr::memmem::find(text, word.as_bytes()).and_then(|at| TextSize::try_from(at).ok())
+        })?;
+    Some(format!(
+        "{}:{}",
+        files::shown(&source.path),
+        source.position(at).line
+    ))
 }
 
 /// Join dotted names; either may be empty.

@@ -162,7 +162,15 @@ impl Source {
         }
     }
 
-    fn is_blank_line(&self, start: TextSize) -> bool {
+    /// Whether there is nothing but a comment on the line that begins at an offset.
+    pub fn is_comment_line(&self, start: TextSize) -> bool {
+        let end = self.next_line(start).0;
+        let line = self.slice(TextRange::new(start, end));
+        line.trim_start().starts_with('#')
+    }
+
+    /// Whether there is nothing on the line that begins at an offset.
+    pub fn is_blank_line(&self, start: TextSize) -> bool {
         let end = self.next_line(start).0;
         self.slice(TextRange::new(start, end)).trim().is_empty()
     }

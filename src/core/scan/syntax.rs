@@ -28,9 +28,19 @@ pub struct Module {
     /// The statements.
     pub body: Vec<Stmt>,
     quoted: Vec<(TextRange, Quoted)>,
+    /// Whole strings, of formatted ones with all that is in them.
+    strings: Vec<TextRange>,
 }
 
 impl Module {
+    /// Whether an offset is in the midst of a string.
+    pub fn is_within_string(&self, offset: TextSize) -> bool {
+        let after = self.strings.partition_point(|range| range.end() <= offset);
+        self.strings
+            .get(after)
+            .is_some_and(|range| range.start() < offset)
+    }
+
     /// What stands at an offset, if it is in a string or a comment.
     pub fn quoted_at(&self, offset: TextSize) -> Option<Quoted> {
         let after = self
@@ -66,9 +76,11 @@ pub fn parse(text: &str) -> Result<Module, SyntaxError> {
     match parse_module(text) {
         Ok(parsed) => {
             let quoted = strings_and_comments(&parsed);
+            let strings = strings(&parsed);
             Ok(Module {
                 body: parsed.into_syntax().body.into_iter().collect(),
                 quoted,
+                strings,
             })
         }
         Err(error) => Err(SyntaxError {
@@ -92,6 +104,25 @@ fn strings_and_comments<T>(parsed: &Parsed<T>) -> Vec<(TextRange, Quoted)> {
         .collect()
 }
 
+/// The outermost strings.
+fn strings<T>(parsed: &Parsed<T>) -> Vec<TextRange> {
+    let mut strings = Vec::new();
+    let mut begun: Vec<TextSize> = Vec::new();
+    for token in parsed.tokens().iter() {
+        match token.kind() {
+            TokenKind::FStringStart | TokenKind::TStringStart => begun.push(token.start()),
+            TokenKind::FStringEnd | TokenKind::TStringEnd => {
+                if let (Some(start), true) = (begun.pop(), begun.is_empty()) {
+                    strings.push(TextRange::new(start, token.end()));
+                }
+            }
+            TokenKind::String if begun.is_empty() => strings.push(token.range()),
+            _ => {}
+        }
+    }
+    strings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +138,17 @@ mod tests {
         assert_eq!(at("a}"), None);
         assert_eq!(at(" z"), Some(Quoted::Text));
         assert_eq!(at("b ="), None);
+    }
+
+    #[test]
+    fn what_is_within_a_string_is_known_also_in_the_code_of_a_formatted_one() {
+        let text = "a = f\"\"\"\n{b}\nc\"\"\"\nd = 'x'\n";
+        let module = parse(text).unwrap();
+        let at = |part: &str| {
+            module.is_within_string(TextSize::try_from(text.find(part).unwrap()).unwrap())
+        };
+        assert!(at("{b") && at("b}") && at("c\""));
+        assert!(!at("f\"") && !at("d ="));
     }
 
     #[test]

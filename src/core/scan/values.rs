@@ -50,9 +50,8 @@ pub fn text_begins(
     file: FileId,
     scope: ScopeId,
     expression: &Expr,
-) -> Option<String> {
-    let beginning = Evaluator { project }.beginning(At::new(file, scope), expression)?;
-    Some(beginning.text)
+) -> Option<Beginning> {
+    Evaluator { project }.beginning(At::new(file, scope), expression)
 }
 
 /// Where an expression stands, and how many more may be looked into from there.
@@ -83,9 +82,11 @@ impl At {
 }
 
 /// A text as far as it is known.
-struct Beginning {
-    text: String,
-    is_whole: bool,
+pub struct Beginning {
+    /// What it begins with.
+    pub text: String,
+    /// Whether that is all.
+    pub is_whole: bool,
 }
 
 impl Beginning {
@@ -560,6 +561,7 @@ mod tests {
             let project = Project::new(&parsed, &[PathBuf::from("/project")]);
             let (id, last) = last_line(&project);
             let found = text_begins(&project, id, ScopeId::MODULE, last);
+            let found = found.map(|found| found.text);
             assert_eq!(found.as_deref(), beginning, "{text}");
         }
     }

@@ -14,6 +14,17 @@ pub enum Target {
     Memory,
 }
 
+impl Target {
+    /// What the path means that a connection is opened with; a relative one from `folder`.
+    pub fn of_path(path: &Path, folder: impl FnOnce() -> Result<PathBuf>) -> Result<Self> {
+        Ok(match path.to_str() {
+            Some("" | ":memory:") => Self::Memory,
+            _ if path.is_absolute() => Self::File(resolved(path)),
+            _ => Self::File(resolved(&folder()?.join(path))),
+        })
+    }
+}
+
 /// A URL that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatabaseUrl {
@@ -196,6 +207,16 @@ mod tests {
         }
         std::os::unix::fs::symlink("loop.db", folder.path().join("loop.db")).unwrap();
         assert!(url("loop.db").is_ok());
+    }
+
+    #[test]
+    fn a_path_is_taken_as_it_is() {
+        let of = |path: &str| Target::of_path(Path::new(path), || Ok("/srv/none".into())).unwrap();
+        assert_eq!(of(":memory:"), Target::Memory);
+        assert_eq!(of(""), Target::Memory);
+        assert_eq!(of("a.db"), Target::File("/srv/none/a.db".into()));
+        assert_eq!(of("/no/a?b=%20.db"), Target::File("/no/a?b=%20.db".into()));
+        assert_eq!(of("file:a.db"), Target::File("/srv/none/file:a.db".into()));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod factory;
 pub mod proposal;
+mod session;
 mod swap;
 
 use super::case::Case;
 use super::held::Held;
+use super::importing::Import;
 use super::libraries::Kind;
 pub use proposal::{Judgement, Needed, Proposal, Verdict};
 use serde::Serialize;
@@ -36,7 +38,7 @@ pub fn proposals(case: &Case<'_, '_>) -> Vec<Proposal> {
     let by_hand = |reason: &str| vec![Proposal::by_hand(reason)];
     match case.site.kind {
         Kind::Sqlite3 if case.held == Held::Factory => vec![factory::propose(case)],
-        Kind::Sqlite3 => vec![swap::propose(case)],
+        Kind::Sqlite3 => of_sqlite3(case),
         Kind::Pysqlite3 => by_hand(
             "another build of SQLite, chosen for something it has: see whether dbmanager's has it, too",
         ),
@@ -45,6 +47,25 @@ pub fn proposals(case: &Case<'_, '_>) -> Vec<Proposal> {
         ),
         Kind::Sqlalchemy => {
             by_hand("an engine has a pool of its own; dbmanager has no dialect for SQLAlchemy yet")
+        }
+    }
+}
+
+fn of_sqlite3(case: &Case<'_, '_>) -> Vec<Proposal> {
+    let swapped = swap::propose(case);
+    match session::propose(case) {
+        Ok(session) if session.verdict == Verdict::Safe => vec![session, swapped],
+        Ok(session) => {
+            let conditions = &session.reason;
+            let reason = format!(
+                "{}; {} is unsafe: {conditions}",
+                swapped.reason, session.rule
+            );
+            vec![session.clone(), Proposal { reason, ..swapped }]
+        }
+        Err(reason) => {
+            let reason = format!("{}; no session: {reason}", swapped.reason);
+            vec![Proposal { reason, ..swapped }]
         }
     }
 }

@@ -71,7 +71,7 @@ pub fn swapped(case: &Case<'_, '_>, rule: &'static str, reason: &str) -> Proposa
 }
 
 /// The import within the function that the call's own function comes from, if it does.
-fn local_import(case: &Case<'_, '_>) -> Option<(ScopeId, TextSize)> {
+pub fn local_import(case: &Case<'_, '_>) -> Option<(ScopeId, TextSize)> {
     let names = &case.file().names;
     let (home, bindings) = names.lookup(root(&case.site.call.func)?, case.site.scope)?;
     let is_import = |bound| matches!(bound, Bound::Import(_) | Bound::Member { .. });

@@ -187,3 +187,32 @@ fn only_the_services_and_rules_that_are_asked_for_are_rewritten() {
     assert!(by_rule.changes.is_empty());
     assert_eq!(by_rule.left.len(), 2);
 }
+
+#[test]
+fn zz_print() {
+    let Ok(path) = std::env::var("SHOW") else {
+        return;
+    };
+    let text = std::fs::read_to_string(path).unwrap();
+    for (index, part) in text.split("#---\n").enumerate() {
+        let text = format!("import sqlite3\nfrom contextlib import closing\n\n\n{part}");
+        let options = Options {
+            with_unsafe: std::env::var("UNSAFE").is_ok(),
+            ..Options::default()
+        };
+        let migration = migration(&[("root/a.py", &text)], &options);
+        println!("=== {index}");
+        for failure in &migration.failures {
+            println!("FAILURE {failure:?}");
+        }
+        for change in &migration.changes {
+            println!("{}", String::from_utf8_lossy(&change.after));
+        }
+        for call in &migration.rewritten {
+            println!("# {} {:?} {}", call.rule, call.verdict, call.reason);
+        }
+        for call in &migration.left {
+            println!("# left {:?} {}", call.verdict, call.reason);
+        }
+    }
+}

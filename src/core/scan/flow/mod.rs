@@ -5,110 +5,40 @@
 //! by how it is left: to the next one, by `return`, `break`, `continue` or an exception. An exception may come from every
 //! expression.
 
+mod states;
+
 use super::connection::Connection;
 use super::names::ScopeId;
-use super::syntax::{ExceptHandler, Expr, ExprCall, Ranged, Stmt, Visitor, ast, visitor};
-use crate::core::text::{Keyword, leading_keyword};
-use std::ops::{BitOr, BitOrAssign};
-
-/// A set of states.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct States(u8);
-
-impl States {
-    const NONE: Self = Self(0);
-    /// Not opened yet.
-    const BEFORE: Self = Self(1);
-    /// Open, with nothing written that is not committed.
-    const CLEAN: Self = Self(2);
-    /// Open, with something written that is not committed.
-    const DIRTY: Self = Self(4);
-    /// The same, and an exception was caught since.
-    const CAUGHT: Self = Self(8);
-    const CLOSED: Self = Self(16);
-    const OPEN: Self = Self(2 | 4 | 8);
-
-    fn has(self, states: Self) -> bool {
-        self.0 & states.0 != 0
-    }
-
-    /// Those that are in `from` become `to`.
-    fn turn(self, from: Self, to: Self) -> Self {
-        match self.has(from) {
-            true => Self(self.0 & !from.0) | to,
-            false => self,
-        }
-    }
-}
-
-impl BitOr for States {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for States {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
-/// How a part of a program may be left, each with the states then.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ends {
-    next: States,
-    returned: States,
-    broken: States,
-    continued: States,
-    raised: States,
-}
-
-impl Ends {
-    fn next(next: States) -> Self {
-        Self {
-            next,
-            ..Self::default()
-        }
-    }
-
-    /// These, with what was left behind them.
-    fn with_exits_of(mut self, other: Self) -> Self {
-        self.returned |= other.returned;
-        self.broken |= other.broken;
-        self.continued |= other.continued;
-        self.raised |= other.raised;
-        self
-    }
-
-    fn joined(self, other: Self) -> Self {
-        Self {
-            next: self.next | other.next,
-            ..self.with_exits_of(other)
-        }
-    }
-
-    fn map(self, change: impl Fn(States) -> States) -> Self {
-        Self {
-            next: change(self.next),
-            returned: change(self.returned),
-            broken: change(self.broken),
-            continued: change(self.continued),
-            raised: change(self.raised),
-        }
-    }
-}
+use super::sql::Sql;
+use super::syntax::{
+    ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
+};
+pub use states::{Ends, States};
+use std::collections::BTreeMap;
 
 /// What an expression does to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
+pub enum Effect {
+    /// The call that opens it.
     Opens,
-    Writes,
-    /// Commits, or is left to others, who may.
+    /// A statement.
+    Runs(Sql),
+    /// A script, by what its only statement is.
+    RunsScript(Sql),
+    /// It is given to a function that is not known.
+    Given,
     Commits,
     RollsBack,
     Closes,
+}
+
+/// What is taken of a statement or function that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknowns {
+    /// It does what is good: for what may go wrong is told only where it is seen.
+    DoGood,
+    /// It does anything.
+    DoAnything,
 }
 
 /// What goes wrong on some path.
@@ -142,7 +72,10 @@ pub fn hazards<'a>(
         connection,
         scope,
         entered,
+        unknowns: Unknowns::DoGood,
+        left_out: None,
         hazards: Hazards::default(),
+        trace: Trace::default(),
     };
     let ends = flow.suite(body, States::BEFORE);
     let left = ends.next | ends.returned;
@@ -151,12 +84,68 @@ pub fn hazards<'a>(
     flow.hazards
 }
 
+/// What was seen on the paths through some statements, by where it stands.
+#[derive(Debug, Default, Clone)]
+pub struct Trace {
+    /// How the connection is told to do something, with the states before.
+    pub effects: Vec<(TextRange, Effect, States)>,
+    /// The blocks that enter the connection itself, with the states before.
+    pub blocks: BTreeMap<(u32, u32), States>,
+    /// The handlers that catch an exception, with the states then.
+    pub handlers: BTreeMap<(u32, u32), States>,
+}
+
+impl Trace {
+    fn note(&mut self, range: TextRange, effect: Effect, states: States) {
+        let known = self.effects.iter_mut();
+        let mut known = known.filter(|(at, what, _)| *at == range && *what == effect);
+        match known.next() {
+            Some((.., before)) => *before |= states,
+            None => self.effects.push((range, effect, states)),
+        }
+    }
+}
+
+/// Follow an open connection with nothing written through statements, with all that they may do. The `finally` of the
+/// statement at `left_out` is not followed.
+pub fn trace<'a>(
+    connection: &Connection<'a, '_>,
+    scope: ScopeId,
+    body: &[&'a Stmt],
+    left_out: Option<TextRange>,
+) -> (Ends, Trace) {
+    let mut flow = Flow {
+        connection,
+        scope,
+        entered: Entered::No,
+        unknowns: Unknowns::DoAnything,
+        left_out,
+        hazards: Hazards::default(),
+        trace: Trace::default(),
+    };
+    let mut ends = Ends::next(States::CLEAN);
+    for statement in body {
+        if ends.next != States::NONE {
+            ends = flow.statement(statement, ends.next).with_exits_of(ends);
+        }
+    }
+    (ends, flow.trace)
+}
+
+/// A range as a key that has an order.
+pub fn key(range: TextRange) -> (u32, u32) {
+    (range.start().into(), range.end().into())
+}
+
 struct Flow<'a, 'p, 'c> {
     connection: &'c Connection<'a, 'p>,
     /// The scope of the function.
     scope: ScopeId,
     entered: Entered,
+    unknowns: Unknowns,
+    left_out: Option<TextRange>,
     hazards: Hazards,
+    trace: Trace,
 }
 
 impl<'a> Flow<'a, '_, '_> {
@@ -287,12 +276,16 @@ impl<'a> Flow<'a, '_, '_> {
         });
         let caught = body.raised.turn(States::DIRTY, States::CAUGHT);
         for ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
+            *self.trace.handlers.entry(key(handler.range)).or_default() |= caught;
             ends = ends.joined(self.suite(&handler.body, caught));
         }
         if !attempt.handlers.iter().any(catches_all) {
             ends.raised |= body.raised;
         }
-        self.finally(&attempt.finalbody, ends)
+        match self.left_out == Some(attempt.range) {
+            true => ends,
+            false => self.finally(&attempt.finalbody, ends),
+        }
     }
 
     fn finally(&mut self, body: &'a [Stmt], ends: Ends) -> Ends {
@@ -328,17 +321,21 @@ impl<'a> Flow<'a, '_, '_> {
                 Entered::No => ending,
                 how => how,
             };
+            if ending == Entered::Itself {
+                let blocks = &mut self.trace.blocks;
+                *blocks.entry(key(with.range)).or_default() |= entered.next;
+            }
         }
         let body = self.suite(&with.body, entered.next);
         let body = match ending {
             Entered::No => body,
             Entered::Itself => Ends {
-                raised: after(body.raised, Effect::RollsBack),
-                ..body.map(|states| after(states, Effect::Commits))
+                raised: self.after(body.raised, Effect::RollsBack),
+                ..body.map(|states| self.after(states, Effect::Commits))
             },
             Entered::Closing => {
                 self.note_discarded(body.next | body.returned | body.broken | body.continued);
-                body.map(|states| after(states, Effect::Closes))
+                body.map(|states| self.after(states, Effect::Closes))
             }
         };
         body.with_exits_of(entered)
@@ -393,17 +390,18 @@ impl<'a> Flow<'a, '_, '_> {
         self.apply(&found, states)
     }
 
-    fn apply(&mut self, effects: &[Effect], states: States) -> Ends {
+    fn apply(&mut self, effects: &[(TextRange, Effect)], states: States) -> Ends {
         let mut ends = Ends {
             next: states,
             raised: states,
             ..Ends::default()
         };
-        for effect in effects {
+        for (range, effect) in effects {
             if matches!(effect, Effect::Closes | Effect::Opens) {
                 self.note_discarded(ends.next);
             }
-            ends.next = after(ends.next, *effect);
+            self.trace.note(*range, *effect, ends.next);
+            ends.next = self.after(ends.next, *effect);
             ends.raised |= ends.next;
         }
         ends
@@ -413,19 +411,47 @@ impl<'a> Flow<'a, '_, '_> {
         self.hazards.discards_write |= states.has(States::DIRTY);
     }
 
+    fn after(&self, states: States, effect: Effect) -> States {
+        let unknown = |states: States| match self.unknowns {
+            Unknowns::DoGood => states,
+            Unknowns::DoAnything => states.turn(States::OPEN, States::MAYBE),
+        };
+        match effect {
+            Effect::Opens => match states {
+                States::NONE => States::NONE,
+                _ => States::CLEAN,
+            },
+            Effect::Runs(Sql::Writes) => states.turn(States::CLEAN | States::MAYBE, States::DIRTY),
+            Effect::Runs(Sql::Controls) if self.unknowns == Unknowns::DoGood => {
+                states.turn(States::OPEN, States::CLEAN)
+            }
+            Effect::Runs(Sql::Unknown | Sql::Controls | Sql::Refused(_)) => unknown(states),
+            Effect::Runs(_) => states,
+            Effect::Given if self.unknowns == Unknowns::DoAnything => unknown(states),
+            Effect::Commits | Effect::RollsBack | Effect::RunsScript(_) | Effect::Given => {
+                states.turn(States::OPEN, States::CLEAN)
+            }
+            Effect::Closes => states.turn(States::OPEN, States::CLOSED),
+        }
+    }
+
     fn effect_of(&self, call: &ExprCall) -> Option<Effect> {
         if call.range() == self.connection.site().call.range() {
             return Some(Effect::Opens);
         }
         let Some(method) = self.connection.method(self.scope, call) else {
             let is_given = self.connection.is_given_to(self.scope, call);
-            return is_given.then_some(Effect::Commits);
+            return is_given.then_some(Effect::Given);
         };
         match method {
-            "commit" | "executescript" => Some(Effect::Commits),
+            "commit" => Some(Effect::Commits),
             "rollback" => Some(Effect::RollsBack),
             "close" if self.is_of_connection(call) => Some(Effect::Closes),
-            "execute" | "executemany" => self.effect_of_statement(call),
+            "execute" | "executemany" => Some(Effect::Runs(self.connection.runs(self.scope, call))),
+            "executescript" => {
+                let script = self.connection.runs_script(self.scope, call);
+                Some(Effect::RunsScript(script))
+            }
             _ => None,
         }
     }
@@ -433,28 +459,6 @@ impl<'a> Flow<'a, '_, '_> {
     /// Whether a method is called on the connection, and not on a cursor.
     fn is_of_connection(&self, call: &ExprCall) -> bool {
         matches!(&*call.func, Expr::Attribute(method) if self.connection.is(self.scope, &method.value))
-    }
-
-    fn effect_of_statement(&self, call: &ExprCall) -> Option<Effect> {
-        match leading_keyword(&self.connection.statement(self.scope, call)?) {
-            Keyword::Dml => Some(Effect::Writes),
-            Keyword::End => Some(Effect::Commits),
-            _ => None,
-        }
-    }
-}
-
-fn after(states: States, effect: Effect) -> States {
-    match effect {
-        Effect::Opens => match states {
-            States::NONE => States::NONE,
-            _ => States::CLEAN,
-        },
-        Effect::Writes => states.turn(States::CLEAN, States::DIRTY),
-        Effect::Commits | Effect::RollsBack => {
-            states.turn(States::DIRTY | States::CAUGHT, States::CLEAN)
-        }
-        Effect::Closes => states.turn(States::OPEN, States::CLOSED),
     }
 }
 
@@ -470,7 +474,7 @@ fn catches_all(handler: &ExceptHandler) -> bool {
 /// Collects effects in the order in which they happen.
 struct Effects<'a, 'p, 'c, 'f> {
     flow: &'f Flow<'a, 'p, 'c>,
-    found: Vec<Effect>,
+    found: Vec<(TextRange, Effect)>,
 }
 
 impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
@@ -480,7 +484,9 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
         }
         visitor::walk_expr(self, expression);
         if let Expr::Call(call) = expression {
-            self.found.extend(self.flow.effect_of(call));
+            let effect = self.flow.effect_of(call);
+            self.found
+                .extend(effect.map(|effect| (call.range(), effect)));
         }
     }
 }

@@ -1,0 +1,106 @@
+//! What a call asks of its connection, and how a session gives it.
+
+use crate::core::scan::case::Case;
+use crate::core::scan::syntax::{Expr, Ranged, ast};
+
+/// The arguments of a call for which a session stands in.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The expression of the path.
+    pub path: String,
+    /// What is to be said.
+    pub note: Option<String>,
+}
+
+/// How long a session waits for other processes, in seconds.
+const SESSION_WAITS: f64 = 5.0;
+
+const NAMES: [&str; 8] = [
+    "database",
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+];
+
+/// Read them, or tell which one a session can't stand in for.
+pub fn of(case: &Case<'_, '_>) -> Result<Arguments, String> {
+    let arguments = &case.site.call.arguments;
+    let mut path = None;
+    let mut note = None;
+    for (index, value) in arguments.args.iter().enumerate() {
+        if value.is_starred_expr() {
+            return Err("its arguments are not written out".to_owned());
+        }
+        let name = NAMES.get(index).copied().unwrap_or("");
+        take(case, name, value, &mut path, &mut note)?;
+    }
+    for keyword in &arguments.keywords {
+        let Some(name) = &keyword.arg else {
+            return Err("its arguments are not written out".to_owned());
+        };
+        take(case, name.as_str(), &keyword.value, &mut path, &mut note)?;
+    }
+    let path = path.ok_or("it names no database")?;
+    Ok(Arguments { path, note })
+}
+
+fn take(
+    case: &Case<'_, '_>,
+    name: &str,
+    value: &Expr,
+    path: &mut Option<String>,
+    note: &mut Option<String>,
+) -> Result<(), String> {
+    match name {
+        "database" => {
+            if case.has_comment(value.range()) {
+                return Err("a comment would be lost".to_owned());
+            }
+            match case.database.path.as_deref() {
+                Some(":memory:" | "") => {
+                    return Err("a database in memory goes with its connection".to_owned());
+                }
+                _ => *path = Some(case.source().slice(value.range()).to_owned()),
+            }
+        }
+        "timeout" => *note = note_of_timeout(value),
+        // The connection stays in its function, so it stays in its thread.
+        "check_same_thread" | "cached_statements" => {}
+        "isolation_level" if is_text(value, &["", "DEFERRED", "IMMEDIATE"]) => {}
+        "detect_types" if is_zero(value) => {}
+        "uri" if matches!(value, Expr::BooleanLiteral(literal) if !literal.value) => {}
+        _ => return Err(format!("a session has no '{name}'")),
+    }
+    Ok(())
+}
+
+fn note_of_timeout(value: &Expr) -> Option<String> {
+    let seconds = match value {
+        Expr::NumberLiteral(literal) => match &literal.value {
+            ast::Number::Int(seconds) => seconds.as_u64().map(|seconds| seconds as f64),
+            ast::Number::Float(seconds) => Some(*seconds),
+            ast::Number::Complex { .. } => None,
+        },
+        _ => None,
+    };
+    match seconds {
+        Some(seconds) if seconds <= SESSION_WAITS => None,
+        _ => Some(
+            "sessions of this process wait for each other for 30 s (pool_timeout), and for other processes for 5 s \
+             (PRAGMA busy_timeout)"
+                .to_owned(),
+        ),
+    }
+}
+
+fn is_text(value: &Expr, texts: &[&str]) -> bool {
+    matches!(value, Expr::StringLiteral(literal) if texts.iter().any(|text| text.eq_ignore_ascii_case(literal.value.to_str())))
+}
+
+fn is_zero(value: &Expr) -> bool {
+    matches!(value, Expr::NumberLiteral(literal) if matches!(&literal.value, ast::Number::Int(number) if number.as_u64() == Some(0)))
+}

@@ -1,0 +1,82 @@
+//! Connections that live in one function become sessions: what the rules DBM101 to DBM104 have in common.
+//!
+//! A session commits where its block ends, and rolls back if the block raised. So a rule may only go by statements of which
+//! each path keeps what it kept, and discards what it discarded.
+
+mod arguments;
+mod calls;
+mod places;
+mod region;
+mod rewrite;
+mod transactions;
+
+use super::{Import, Needed, Proposal, Verdict};
+use crate::core::scan::case::Case;
+use crate::core::scan::held::Holder;
+use crate::core::scan::importing::is_free_for;
+use crate::core::scan::libraries::Kind;
+use crate::core::scan::syntax::Ranged;
+use places::Places;
+use region::{Form, Region};
+use transactions::Proof;
+
+/// The rule for connections that end in a way.
+fn rule_of(form: Form) -> &'static str {
+    match form {
+        Form::Close => "DBM101",
+        Form::Finally => "DBM102",
+        Form::With => "DBM103",
+        Form::Closing => "DBM104",
+    }
+}
+
+const KEPT: &str = "each path keeps what it kept and discards what it discarded";
+
+/// Propose a session, or tell why there can be none.
+pub fn propose(case: &Case<'_, '_>) -> Result<Proposal, String> {
+    let Holder::Name(home, _) = case.connection.holder() else {
+        return Err("no name of its function holds it".to_owned());
+    };
+    if case.site.kind != Kind::Sqlite3 || case.site.or_other {
+        return Err("the function may be another one, too".to_owned());
+    }
+    if !is_free_for(case.file(), case.site.scope, Import::Manager) {
+        return Err("the name 'DatabaseManager' means something else here".to_owned());
+    }
+    let arguments = arguments::of(case)?;
+    let places = Places::of(case, home);
+    let region = Region::of(case, &places)?;
+    let proof = transactions::prove(case, &region, &places)?;
+    let mode = calls::mode(case, &region);
+    let edits = rewrite::edits(case, &region, &proof, &arguments, mode)
+        .ok_or("its lines can't be moved")?;
+    Ok(Proposal {
+        rule: rule_of(region.form),
+        verdict: match proof.conditions.is_empty() {
+            true => Verdict::Safe,
+            false => Verdict::Unsafe,
+        },
+        reason: reason(&proof, &arguments, mode),
+        extent: case.source().whole_lines(region.extent),
+        edits,
+        needed: vec![Needed {
+            import: Import::Manager,
+            local: super::swap::local_import(case),
+        }],
+    })
+}
+
+fn reason(proof: &Proof, arguments: &arguments::Arguments, mode: calls::Mode) -> String {
+    let mut parts = match proof.conditions.is_empty() {
+        true => vec![KEPT.to_owned()],
+        false => proof.conditions.clone(),
+    };
+    parts.extend(arguments.note.clone());
+    parts.extend(mode.note());
+    parts.join("; ")
+}
+
+/// The extent of a call's own line, for messages.
+fn line_of(case: &Case<'_, '_>, node: &impl Ranged) -> usize {
+    case.source().position(node.range().start()).line
+}

@@ -1,0 +1,128 @@
+//! The edits that put a session in the place of a connection.
+
+use super::arguments::Arguments;
+use super::calls::Mode;
+use super::region::{Opening, Region, body_of};
+use super::transactions::Proof;
+use crate::core::scan::case::Case;
+use crate::core::scan::edits::Edit;
+use crate::core::scan::layout::{self, Layout};
+use crate::core::scan::suites::{self, suites_of};
+use crate::core::scan::syntax::{Ranged, Stmt, TextRange, TextSize};
+
+/// Make them; None if lines stand where they can't be moved from.
+pub fn edits(
+    case: &Case<'_, '_>,
+    region: &Region<'_>,
+    proof: &Proof,
+    arguments: &Arguments,
+    mode: Mode,
+) -> Option<Vec<Edit>> {
+    let source = case.source();
+    let step = region.step.or_else(|| step_of_file(case, region));
+    let unit = step.map_or(Some("    ".to_owned()), |(outer, inner)| {
+        layout::unit(source, outer, inner)
+    })?;
+    let mut layout = Layout::new(source, &case.file().parsed.module, unit);
+    let session = format!(
+        "DatabaseManager.at({}).session({})",
+        arguments.path,
+        mode.argument()
+    );
+    match region.opening {
+        Opening::Item(range) => layout.replace(range, session),
+        Opening::Assignment(range) => {
+            if case.has_comment(range) {
+                return None;
+            }
+            layout.replace(range, format!("with {session} as {}:", region.name));
+        }
+    }
+    region
+        .moved_in
+        .iter()
+        .for_each(|range| layout.move_in(*range));
+    region
+        .moved_out
+        .iter()
+        .for_each(|range| layout.move_out(*range));
+    let redundant = proof.redundant.iter();
+    for range in region.deleted.iter().chain(redundant) {
+        layout.delete(*range);
+    }
+    if region
+        .deleted
+        .iter()
+        .any(|range| is_losing_a_comment(case, *range))
+    {
+        return None;
+    }
+    put_in(&mut layout, case, region, proof)?;
+    for range in &region.emptied {
+        layout.replace(*range, "pass");
+    }
+    layout.edits()
+}
+
+fn put_in(
+    layout: &mut Layout<'_>,
+    case: &Case<'_, '_>,
+    region: &Region<'_>,
+    proof: &Proof,
+) -> Option<()> {
+    let commit = format!("{}.commit()", region.name);
+    for range in &proof.committed {
+        layout.insert_below(*range, &commit);
+    }
+    for first in &proof.rolled_back {
+        layout.insert_above(*first, &format!("{}.rollback()", region.name));
+    }
+    for range in &proof.blocks {
+        let body = body_of(case, region.home)?;
+        let (suite, index) = suites::innermost(body, *range)?;
+        let Stmt::With(with) = &suite[index] else {
+            return None;
+        };
+        let item = with.items.first()?.context_expr.range();
+        layout.replace(item, format!("{}.begin_nested()", region.name));
+        let is_last = region
+            .kept
+            .last()
+            .is_some_and(|last| last.range() == *range);
+        if !is_last {
+            layout.insert_below(*range, &commit);
+        }
+    }
+    Some(())
+}
+
+fn is_losing_a_comment(case: &Case<'_, '_>, range: TextRange) -> bool {
+    case.has_comment(case.source().whole_lines(range))
+}
+
+/// Two statements of the file of which the second one is within the first one, the function's own first.
+fn step_of_file(case: &Case<'_, '_>, region: &Region<'_>) -> Option<(TextSize, TextSize)> {
+    let body = &case.file().parsed.module.body;
+    let around = body
+        .iter()
+        .find(|statement| statement.range().contains_range(region.extent));
+    around
+        .into_iter()
+        .chain(body)
+        .find_map(|statement| step_within(case, statement))
+}
+
+fn step_within(case: &Case<'_, '_>, statement: &Stmt) -> Option<(TextSize, TextSize)> {
+    let source = case.source();
+    suites_of(statement).into_iter().find_map(|suite| {
+        let first = suite.first()?;
+        let (outer, inner) = (statement.start(), first.start());
+        let is_below = source.line_start(outer) != source.line_start(inner);
+        match is_below && layout::unit(source, outer, inner).is_some() {
+            true => Some((outer, inner)),
+            false => suite
+                .iter()
+                .find_map(|statement| step_within(case, statement)),
+        }
+    })
+}

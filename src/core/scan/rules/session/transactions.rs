@@ -1,0 +1,424 @@
+//! The proof that a session keeps and discards what the connection did, or why there is none.
+
+use super::line_of;
+use super::places::Places;
+use super::region::{Form, Region};
+use crate::core::scan::case::Case;
+use crate::core::scan::flow::{self, Effect, Ends, States, Trace, key};
+use crate::core::scan::names::ScopeKind;
+use crate::core::scan::sql::Sql;
+use crate::core::scan::suites;
+use crate::core::scan::syntax::{
+    ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
+};
+use crate::core::scan::uses::Use;
+
+/// What was found out.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// What must be so, and is not seen here; none for a safe rewriting.
+    pub conditions: Vec<String>,
+    /// Statements behind which a `commit()` is needed, since the stdlib has committed by itself.
+    pub committed: Vec<TextRange>,
+    /// Handlers that need a `rollback()` at their begin, since closing discarded what was written.
+    pub rolled_back: Vec<TextRange>,
+    /// `with connection:` blocks within it.
+    pub blocks: Vec<TextRange>,
+    /// Statements that do what the session does anyway.
+    pub redundant: Vec<TextRange>,
+}
+
+type Refusal = String;
+
+const SUSPECTED: &str = "a write is not committed on some path, so the stdlib discards it, and a session would commit it: \
+                         a bug, perhaps";
+
+/// Look at all paths.
+pub fn prove(case: &Case<'_, '_>, region: &Region<'_>, places: &Places) -> Result<Proof, Refusal> {
+    check_function(case, region)?;
+    check_places(region, places)?;
+    let connection = &case.connection;
+    let (ends, trace) = flow::trace(connection, region.home, &region.kept, region.left_out);
+    let mut proof = Proof::default();
+    let mut prover = Prover {
+        case,
+        region,
+        places,
+        proof: &mut proof,
+    };
+    for (range, effect, states) in &trace.effects {
+        prover.look_at(*range, *effect, *states)?;
+    }
+    prover.look_at_blocks(&trace)?;
+    prover.look_at_ends(ends, &trace)?;
+    prover.look_at_foreign_keys(&trace);
+    prover.find_redundant(&trace);
+    Ok(proof)
+}
+
+/// What a function must not do while it holds a session.
+fn check_function(case: &Case<'_, '_>, region: &Region<'_>) -> Result<(), Refusal> {
+    let mut finder = Suspended(None);
+    for statement in &region.kept {
+        finder.visit_stmt(statement);
+    }
+    match (finder.0, case.file().names.scope(region.home).kind) {
+        (Some(reason), _) => Err(reason.to_owned()),
+        (None, ScopeKind::Function(_) | ScopeKind::Module) => Ok(()),
+        (None, _) => Err("no name of its function holds it".to_owned()),
+    }
+}
+
+struct Suspended(Option<&'static str>);
+
+impl<'a> Visitor<'a> for Suspended {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
+            Stmt::For(each) if each.is_async => self.0 = Some(AWAITS),
+            Stmt::With(with) if with.is_async => self.0 = Some(AWAITS),
+            _ => visitor::walk_stmt(self, statement),
+        }
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Await(_) => self.0 = Some(AWAITS),
+            Expr::Yield(_) | Expr::YieldFrom(_) => self.0 = Some("its function yields in between"),
+            Expr::Lambda(_) => {}
+            _ => visitor::walk_expr(self, expression),
+        }
+    }
+}
+
+const AWAITS: &str = "its function awaits in between";
+
+fn check_places(region: &Region<'_>, places: &Places) -> Result<(), Refusal> {
+    let is_deleted = |range: TextRange| {
+        let mut deleted = region.deleted.iter();
+        deleted.any(|lines| lines.contains_range(range))
+    };
+    for place in places.within(region.extent) {
+        match place.what {
+            Use::Refused(reason) if !is_deleted(place.range) => return Err(reason.to_owned()),
+            Use::Tested if !is_deleted(place.range) => {
+                return Err("it is asked whether it is there".to_owned());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Prover<'a, 'p, 'c> {
+    case: &'c Case<'a, 'p>,
+    region: &'c Region<'a>,
+    places: &'c Places,
+    proof: &'c mut Proof,
+}
+
+impl Prover<'_, '_, '_> {
+    fn require(&mut self, condition: String) {
+        if !self.proof.conditions.contains(&condition) {
+            self.proof.conditions.push(condition);
+        }
+    }
+
+    fn look_at(&mut self, range: TextRange, effect: Effect, states: States) -> Result<(), Refusal> {
+        if states.has(States::CLOSED) && !matches!(effect, Effect::Closes) {
+            return Err("it is used after it was closed".to_owned());
+        }
+        let line = line_of(self.case, &range);
+        match effect {
+            Effect::Opens => Err("it is opened again within".to_owned()),
+            Effect::Runs(Sql::Refused(reason)) | Effect::RunsScript(Sql::Refused(reason)) => {
+                Err(reason.to_owned())
+            }
+            Effect::Runs(Sql::Controls) | Effect::RunsScript(Sql::Controls) => {
+                Err("it controls transactions by SQL".to_owned())
+            }
+            Effect::Runs(Sql::Unknown) => {
+                self.require(format!(
+                    "if the statement in line {line} changes no schema, and is committed if it writes: its text is not known \
+                     here"
+                ));
+                Ok(())
+            }
+            Effect::RunsScript(Sql::Unknown) => {
+                self.require(format!(
+                    "if the script in line {line} never fails half way: the stdlib would keep what it did before"
+                ));
+                self.autocommitted(range, states)
+            }
+            Effect::Given => {
+                self.require(format!(
+                    "if what the connection is given to in line {line} leaves nothing uncommitted, changes no schema and keeps \
+                     nothing of it"
+                ));
+                Ok(())
+            }
+            Effect::Runs(Sql::Schema) if states.is_within(States::DIRTY) => Ok(()),
+            Effect::Runs(Sql::Schema) | Effect::RunsScript(Sql::Schema | Sql::Writes) => {
+                self.autocommitted(range, states)
+            }
+            Effect::Closes if states.has(States::DIRTY) => Err(SUSPECTED.to_owned()),
+            Effect::Closes if self.is_in_committing_block(range) => {
+                Err("it is closed within the block that commits".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_in_committing_block(&self, range: TextRange) -> bool {
+        let block = &self.region.kept[self.region.before_block..];
+        let mut block = block.iter();
+        self.region.form == Form::With
+            && block.any(|statement| statement.range().contains_range(range))
+    }
+
+    /// A statement that the stdlib commits by itself, unless something else is open.
+    fn autocommitted(&mut self, range: TextRange, states: States) -> Result<(), Refusal> {
+        if states.has(States::MAYBE) {
+            let line = line_of(self.case, &range);
+            self.require(format!(
+                "if nothing is uncommitted before line {line}, which changes the schema"
+            ));
+        } else if !states.is_within(States::CLEAN) {
+            return Err(
+                "it changes the schema, with something uncommitted on some paths".to_owned(),
+            );
+        }
+        let (suite, index) = self.statement_of(range).ok_or(NOT_ALONE)?;
+        let statement = &suite[index];
+        let is_simple = matches!(
+            statement,
+            Stmt::Expr(_) | Stmt::Assign(_) | Stmt::AnnAssign(_)
+        );
+        if !is_simple || !self.case.source().is_alone_on_its_lines(statement.range()) {
+            return Err(NOT_ALONE.to_owned());
+        }
+        let is_commit = |statement: &Stmt| matches!(statement, Stmt::Expr(expression) if matches!(&*expression.value, Expr::Call(call) if self.method(call) == Some("commit")));
+        let is_last = self
+            .region
+            .kept
+            .last()
+            .is_some_and(|last| last.range() == statement.range());
+        if !is_last && !suite.get(index + 1).is_some_and(is_commit) {
+            self.proof.committed.push(statement.range());
+        }
+        Ok(())
+    }
+
+    fn method<'e>(&self, call: &'e ExprCall) -> Option<&'e str> {
+        self.case.connection.method(self.region.home, call)
+    }
+
+    /// The statement that an expression belongs to, in its suite.
+    fn statement_of(&self, range: TextRange) -> Option<(&[Stmt], usize)> {
+        let body = super::region::body_of(self.case, self.region.home)?;
+        suites::innermost(body, range)
+    }
+
+    fn look_at_blocks(&mut self, trace: &Trace) -> Result<(), Refusal> {
+        for ((start, end), states) in &trace.blocks {
+            let range = TextRange::new((*start).into(), (*end).into());
+            let Some((suite, index)) = self.statement_of(range) else {
+                continue;
+            };
+            let Stmt::With(with) = &suite[index] else {
+                continue;
+            };
+            if !states.is_within(States::CLEAN) {
+                return Err("a 'with' of it ends a transaction that began before".to_owned());
+            }
+            self.check_block(with, trace)?;
+            self.proof.blocks.push(range);
+        }
+        Ok(())
+    }
+
+    /// A block that commits becomes a savepoint and a commit behind it.
+    fn check_block(&self, with: &ast::StmtWith, trace: &Trace) -> Result<(), Refusal> {
+        let mut effects = trace.effects.iter();
+        let is_ending = |(range, effect, _): &(TextRange, Effect, States)| {
+            with.range.contains_range(*range)
+                && !matches!(
+                    effect,
+                    Effect::Runs(Sql::Reads | Sql::Writes | Sql::Sets | Sql::Redundant)
+                )
+        };
+        let is_plain = with.items.len() == 1 && with.items[0].optional_vars.is_none();
+        if !is_plain || effects.any(is_ending) {
+            return Err("a 'with' of it does more than to write rows".to_owned());
+        }
+        let mut leaves = Leaves(false);
+        leaves.visit_body(&with.body);
+        match leaves.0 {
+            true => Err("a 'with' of it is left by break or continue".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn look_at_ends(&mut self, ends: Ends, trace: &Trace) -> Result<(), Refusal> {
+        let normal = match self.region.form {
+            // The end of its block commits; what stands before the block may be left without.
+            Form::With => self.ends_before_block(),
+            _ => ends.normal(),
+        };
+        if normal.has(States::DIRTY) {
+            return Err(SUSPECTED.to_owned());
+        }
+        if normal.has(States::CAUGHT) {
+            self.roll_back_in_handlers(trace)?;
+        }
+        if normal.has(States::MAYBE) && self.proof.conditions.is_empty() {
+            self.require("if nothing is uncommitted at the end".to_owned());
+        }
+        Ok(())
+    }
+
+    fn ends_before_block(&self) -> States {
+        let before = &self.region.kept[..self.region.before_block];
+        let (ends, _) = flow::trace(&self.case.connection, self.region.home, before, None);
+        Ends {
+            next: States::NONE,
+            ..ends
+        }
+        .normal()
+    }
+
+    /// Handlers that go on with something uncommitted, which closing discards, are given a rollback.
+    fn roll_back_in_handlers(&mut self, trace: &Trace) -> Result<(), Refusal> {
+        let mut effects = trace.effects.iter();
+        let commits = |(_, effect, states): &(TextRange, Effect, States)| {
+            states.has(States::CAUGHT) && !matches!(effect, Effect::RollsBack | Effect::Closes)
+        };
+        if effects.any(commits) {
+            return Err("a handler goes on with something uncommitted".to_owned());
+        }
+        let caught = trace
+            .handlers
+            .iter()
+            .filter(|(_, states)| states.has(States::CAUGHT));
+        let caught: Vec<(u32, u32)> = caught.map(|(key, _)| *key).collect();
+        let mut handlers = Handlers(Vec::new());
+        for statement in &self.region.kept {
+            handlers.visit_stmt(statement);
+        }
+        for handler in handlers
+            .0
+            .iter()
+            .filter(|handler| caught.contains(&key(handler.range)))
+        {
+            let is_used = self.places.within(handler.range).next().is_some();
+            let first = handler.body.first().map_or(handler.range, Ranged::range);
+            let lines = self.case.source();
+            if is_used {
+                continue;
+            }
+            if lines.line_start(first.start()) == lines.line_start(handler.range.start()) {
+                return Err("a handler stands on one line".to_owned());
+            }
+            self.proof.rolled_back.push(first);
+        }
+        match self.proof.rolled_back.is_empty() {
+            true => Err("a handler goes on with something uncommitted".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Sessions have foreign keys enforced.
+    fn look_at_foreign_keys(&mut self, trace: &Trace) {
+        let writes = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Runs(Sql::Writes | Sql::Unknown) | Effect::RunsScript(_) | Effect::Given
+            )
+        };
+        let is_written = trace.effects.iter().any(|(_, effect, _)| writes(effect));
+        let is_set = |text: &String| {
+            text.to_ascii_lowercase()
+                .replace(' ', "")
+                .starts_with("pragmaforeign_keys")
+        };
+        let Some(place) = self.case.project.foreign_keys() else {
+            return;
+        };
+        if is_written && !self.case.usage.sets.iter().any(is_set) {
+            self.require(format!(
+                "if the data keeps to the foreign keys ({place}): sessions enforce them, and this connection does not"
+            ));
+        }
+    }
+
+    /// Pragmas that a session has set, and a commit right before its end.
+    fn find_redundant(&mut self, trace: &Trace) {
+        for (range, effect, states) in &trace.effects {
+            let is_last = self
+                .region
+                .kept
+                .last()
+                .is_some_and(|last| last.range().contains_range(*range));
+            let is_redundant = match effect {
+                Effect::Runs(Sql::Redundant) => states.is_within(States::CLEAN),
+                Effect::Commits => is_last && self.region.kept.len() > 1,
+                _ => false,
+            };
+            let alone = self.statement_of(*range).filter(|(suite, index)| {
+                let statement = &suite[*index];
+                let lines = self.case.source().whole_lines(statement.range());
+                matches!(statement, Stmt::Expr(expression) if expression.value.range() == *range)
+                    && self.case.source().is_alone_on_its_lines(statement.range())
+                    && !self.case.has_comment(lines)
+                    && (suite.len() > 1)
+            });
+            let is_top =
+                |range: TextRange| self.region.kept.iter().any(|kept| kept.range() == range);
+            if let Some((suite, index)) = alone.filter(|_| is_redundant)
+                && is_top(suite[index].range())
+            {
+                let range = suite[index].range();
+                self.proof.redundant.push(range);
+            }
+        }
+        // Something must be left.
+        if self.proof.redundant.len() == self.region.kept.len() {
+            self.proof.redundant.clear();
+        }
+    }
+}
+
+const NOT_ALONE: &str = "it changes the schema in the midst of a statement";
+
+struct Handlers<'a>(Vec<&'a ast::ExceptHandlerExceptHandler>);
+
+impl<'a> Visitor<'a> for Handlers<'a> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if !matches!(statement, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) {
+            visitor::walk_stmt(self, statement);
+        }
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
+        let ExceptHandler::ExceptHandler(caught) = handler;
+        self.0.push(caught);
+        visitor::walk_except_handler(self, handler);
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+struct Leaves(bool);
+
+impl<'a> Visitor<'a> for Leaves {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::Break(_) | Stmt::Continue(_) => self.0 = true,
+            // They leave these only.
+            Stmt::For(_) | Stmt::While(_) | Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
+            _ => visitor::walk_stmt(self, statement),
+        }
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}

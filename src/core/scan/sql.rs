@@ -1,0 +1,188 @@
+//! What a statement does to a transaction, with the stdlib and in a session, as far as its text tells.
+
+use crate::core::text::script::statements;
+use crate::core::text::{Keyword, leading_keyword, skip_blanks_and_comments};
+
+/// A statement in the eyes of the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sql {
+    /// It reads, and changes nothing.
+    Reads,
+    /// It changes rows: both begin a transaction before it.
+    Writes,
+    /// It changes the schema, which the stdlib does outside of a transaction that is not there already, and a session within
+    /// one.
+    Schema,
+    /// It sets something that a session has so anyway.
+    Redundant,
+    /// It sets something of the connection, which ends with it.
+    Sets,
+    /// It begins or ends a transaction.
+    Controls,
+    /// It does what a session does otherwise: why it is no case for a rule.
+    Refused(&'static str),
+    /// The text is not known.
+    Unknown,
+}
+
+impl Sql {
+    /// Classify a statement by its text, of which the end may not be known.
+    pub fn of(text: &str, is_whole: bool) -> Self {
+        match leading_keyword(text) {
+            Keyword::Query if !begins_with(text, "with") => Self::Reads,
+            Keyword::Query if !is_whole => Self::Unknown,
+            // Before such a one the stdlib begins no transaction.
+            Keyword::Query if changes_rows(text) => Self::Refused("it writes behind WITH"),
+            Keyword::Query | Keyword::Explain => Self::Reads,
+            Keyword::Dml => Self::Writes,
+            Keyword::Schema => Self::Schema,
+            Keyword::Begin | Keyword::End => Self::Controls,
+            Keyword::Attach => Self::Refused("it attaches a database"),
+            Keyword::Other if begins_with(text, "pragma") => match is_whole {
+                true => of_pragma(text),
+                false => Self::Unknown,
+            },
+            Keyword::Other if skip_blanks_and_comments(text).is_empty() => Self::Unknown,
+            Keyword::Other if begins_with(text, "vacuum") => {
+                Self::Refused("VACUUM can't run in a transaction")
+            }
+            Keyword::Other => Self::Refused("its statement is none that the rules know"),
+        }
+    }
+
+    /// Classify a script: what its only statement is.
+    pub fn of_script(text: &str, is_whole: bool) -> Self {
+        let is_blank = |statement: &&str| skip_blanks_and_comments(statement).is_empty();
+        let all = statements(text);
+        match all.iter().filter(|statement| !is_blank(statement)).count() {
+            1 if is_whole => Self::of(text, is_whole),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn begins_with(text: &str, word: &str) -> bool {
+    let text = skip_blanks_and_comments(text).as_bytes();
+    text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// Whether a text holds a word that changes rows; better too often than not.
+fn changes_rows(text: &str) -> bool {
+    let is_sign = |sign: char| !sign.is_ascii_alphanumeric() && sign != '_';
+    let changes = |word: &str| {
+        ["insert", "update", "delete", "replace"]
+            .iter()
+            .any(|change| word.eq_ignore_ascii_case(change))
+    };
+    text.split(is_sign).any(changes)
+}
+
+/// `PRAGMA name`, `PRAGMA name = value`, `PRAGMA name(value)`.
+fn of_pragma(text: &str) -> Sql {
+    let rest = &skip_blanks_and_comments(text)["pragma".len()..];
+    let rest = rest.trim().trim_end_matches(';').to_ascii_lowercase();
+    let (name, value) = match rest.split_once(['=', '(']) {
+        Some((name, value)) => (name, Some(value.trim_end_matches(')').trim())),
+        None => (&rest[..], None),
+    };
+    let name = name.trim();
+    let name = name.strip_prefix("main.").unwrap_or(name);
+    let value = value.map(|value| value.trim_matches(['\'', '"']));
+    match (name, value) {
+        ("foreign_keys", Some("on" | "1" | "true" | "yes")) => Sql::Redundant,
+        ("journal_mode", Some("wal")) => Sql::Redundant,
+        ("synchronous", Some("normal" | "1")) => Sql::Redundant,
+        ("busy_timeout", Some(value)) if value.parse().is_ok_and(|ms: u32| ms <= 5000) => {
+            Sql::Redundant
+        }
+        (
+            "cache_size"
+            | "temp_store"
+            | "mmap_size"
+            | "busy_timeout"
+            | "synchronous"
+            | "foreign_keys"
+            | "recursive_triggers"
+            | "case_sensitive_like"
+            | "cell_size_check",
+            _,
+        ) => Sql::Sets,
+        (
+            "user_version" | "application_id" | "page_size" | "page_count" | "freelist_count"
+            | "encoding" | "auto_vacuum" | "journal_mode" | "compile_options" | "database_list"
+            | "table_list" | "collation_list" | "function_list" | "schema_version" | "data_version",
+            None,
+        ) => Sql::Reads,
+        (
+            "table_info" | "table_xinfo" | "index_info" | "index_xinfo" | "index_list"
+            | "foreign_key_list" | "foreign_key_check" | "integrity_check" | "quick_check",
+            _,
+        ) => Sql::Reads,
+        _ => Sql::Refused("its PRAGMA changes the file, or is none that the rules know"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_told_by_what_they_do_to_a_transaction() {
+        for (text, sql) in [
+            ("SELECT 1", Sql::Reads),
+            (" -- all\n/* x */ select 1", Sql::Reads),
+            ("WITH x AS (SELECT 1) SELECT * FROM x", Sql::Reads),
+            (
+                "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+                Sql::Refused("it writes behind WITH"),
+            ),
+            ("INSERT INTO t VALUES (1)", Sql::Writes),
+            ("replace into t values (1)", Sql::Writes),
+            ("CREATE TABLE t (a)", Sql::Schema),
+            ("ANALYZE", Sql::Schema),
+            ("BEGIN", Sql::Controls),
+            ("PRAGMA foreign_keys = ON;", Sql::Redundant),
+            ("PRAGMA foreign_keys(1)", Sql::Redundant),
+            ("PRAGMA foreign_keys = OFF", Sql::Sets),
+            ("pragma journal_mode='wal'", Sql::Redundant),
+            ("PRAGMA busy_timeout = 5000", Sql::Redundant),
+            ("PRAGMA busy_timeout = 30000", Sql::Sets),
+            ("PRAGMA user_version", Sql::Reads),
+            ("PRAGMA main.table_info(t)", Sql::Reads),
+            ("", Sql::Unknown),
+        ] {
+            assert_eq!(Sql::of(text, true), sql, "{text}");
+        }
+        for text in [
+            "PRAGMA user_version = 3",
+            "PRAGMA journal_mode = DELETE",
+            "VACUUM",
+            "DETACH x",
+            "ATTACH 'a' AS b",
+            "nonsense",
+        ] {
+            assert!(matches!(Sql::of(text, true), Sql::Refused(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_text_whose_end_is_not_known_its_beginning_counts() {
+        assert_eq!(Sql::of("SELECT * FROM ", false), Sql::Reads);
+        assert_eq!(Sql::of("INSERT INTO ", false), Sql::Writes);
+        assert_eq!(Sql::of("PRAGMA ", false), Sql::Unknown);
+        assert_eq!(Sql::of("WITH x AS (", false), Sql::Unknown);
+    }
+
+    #[test]
+    fn a_script_is_known_if_it_is_one_statement() {
+        assert_eq!(
+            Sql::of_script("CREATE TABLE t (a);\n-- end\n", true),
+            Sql::Schema
+        );
+        assert_eq!(
+            Sql::of_script("CREATE TABLE t (a); CREATE TABLE u (a)", true),
+            Sql::Unknown
+        );
+        assert_eq!(Sql::of_script("CREATE TABLE t (a)", false), Sql::Unknown);
+    }
+}

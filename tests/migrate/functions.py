@@ -1,0 +1,127 @@
+"""Functions with connections in random shapes, as source.
+
+Each is ``f(path, flag)``. Where it raises, returns early, breaks or goes on hangs on the flag, so that
+calling it with every flag goes through its paths.
+"""
+
+from hypothesis import strategies as st
+
+FLAGS = range(6)
+
+_SIMPLE = [
+    'conn.execute("INSERT INTO t (n) VALUES (1)")',
+    'conn.execute("INSERT INTO t (n) VALUES (?)", (flag,))',
+    'conn.executemany("INSERT INTO t (n) VALUES (?)", [(7,), (8,)])',
+    'conn.execute("UPDATE t SET n = n + 10")',
+    'conn.execute("DELETE FROM t WHERE n > 20")',
+    'conn.execute("INSERT INTO t (id, n) VALUES (1, 1)")',  # breaks the key
+    'seen.append(conn.execute("SELECT count(*), sum(n) FROM t").fetchone())',
+    'rows = conn.execute("SELECT n FROM t ORDER BY id").fetchall()\nseen.append(rows)',
+    'row = conn.execute("SELECT max(n) FROM t").fetchone()\n'
+    'conn.execute("INSERT INTO t (n) VALUES (?)", (row[0] + 1,))',
+    'cur = conn.cursor()\ncur.execute("INSERT INTO t (n) VALUES (3)")\nseen.append(cur.rowcount)',
+    'for row in conn.execute("SELECT n FROM t ORDER BY id LIMIT 2"):\n    seen.append(row)',
+    'conn.execute("CREATE TABLE IF NOT EXISTS u (a)")',
+    'conn.execute("CREATE TABLE v (a)")',
+    'conn.executescript("CREATE TABLE IF NOT EXISTS w (a);")',
+    'conn.execute("PRAGMA foreign_keys = ON")',
+    'conn.execute("nonsense")',
+    "conn.commit()",
+    "conn.commit()",
+    "conn.rollback()",
+    "conn.row_factory = None",
+    'seen.append("step")',
+]
+_LEAVING = ["raise ValueError(flag)", 'return "early"', "conn.close()\nreturn 1"]
+_IN_LOOP = ["break", "continue"]
+_HANDLED = ["pass", "conn.rollback()", "raise", 'return "handled"', 'seen.append("caught")']
+_CAUGHT = ["sqlite3.Error", "sqlite3.IntegrityError", "ValueError", "Exception"]
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else line for line in text.split("\n"))
+
+
+@st.composite
+def suites(draw: st.DrawFn, depth: int = 2, in_loop: bool = False) -> str:
+    """Some statements."""
+    count = draw(st.integers(1, 4 if depth == 2 else 2))
+    return "\n".join(draw(statements(depth, in_loop)) for _ in range(count))
+
+
+@st.composite
+def statements(draw: st.DrawFn, depth: int, in_loop: bool) -> str:
+    kinds = ["simple"] * 5 + (["if", "for", "try", "block"] if depth else [])
+    kind = draw(st.sampled_from([*kinds, "leave"]))
+    flag = draw(st.sampled_from(FLAGS))
+    match kind:
+        case "simple":
+            return draw(st.sampled_from(_SIMPLE))
+        case "leave":
+            leaving = _LEAVING + (_IN_LOOP if in_loop else [])
+            return f"if flag == {flag}:\n" + indented(draw(st.sampled_from(leaving)))
+        case "if":
+            body = indented(draw(suites(depth - 1, in_loop)))
+            other = draw(st.booleans())
+            otherwise = "\nelse:\n" + indented(draw(suites(depth - 1, in_loop))) if other else ""
+            return f"if flag % 2 == {flag % 2}:\n{body}{otherwise}"
+        case "for":
+            return "for i in range(2):\n" + indented(draw(suites(depth - 1, True)))
+        case "block":
+            return "with conn:\n" + indented(draw(suites(depth - 1, in_loop)))
+        case _:
+            return draw(attempts(depth, in_loop))
+
+
+@st.composite
+def attempts(draw: st.DrawFn, depth: int, in_loop: bool) -> str:
+    body = indented(draw(suites(depth - 1, in_loop)))
+    caught, handled = draw(st.sampled_from(_CAUGHT)), draw(st.sampled_from(_HANDLED))
+    text = f"try:\n{body}\nexcept {caught}:\n{indented(handled)}"
+    if draw(st.booleans()):
+        text += '\nelse:\n    seen.append("else")'
+    if draw(st.integers(0, 3)) == 0:
+        text += '\nfinally:\n    seen.append("finally")'
+    return text
+
+
+@st.composite
+def functions(draw: st.DrawFn) -> str:
+    """A function that opens a connection in one of the ways that are seen most."""
+    body = draw(suites())
+    opened = "conn = sqlite3.connect(path)"
+    shape = draw(st.integers(0, 9))
+    match shape:
+        case 0:
+            text = f"{opened}\n{body}\nconn.close()\nreturn 2"
+        case 1:
+            text = f"{opened}\n{body}\nreturn 2"
+        case 2:
+            text = f"{opened}\ntry:\n{indented(body)}\nfinally:\n    conn.close()\nreturn 2"
+        case 3:
+            setup = draw(st.sampled_from(_SIMPLE))
+            text = f"{opened}\n{setup}\ntry:\n{indented(body)}\nfinally:\n    conn.close()"
+        case 4:
+            text = f"with sqlite3.connect(path) as conn:\n{indented(body)}\nreturn 2"
+        case 5:
+            text = f"with closing(sqlite3.connect(path)) as conn:\n{indented(body)}\nreturn 2"
+        case 6:
+            handled = draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"]))
+            text = (
+                f"conn = None\ntry:\n{indented(f'{opened}{chr(10)}{body}')}\n"
+                f"except sqlite3.Error:\n    {handled}\nfinally:\n    if conn:\n        conn.close()"
+            )
+        case 7:
+            handled = draw(st.sampled_from(_HANDLED))
+            text = (
+                f"{opened}\ntry:\n{indented(body)}\nexcept Exception:\n    {handled}\n"
+                "finally:\n    conn.close()\nreturn 2"
+            )
+        case 8:
+            text = f"{opened}\ntry:\n    with conn:\n{indented(indented(body))}\n" + (
+                "finally:\n    conn.close()\nreturn 2"
+            )
+        case _:
+            text = f"try:\n    {opened}\n{indented(body)}\nfinally:\n    conn.close()\nreturn 2"
+    head = "import sqlite3\nfrom contextlib import closing\n\nseen = []\n\n\ndef f(path, flag):\n"
+    return head + indented(text) + "\n"
