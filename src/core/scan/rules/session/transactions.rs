@@ -231,6 +231,14 @@ impl Prover<'_, '_, '_> {
             if !states.is_within(States::CLEAN) {
                 return Err("a 'with' of it ends a transaction that began before".to_owned());
             }
+            if self
+                .proof
+                .blocks
+                .iter()
+                .any(|outer| outer.contains_range(range))
+            {
+                return Err("a 'with' of it stands within another one".to_owned());
+            }
             self.check_block(with, trace)?;
             self.proof.blocks.push(range);
         }
