@@ -1859,6 +1859,11 @@ def _migrate(
 def _rules() -> str:
     """Give the rules in their own words, as JSON."""
 
+def _services_of_files(
+    paths: Sequence[str], services: Mapping[str, Sequence[str]], /
+) -> dict[str, str]:
+    """Give the service of each Python file that a scan of these paths looks at."""
+
 @final
 class _Block:
     """The block of a bypassed module's session, which is on a connection of the stdlib's."""

@@ -269,6 +269,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(scan::scan, module)?)?;
     module.add_function(wrap_pyfunction!(scan::migrate, module)?)?;
     module.add_function(wrap_pyfunction!(scan::rules, module)?)?;
+    module.add_function(wrap_pyfunction!(scan::services_of_files, module)?)?;
     module.add_function(wrap_pyfunction!(named::name_of, module)?)?;
     module.add_function(wrap_pyfunction!(bypass::set_bypass, module)?)?;
     module.add("_StandIn", module.py().get_type::<stand_in::StandIn>())?;

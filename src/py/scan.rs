@@ -62,3 +62,15 @@ pub fn migrate(
 pub fn rules() -> PyResult<String> {
     serde_json::to_string(&RULES).map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
+
+/// Give the service of each Python file that a scan looks at.
+#[pyfunction]
+#[pyo3(name = "_services_of_files", signature = (paths, services, /))]
+pub fn services_of_files(
+    py: Python<'_>,
+    paths: Vec<PathBuf>,
+    services: BTreeMap<String, Vec<String>>,
+) -> BTreeMap<String, String> {
+    let services = Services(services);
+    py.detach(|| scanning::services_of_files(&paths, &services))
+}

@@ -42,6 +42,7 @@ pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
         rule: judgement.rule,
         verdict: judgement.verdict,
         reason: judgement.reason,
+        call: source.slice(site.call.range()).to_owned(),
         code: source.lines(site.call.range()).to_owned(),
     }
 }

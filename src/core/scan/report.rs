@@ -51,6 +51,8 @@ pub struct Call {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
+    /// The call alone, as written.
+    pub call: String,
     /// The call's lines.
     pub code: String,
 }

@@ -77,6 +77,18 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
     }
 }
 
+/// The services of all files that a scan looks at, by the files' names.
+pub fn services_of_files(roots: &[PathBuf], services: &Services) -> BTreeMap<String, String> {
+    let known = Mutex::new((Packages::default(), BTreeMap::new()));
+    // The empty word is in every file.
+    files::walk(roots, &[""], |path, _| {
+        let (packages, files) = &mut *known.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = packages.dotted_name(path, roots);
+        files.insert(files::shown(path), services.of(&module));
+    });
+    known.into_inner().unwrap_or_else(PoisonError::into_inner).1
+}
+
 /// Who imports the modules that have calls.
 fn who_imports(
     calls: &[Call],
