@@ -223,3 +223,30 @@ def test_killed_processes_have_told_of_their_calls_though_others_were_writing(
     assert set(counts) == {f"program{number}" for number in range(8)}
     for number in range(1, 8, 2):
         assert 101 / 2 <= counts[f"program{number}"] <= 101
+
+
+def test_the_line_of_a_call_is_told_by_its_text(path: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sqlite3, sys\n"
+        "def work():\n"
+        "    connection = sqlite3.connect(\n        sys.argv[1]\n    )\n    connection.close()\n"
+        "work()\n"
+        'exec("sqlite3.connect(sys.argv[1]).close()")\n'
+    )
+    report = tmp_path / "calls.json"
+    command = [sys.executable, "-W", "ignore", program, path]
+    env = {**os.environ, "DBMANAGER_MODE": "warn", "DBMANAGER_REPORT": str(report)}
+    subprocess.run(command, check=True, timeout=60, env=env)
+    assert {(call.function, call.source) for call in read(report)} == {
+        ("work", "connection = sqlite3.connect("),
+        ("<module>", ""),
+    }
+
+
+def test_an_inventory_without_the_texts_of_lines_is_read(tmp_path: Path) -> None:
+    report = tmp_path / "calls.json"
+    call = {"file": "a.py", "line": 1, "module": "a", "function": "f", "database": "/a.db"}
+    call |= {"outcome": "warned", "count": 2}
+    report.write_text(json.dumps({"version": 1, "calls": [call]}))
+    assert read(report)[0].source == ""

@@ -37,6 +37,8 @@ class DirectConnect:
     """The name of the thread of the first call."""
     stack: list[str] = field(default_factory=list)
     """Where the first call came from, outermost first, as ``file:line function``."""
+    source: str = ""
+    """The text of the line when it was called first; empty if there is no source."""
 
     @property
     def key(self) -> tuple[str, int, str, str]:
@@ -79,14 +81,8 @@ class Inventory:
             if known is None:
                 self._databases[place] += 1
                 call.thread = threading.current_thread().name
-                call.stack = (
-                    []
-                    if frame is None
-                    else [
-                        f"{entry.filename}:{entry.lineno} {entry.name}"
-                        for entry in traceback.extract_stack(frame)
-                    ]
-                )
+                if frame is not None:
+                    _tell_origin(call, traceback.extract_stack(frame))
                 known = self._calls[call.key] = call
             known.count += 1
             self._total += 1
@@ -134,3 +130,8 @@ class Inventory:
             for call in calls:
                 self._written[call.key] += call.count
                 self._total_written += call.count
+
+
+def _tell_origin(call: DirectConnect, stack: traceback.StackSummary) -> None:
+    call.stack = [f"{entry.filename}:{entry.lineno} {entry.name}" for entry in stack]
+    call.source = stack[-1].line or ""

@@ -134,8 +134,8 @@ def _parse(path: Path, text: str) -> list[DirectConnect]:
 
 
 def _checked(call: DirectConnect) -> DirectConnect:
-    types = [type(value) for value in (*call.key, call.count)]
-    if types != [str, int, str, str, int]:
+    types = [type(value) for value in (*call.key, call.count, call.function, call.source)]
+    if types != [str, int, str, str, int, str, str]:
         raise TypeError(f"{call} is no call")
     return call
 
