@@ -223,7 +223,8 @@ def test_help_names_all_commands(tmp_path: Path) -> None:
         check=True,
     )
     commands = ended.stdout.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["migrate", "rules", "run", "scan", "undo"]
+    found = re.findall(r"^  (\w+) ", commands, re.MULTILINE)
+    assert found == ["check", "migrate", "rules", "run", "scan", "undo"]
 
 
 def test_run_behind_an_option_of_all_commands_runs_the_program(tmp_path: Path) -> None:

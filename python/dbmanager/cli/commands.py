@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from dbmanager.cli import run
+from dbmanager.cli.check import check
 from dbmanager.cli.migrate import migrate
 from dbmanager.cli.rules import rules
 from dbmanager.cli.scan import scan
@@ -31,7 +32,7 @@ def run_(arguments: tuple[str, ...]) -> NoReturn:
     sys.exit(run.main(arguments))
 
 
-for command in (scan, migrate, undo, rules):
+for command in (check, scan, migrate, undo, rules):
     commands.add_command(command)
 
 

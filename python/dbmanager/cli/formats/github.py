@@ -9,12 +9,21 @@ from typing import IO, Any
 def write(report: dict[str, Any], to: IO[str]) -> None:
     """Write a line for each call."""
     for call in report["calls"]:
-        place = f"file={_property(call['file'])},line={call['line']},col={call['column']}"
-        title = _property(f"direct {call['kind']} call")
-        to.write(f"::warning {place},title={title}::{_data(message(call))}\n")
+        where = place(call["file"], call["line"], call["column"])
+        to.write(annotation("warning", where, f"direct {call['kind']} call", message(call)))
     for file in report["unparsable"]:
-        place = f"file={_property(file['file'])},line={max(file['line'], 1)}"
-        to.write(f"::warning {place},title=no Python::{_data(file['reason'])}\n")
+        where = place(file["file"], file["line"], 1)
+        to.write(annotation("warning", where, "no Python", file["reason"]))
+
+
+def annotation(level: str, place: str, title: str, text: str) -> str:
+    """Write one, a line of its own, for a place as `place` gives it."""
+    return f"::{level} {place},title={_property(title)}::{_data(text)}\n"
+
+
+def place(file: str, line: int, column: int) -> str:
+    """Write where an annotation is to stand."""
+    return f"file={_property(file)},line={max(line, 1)},col={column}"
 
 
 def message(call: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from dbmanager.cli.formats.github import message
 
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _BY_HAND = "DBM000"
 
 
@@ -36,7 +36,7 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
             }
         ],
     }
-    json.dump({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, to, indent=1)
+    json.dump({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, to, indent=1)
     to.write("\n")
 
 
@@ -45,7 +45,7 @@ def _result(call: dict[str, Any]) -> dict[str, Any]:
         "ruleId": call["rule"] or _BY_HAND,
         "level": "warning",
         "message": {"text": message(call)},
-        "locations": [_location(call["file"], call["line"], call["column"])],
+        "locations": [location(call["file"], call["line"], call["column"])],
         "properties": {"service": call["service"], "database": call["database"]},
     }
 
@@ -54,11 +54,12 @@ def _notification(file: dict[str, Any]) -> dict[str, Any]:
     return {
         "level": "warning",
         "message": {"text": f"no Python: {file['reason']}"},
-        "locations": [_location(file["file"], max(file["line"], 1), 1)],
+        "locations": [location(file["file"], max(file["line"], 1), 1)],
     }
 
 
-def _location(file: str, line: int, column: int) -> dict[str, Any]:
+def location(file: str, line: int, column: int) -> dict[str, Any]:
+    """Say where something is."""
     uri = PurePath(file).as_posix()
     return {
         "physicalLocation": {

@@ -34,14 +34,18 @@ _HAZARDS = {
 
 def write(report: dict[str, Any], to: IO[str]) -> None:
     """Write a report as tables."""
-    # What is not read in a terminal has no edge.
-    console = Console(file=to, width=None if to.isatty() else _WIDTH, highlight=False)
+    console = console_for(to)
     if report["calls"]:
         console.print(_calls(report["calls"]))
         console.print(_services(report["services"]))
         console.print(_databases(report["calls"]))
     for line in _notes(report):
         console.print(line)
+
+
+def console_for(to: IO[str]) -> Console:
+    """Give a console that writes to a file. What is not read in a terminal has no edge."""
+    return Console(file=to, width=None if to.isatty() else _WIDTH, highlight=False)
 
 
 def _calls(calls: list[dict[str, Any]]) -> Table:

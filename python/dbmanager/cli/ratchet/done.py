@@ -1,0 +1,45 @@
+"""Services that are marked done, and are to have no direct calls any more."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import click
+
+from dbmanager.cli.ratchet.baseline import Baseline
+from dbmanager.cli.ratchet.places import Place
+from dbmanager.cli.ratchet.project import Project
+
+
+def marked(
+    baseline: Baseline, project: Project, done: Iterable[str], not_done: Iterable[str]
+) -> Baseline:
+    """Mark services as done, and others as not done any more.
+
+    Raises:
+        click.UsageError: The project has no such service, or it is not marked.
+    """
+    for service in done:
+        if service not in project.services.values():
+            known = ", ".join(sorted(set(project.services.values())))
+            raise click.UsageError(f"there is no service '{service}'; there are {known}")
+    for service in not_done:
+        if service not in baseline.services_done:
+            known = ", ".join(baseline.services_done) or "none"
+            message = f"the service '{service}' is not marked done in {baseline.path} ({known} is)"
+            raise click.UsageError(message)
+    services = {*baseline.services_done, *done} - set(not_done)
+    return replace(baseline, services_done=sorted(services))
+
+
+def without_refused(
+    baseline: Baseline, done: Iterable[str], places: Iterable[Place]
+) -> tuple[Baseline, Counter[str]]:
+    """Take back the new marks of services that have calls; tell how many they have."""
+    asked = set(done)
+    refused: Counter[str] = Counter()
+    for place in places:
+        if place.service in asked:
+            refused[place.service] += place.count
+    services = [service for service in baseline.services_done if service not in refused]
+    return replace(baseline, services_done=services), refused
