@@ -114,6 +114,10 @@ test-cpython: dev ## CPython's own sqlite3 tests with our module swapped in
 test-docs: dev ## Only the examples of the documentation
 	$(PYTEST) tests/docs
 
+.PHONY: docs-commands
+docs-commands: dev ## Write docs/commands from the commands' help
+	$(PY) -m dbmanager.cli.pages docs/commands
+
 .PHONY: check-python
 check-python: $(STAMPS)/groups ## Python: ruff, lint and format
 	$(call title,ruff)

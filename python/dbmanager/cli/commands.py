@@ -1,20 +1,48 @@
 """The commands that are built with click."""
 
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from dbmanager.cli import run
 from dbmanager.cli.check import check
+from dbmanager.cli.completion import completion
 from dbmanager.cli.migrate import migrate
 from dbmanager.cli.rules import rules
 from dbmanager.cli.scan import scan
 from dbmanager.cli.undo import undo
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Commands of which a wrong one is told with the one that may be meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else f" (see {ctx.command_path} --help)"
+        raise click.UsageError(f"there is no command '{args[0]}'{meant}", ctx)
+
+
+def _program(
+    _context: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell complete names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples: `dbmanager scan .` shows where you are, `dbmanager run app.py` what happens "
+    "at run time, and `dbmanager check` keeps what was reached. `dbmanager COMMAND -h` tells more.",
+)
 @click.version_option(package_name="dbmanager")
 def commands() -> None:
     """One pooled SQLite for a Python application, and the way there."""
@@ -26,13 +54,13 @@ def commands() -> None:
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=_program)
 def run_(arguments: tuple[str, ...]) -> NoReturn:
     """Run a program and see its direct calls."""
     sys.exit(run.main(arguments))
 
 
-for command in (check, scan, migrate, undo, rules):
+for command in (check, completion, scan, migrate, undo, rules):
     commands.add_command(command)
 
 

@@ -14,11 +14,12 @@ MODES = ("warn", "route", "error")
 
 def main(arguments: Sequence[str]) -> int:
     """Run a program; give the exit code of the process."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return _run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     parser = argparse.ArgumentParser(
         prog="dbmanager run",
         description="Run a program, its code untouched, and see every direct sqlite3.connect() "
@@ -26,6 +27,9 @@ def _parser() -> argparse.ArgumentParser:
         "the program starts are seen as well.",
         usage="dbmanager run [-h] [--mode {warn,route,error}] [--ignore PATTERN] [--report FILE] "
         "(FILE | -m MODULE | -) ...",
+        epilog="Examples: `dbmanager run app.py --port 80` warns of direct calls; `dbmanager run "
+        "--report calls.json -m services.worker` keeps an inventory of them; `dbmanager run --mode "
+        "route app.py` has them use the pool.",
     )
     parser.add_argument("--mode", choices=MODES, default="warn", help="default: %(default)s")
     parser.add_argument(

@@ -10,6 +10,7 @@ import click
 
 from dbmanager import _core
 from dbmanager._config import services
+from dbmanager.cli import progress
 from dbmanager.cli.formats import github, rows, sarif, table
 
 Report = dict[str, Any]
@@ -33,7 +34,8 @@ def scanned(paths: tuple[Path, ...]) -> Report:
         configured = services()
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
-    report: Report = json.loads(_core._scan([str(path) for path in paths], configured))
+    with progress.shown("scanning"):
+        report: Report = json.loads(_core._scan([str(path) for path in paths], configured))
     if not report["summary"]["files"]:
         for unreadable in report["unreadable"]:
             raise click.UsageError(f"{unreadable['file']} can't be read: {unreadable['reason']}")
