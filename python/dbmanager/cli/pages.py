@@ -69,7 +69,8 @@ def _argument(argument: click.Argument) -> str:
 
 
 def _option(option: click.Option) -> tuple[str, str]:
-    names = ", ".join(option.opts)
+    # The short name first: older releases of click have `--help, -h`.
+    names = ", ".join(sorted(option.opts, key=len))
     names += "".join(f" / {name}" for name in option.secondary_opts)
     if not option.is_flag and not option.count:
         names += f" {option.metavar or _value(option)}"
