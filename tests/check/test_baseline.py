@@ -24,7 +24,6 @@ ROW = '{ file = "a.py", scope = "f", call = "connect()"'
         ("version = 1\npaths = ['a']\nservices_done = [1]\n", "3: 'services_done' must be a list"),
         ("version = 1\npaths = ['a']\nall_kinds = 1\n", "3: 'all_kinds' must be true or false"),
         ("version = 1\npaths = ['a'\n", "2: this is no valid TOML"),
-        ("version = 1\n<<<<<<< HEAD\n", "2: a merge left a conflict here"),
         ("version = 1\npaths = ['a']\ncalls = {}\n", "3: 'calls' must be a list of rows"),
         ("version = 1\npaths = ['a']\n[[call]]\n", "3: 'call' is not known"),
     ],
@@ -67,7 +66,7 @@ def test_every_text_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows[Row("unparsable", "c.py")] = 7
     baseline = Baseline(tmp_path / "b.toml", ["."], services_done=texts, rows=rows)
     assert layout.write(baseline)
-    known = read(baseline.path)
+    known = read(baseline.path, after_merge=False)
     assert (known.rows, known.services_done) == (rows, sorted(texts))
     assert not layout.write(known)
     written = baseline.path.read_text(encoding="utf-8").splitlines()
@@ -108,34 +107,68 @@ def merged(allowed: Project) -> Project:
     return allowed
 
 
-def test_branches_that_take_out_rows_of_files_apart_are_merged_without_a_conflict(
+def rows_of_files(project: Project) -> set[str]:
+    return {row["file"] for row in tomllib.loads(project.baseline.read_text())["calls"]}
+
+
+def test_branches_that_take_out_rows_of_different_files_are_merged_without_a_conflict(
     merged: Project,
 ) -> None:
-    git(merged.folder, "merge", "-q", "--no-edit", "mail")
-    git(merged.folder, "merge", "-q", "--no-edit", "tax")
+    for name in ("mail", "stock", "tax"):
+        git(merged.folder, "merge", "-q", "--no-edit", name)
     assert merged.findings() == []
+    assert rows_of_files(merged) == {"app/services/billing.py", "app/services/shop.py"}
     before = merged.baseline.read_bytes()
     assert merged.check("--update").exit_code == 0
     assert merged.baseline.read_bytes() == before
 
 
-def test_after_a_conflict_either_side_and_an_update_give_the_merge(merged: Project) -> None:
-    git(merged.folder, "merge", "-q", "--no-edit", "stock")
-    git(merged.folder, "merge", "-q", "--no-edit", "tax", code=1)
-    assert merged.check().exit_code == 2
-    git(merged.folder, "checkout", "-q", "--ours", "dbmanager-baseline.toml")
+def test_titles_go_with_their_files_and_with_the_last_row(merged: Project) -> None:
+    git(merged.folder, "merge", "-q", "--no-edit", "mail")
+    assert "  # app/services/mail.py\n" in merged.baseline.read_text()
+    (merged.folder / "app/services/mail.py").unlink()
+    assert merged.check("--update").exit_code == 0
+    assert "mail" not in merged.baseline.read_text()
+    for name in ("billing", "shop", "stock", "tax"):
+        merged.write(f"app/services/{name}.py", "")
+    assert merged.check("--update").exit_code == 0
+    assert "calls = [\n]\n" in merged.baseline.read_text()
+
+
+@pytest.mark.parametrize("style", ["merge", "diff3"])
+def test_an_update_ends_a_conflict_with_what_both_sides_need(merged: Project, style: str) -> None:
+    for name in ("stock", "tax"):
+        git(merged.folder, "checkout", "-q", name)
+        assert merged.check("--done", f"app.services.{name}").exit_code == 0
+        git(merged.folder, "commit", "-qam", "done")
+    git(merged.folder, "config", "merge.conflictStyle", style)
+    git(merged.folder, "merge", "-q", "--no-edit", "stock", code=1)
+    lines = merged.baseline.read_text().splitlines()
+    result = merged.check()
+    assert result.exit_code == 2
+    line = next(number for number, text in enumerate(lines, 1) if text.startswith("<<<<<<<"))
+    assert f"dbmanager-baseline.toml:{line}: a merge left a conflict here" in result.stderr
     assert merged.check("--update").exit_code == 0
     assert merged.findings() == []
-    files = {row["file"] for row in tomllib.loads(merged.baseline.read_text())["calls"]}
-    assert files == {f"app/services/{name}.py" for name in ("billing", "mail", "shop")}
+    content = tomllib.loads(merged.baseline.read_text())
+    assert content["services_done"] == ["app.services.stock", "app.services.tax"]
+    files = {f"app/services/{name}.py" for name in ("billing", "mail", "shop")}
+    assert rows_of_files(merged) == files
 
 
 def test_a_merge_that_takes_both_sides_lines_never_stops_and_an_update_tidies(
     merged: Project,
 ) -> None:
+    git(merged.folder, "checkout", "-qb", "less", "main")
+    merged.edit("app/services/shop.py", "self.two = sqlite3.connect(DB)", "self.two = None")
+    assert merged.check("--update").exit_code == 0
+    git(merged.folder, "commit", "-qam", "less")
+    git(merged.folder, "checkout", "-q", "main")
+    merged.edit("app/services/shop.py", "sqlite3.connect(DB, timeout=10)", "None")
+    assert merged.check("--update").exit_code == 0
+    git(merged.folder, "commit", "-qam", "less, too")
     merged.write(".git/info/attributes", "dbmanager-baseline.toml merge=union\n")
-    for name in ("stock", "tax"):
-        git(merged.folder, "merge", "-q", "--no-edit", name)
-    assert {found["kind"] for found in merged.findings()} <= {"stale"}
+    git(merged.folder, "merge", "-q", "--no-edit", "less")
+    assert {found["kind"] for found in merged.findings()} == {"stale"}
     assert merged.check("--update").exit_code == 0
     assert merged.findings() == []

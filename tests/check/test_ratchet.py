@@ -85,7 +85,7 @@ def test_a_call_that_is_gone_leaves_a_stale_row_that_an_update_takes_out(allowed
     assert kinds(found) == [
         ("stale", "dbmanager-baseline.toml", line)
         for line, row in enumerate(rows, 1)
-        if "bill" in row or "count = 2" in row
+        if '"bill"' in row or "count = 2" in row
     ]
     assert 'connect("bills.db") is gone from app/services/billing.py (bill)' in found[0]["message"]
     assert "allows 2 of sqlite3.connect(DB), and there are 1" in found[1]["message"]

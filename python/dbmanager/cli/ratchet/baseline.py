@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dbmanager.cli.ratchet import conflicts
+
 VERSION = 1
 SECTIONS = {
     "calls": ("file", "scope", "call"),
@@ -18,6 +20,7 @@ SECTIONS = {
 }
 """The lists of rows, and what tells a row of each from others."""
 COUNTED = ("calls", "unparsable")
+_TITLE = re.compile(r"  # (\S.*)")
 _KEYS = ("version", "paths", "all_kinds", "services_done", *SECTIONS)
 
 
@@ -45,6 +48,8 @@ class Baseline:
     """How often each call is allowed."""
     lines: dict[Row, int] = field(default_factory=dict)
     """Where each row stands in the file."""
+    titles: set[str] = field(default_factory=set)
+    """The files that have a title in it, with rows or without."""
 
     @property
     def folder(self) -> Path:
@@ -78,8 +83,8 @@ class _File:
         return rows if len(rows) == count else [first] * count
 
 
-def read(path: Path) -> Baseline:
-    """Read a baseline.
+def read(path: Path, *, after_merge: bool) -> Baseline:
+    """Read a baseline; `after_merge` takes the lines of both sides where a merge left a conflict.
 
     Raises:
         ValueError: It is none; the text says where and why.
@@ -89,6 +94,8 @@ def read(path: Path) -> Baseline:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from error
+    if after_merge:
+        text = conflicts.of_both_sides(text)
     file = _File(path, text)
     content = _parsed(file, text)
     _check_keys(file, content)
@@ -97,6 +104,7 @@ def read(path: Path) -> Baseline:
         _texts(file, content, "paths"),
         all_kinds=_flag(file, content, "all_kinds"),
         services_done=_texts(file, content, "services_done"),
+        titles={found[1] for line in file.lines if (found := _TITLE.fullmatch(line))},
     )
     if not baseline.paths:
         raise file.error(file.line_of("paths"), "'paths' must name what the baseline is made from")
@@ -106,10 +114,8 @@ def read(path: Path) -> Baseline:
 
 
 def _parsed(file: _File, text: str) -> dict[str, Any]:
-    for number, line in enumerate(file.lines, 1):
-        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
-            message = "a merge left a conflict here: take the file of either side, then --update"
-            raise file.error(number, message)
+    if line := conflicts.first(file.lines):
+        raise file.error(line, "a merge left a conflict here: --update takes what both sides need")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

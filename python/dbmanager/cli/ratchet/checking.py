@@ -37,7 +37,7 @@ def checked(wanted: Wanted) -> tuple[Outcome, list[str]]:
         click.UsageError: It can't be done; the text says why, and nothing was written.
     """
     _check_options(wanted)
-    known = _read(wanted.file) if wanted.file.exists() else None
+    known = _read(wanted) if wanted.file.exists() else None
     before = _with_kinds(known or _begun(wanted), wanted.all_kinds)
     project = Project(before.folder, before.paths)
     selected = _selected(project, wanted)
@@ -79,9 +79,9 @@ def _check_options(wanted: Wanted) -> None:
         raise click.UsageError(f"'{min(both)}' can't be marked both done and not done")
 
 
-def _read(file: Path) -> Baseline:
+def _read(wanted: Wanted) -> Baseline:
     try:
-        return baseline.read(file)
+        return baseline.read(wanted.file, after_merge=wanted.update)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
 

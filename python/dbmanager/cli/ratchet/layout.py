@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import tempfile
-from itertools import groupby
 from pathlib import Path
 
 from dbmanager.cli.ratchet.baseline import COUNTED, SECTIONS, VERSION, Baseline, Row
@@ -12,7 +11,7 @@ from dbmanager.cli.ratchet.baseline import COUNTED, SECTIONS, VERSION, Baseline,
 _HEAD = """\
 # Direct calls that open SQLite databases, as `dbmanager check` allows them. No others may come.
 # Made by `dbmanager check --update`, which takes out what is gone: run it, do not edit the rows.
-# After a merge with conflicts: take the file of either side, and run it.
+# It ends conflicts of a merge here, too. A file's title stays without rows: it keeps merges apart.
 """
 
 
@@ -24,8 +23,9 @@ def text_of(baseline: Baseline) -> str:
     parts.append(_list_of_texts("services_done", baseline.services_done))
     for section in SECTIONS:
         rows = sorted(row for row in baseline.rows if row.section == section)
+        titles = _titles(baseline, rows) if section == "calls" else set()
         if rows or section == "calls":
-            parts.append(_list_of_rows(section, rows, baseline.rows))
+            parts.append(_list_of_rows(section, rows, titles, baseline.rows))
     return "".join(parts)
 
 
@@ -71,13 +71,22 @@ def _list_of_texts(key: str, texts: list[str]) -> str:
     return f"\n{key} = [\n{lines}]\n"
 
 
-def _list_of_rows(section: str, rows: list[Row], counts: dict[Row, int]) -> str:
-    # A line between files keeps changes of neighbours apart for a merge.
-    files = (
-        "".join(_line(row, counts[row]) for row in group)
-        for _, group in groupby(rows, key=lambda row: row.file)
-    )
-    return f"\n{section} = [\n" + "\n".join(files) + "]\n"
+def _titles(baseline: Baseline, rows: list[Row]) -> set[str]:
+    """Give the files to have a title: those with rows, and those that had some and are there.
+
+    A merge can't tell apart changes of lines that touch. So two branches that free two files of
+    calls need a line between these that neither of them changes.
+    """
+    if not rows:
+        return set()
+    there = {file for file in baseline.titles if (baseline.folder / file).exists()}
+    return {file for file in there | {row.file for row in rows} if file.isprintable()}
+
+
+def _list_of_rows(section: str, rows: list[Row], titles: set[str], counts: dict[Row, int]) -> str:
+    lines: dict[tuple[str, ...], str] = {(file,): f"  # {file}\n" for file in titles}
+    lines |= {(row.file, row.scope, row.text): _line(row, counts[row]) for row in rows}
+    return f"\n{section} = [\n" + "".join(lines[key] for key in sorted(lines)) + "]\n"
 
 
 def _line(row: Row, count: int) -> str:

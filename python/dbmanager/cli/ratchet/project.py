@@ -1,7 +1,7 @@
 """The project that a baseline is for: its files, their services, and what a scan of them gives."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,6 +19,7 @@ class Project:
 
     folder: Path
     paths: list[str]
+    _lines: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     @property
     def _roots(self) -> tuple[Path, ...]:
@@ -74,11 +75,11 @@ class Project:
 
     def lines_of(self, file: str) -> list[str]:
         """Read a file's lines; none if there is no such file."""
-        try:
-            text = (self.folder / file).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return text.splitlines()
+        if file not in self._lines:
+            path = self.folder / file
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            self._lines[file] = text.splitlines()
+        return self._lines[file]
 
 
 def is_below(file: str, paths: list[str]) -> bool:
