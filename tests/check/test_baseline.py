@@ -60,7 +60,17 @@ def test_what_is_wrong_in_a_row_is_told_with_its_line(
 
 
 def test_every_text_is_read_as_it_was_written(tmp_path: Path) -> None:
-    texts = ["plain", 'a "b"', "it's", 'it\'s "both"', "\\d", "a\nb\t\x7f\x00\x1b", "ü→😀", "'"]
+    texts = [
+        "plain",
+        'a "b"',
+        "it's",
+        'it\'s "both"',
+        "\\d",
+        "a\nb\t\x7f\x00\x1b",
+        "ü→😀",
+        "'",
+        "\u2028",
+    ]
     rows = {Row("calls", f"{number}.py", "f", text): 1 for number, text in enumerate(texts)}
     rows[Row("run_time", "b.py", "<module>", texts[3])] = 1
     rows[Row("unparsable", "c.py")] = 7
@@ -69,8 +79,8 @@ def test_every_text_is_read_as_it_was_written(tmp_path: Path) -> None:
     known = read(baseline.path, after_merge=False)
     assert (known.rows, known.services_done) == (rows, sorted(texts))
     assert not layout.write(known)
-    written = baseline.path.read_text(encoding="utf-8").splitlines()
-    assert all(repr(row.file)[1:-1] in written[line - 1] for row, line in known.lines.items())
+    written = baseline.path.read_text(encoding="utf-8").split("\n")
+    assert all(f'"{row.file}"' in written[known.lines[row] - 1] for row in rows)
 
 
 def test_a_baseline_keeps_its_permissions_and_nothing_is_left_beside_it(allowed: Project) -> None:

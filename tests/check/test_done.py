@@ -59,6 +59,20 @@ def test_services_are_named_as_they_are_configured(allowed: Project) -> None:
     assert "money is not marked done" in allowed.check("--done", "money").stderr
 
 
+def test_a_mark_of_a_service_that_is_gone_is_stale(allowed: Project) -> None:
+    without_calls(allowed)
+    assert allowed.check("--update", "--done", SERVICE).exit_code == 0
+    (allowed.folder / "app/services/billing.py").rename("app/services/bills.py")
+    [stale] = allowed.findings()
+    lines = allowed.baseline.read_text().splitlines()
+    assert stale["kind"] == "stale"
+    assert stale["line"] == lines.index(f'  "{SERVICE}",') + 1
+    assert f"{SERVICE} is marked done, and there is no such service" in stale["message"]
+    assert allowed.check("--update", "--done", "app.services.bills").exit_code == 0
+    assert allowed.findings() == []
+    assert SERVICE not in allowed.baseline.read_text()
+
+
 def test_a_service_that_is_not_there_is_refused_with_those_that_are(allowed: Project) -> None:
     result = allowed.check("--done", "app.services.biling")
     assert result.exit_code == 2

@@ -127,6 +127,12 @@ def test_paths_that_the_baseline_does_not_have_are_refused(allowed: Project) -> 
     assert "'lib', which the baseline is made from, is not there" in result.stderr
 
 
+def test_a_file_that_can_not_be_written_is_refused(found: Project) -> None:
+    result = found.check("-o", "no/check.txt")
+    assert result.exit_code == 2
+    assert "no/check.txt can't be written: No such file or directory" in result.stderr
+
+
 def test_a_project_without_python_files_is_refused(allowed: Project) -> None:
     (allowed.folder / "app").rename("old")
     (allowed.folder / "app").mkdir()

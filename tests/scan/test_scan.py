@@ -188,6 +188,9 @@ def test_wrong_paths_are_told_clearly(application: Path) -> None:
     assert ended.returncode == 2
     assert "'missing' does not exist" in ended.stderr
     (application / "empty").mkdir()
+    ended = scan(".", "-o", "no/calls.txt", folder=application)
+    assert ended.returncode == 2
+    assert "no/calls.txt can't be written: No such file or directory" in ended.stderr
     ended = scan("empty", folder=application)
     assert ended.returncode == 2
     assert "there are no Python files below empty" in ended.stderr

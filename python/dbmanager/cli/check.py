@@ -7,6 +7,7 @@ from typing import IO
 
 import click
 
+from dbmanager.cli.output import opened
 from dbmanager.cli.ratchet import annotations, outcome, sarif, table
 from dbmanager.cli.ratchet.checking import Wanted, checked
 from dbmanager.cli.ratchet.outcome import Outcome
@@ -108,13 +109,6 @@ def check(
     else:
         for line in told:
             click.echo(line, err=True)
-        _write(result, "json" if is_json else format_, output)
+        with opened(output) as to:
+            _FORMATS["json" if is_json else format_](result, to)
     sys.exit(1 if result.findings else 0)
-
-
-def _write(result: Outcome, format_: str, output: Path | None) -> None:
-    if output is None:
-        _FORMATS[format_](result, sys.stdout)
-        return
-    with output.open("w", encoding="utf-8") as to:
-        _FORMATS[format_](result, to)

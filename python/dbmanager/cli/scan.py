@@ -1,7 +1,6 @@
 """``dbmanager scan``: every direct call in some code, and what is to be done with it."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +11,7 @@ from dbmanager import _core
 from dbmanager._config import services
 from dbmanager.cli import progress
 from dbmanager.cli.formats import github, rows, sarif, table
+from dbmanager.cli.output import opened
 
 Report = dict[str, Any]
 
@@ -86,9 +86,5 @@ def scan(
     if quiet:
         click.echo(report["summary"]["calls"])
         return
-    write = _FORMATS["json" if is_json else format_]
-    if output is None:
-        write(report, sys.stdout)
-        return
-    with output.open("w", encoding="utf-8") as file:
-        write(report, file)
+    with opened(output) as to:
+        _FORMATS["json" if is_json else format_](report, to)

@@ -62,7 +62,8 @@ class _File:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.lines = text.splitlines()
+        # TOML's lines end with nothing else.
+        self.lines = text.rstrip("\n").split("\n")
 
     def error(self, line: int, message: str) -> ValueError:
         return ValueError(f"{self.path}:{line}: {message}")
@@ -71,6 +72,11 @@ class _File:
         pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[]=.]""")
         found = (number for number, line in enumerate(self.lines, 1) if pattern.match(line))
         return next(found, 1)
+
+    def line_of_service(self, service: str) -> int:
+        first = self.line_of("services_done")
+        rest = enumerate(self.lines[first - 1 :], first)
+        return next((number for number, line in rest if f'"{service}"' in line), first)
 
     def lines_of_rows(self, section: str, count: int) -> list[int]:
         """Give the lines of a list's rows; the list's own if they do not stand in a line each."""
@@ -106,6 +112,8 @@ def read(path: Path, *, after_merge: bool) -> Baseline:
         services_done=_texts(file, content, "services_done"),
         titles={found[1] for line in file.lines if (found := _TITLE.fullmatch(line))},
     )
+    for service in baseline.services_done:
+        baseline.lines[Row("services_done", service)] = file.line_of_service(service)
     if not baseline.paths:
         raise file.error(file.line_of("paths"), "'paths' must name what the baseline is made from")
     for section in SECTIONS:

@@ -58,9 +58,12 @@ def _turned(
     places = [place for place in found.places if is_below(place.row.file, selected)]
     stale = shrinking.stale(asked, places, project, selected)
     after, refused = done.without_refused(asked, wanted.done, found.places)
+    gone = done.gone(asked, project)
     if wanted.update:
         allow_new = wanted.allow_new or is_first
         after = shrinking.updated(after, places, stale, allow_new=allow_new)
+        after = done.marked(after, project, (), [finding.row.file for finding in gone])
+        gone = []
     told = [_of_refused(service, count) for service, count in sorted(refused.items())]
     if wanted.update or wanted.done or wanted.not_done:
         told += _written(after, asked.rows, is_first=is_first)
@@ -69,7 +72,8 @@ def _turned(
     differences = findings.compare(strict, places, stale, tell_stale=not wanted.update)
     calls = [place for place in found.calls if is_below(place.row.file, selected)]
     told += _advice(differences, wanted)
-    return Outcome(project, after, calls, found.run_time, found.unreadable + differences), told
+    result = [*found.unreadable, *differences, *gone]
+    return Outcome(project, after, calls, found.run_time, result), told
 
 
 def _check_options(wanted: Wanted) -> None:

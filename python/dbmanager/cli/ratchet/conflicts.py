@@ -3,6 +3,7 @@
 https://git-scm.com/docs/git-merge#_how_conflicts_are_presented
 """
 
+import io
 from collections.abc import Sequence
 
 _OURS, _BASE, _THEIRS, _END = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
@@ -19,7 +20,7 @@ def of_both_sides(text: str) -> str:
     """Take the lines of both sides, and none of what was there before."""
     kept = []
     is_base = False
-    for line in text.splitlines(keepends=True):
+    for line in io.StringIO(text):
         mark = _mark(line)
         is_base = mark == _BASE or (is_base and mark != _THEIRS)
         if not mark and not is_base:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import click
 
-from dbmanager.cli.ratchet.baseline import Baseline
+from dbmanager.cli.ratchet.baseline import Baseline, Row
+from dbmanager.cli.ratchet.findings import Finding, Kind
 from dbmanager.cli.ratchet.places import Place
 from dbmanager.cli.ratchet.project import Project
 
@@ -30,6 +31,21 @@ def marked(
             raise click.UsageError(message)
     services = {*baseline.services_done, *done} - set(not_done)
     return replace(baseline, services_done=sorted(services))
+
+
+def gone(baseline: Baseline, project: Project) -> list[Finding]:
+    """Find the services marked done that the project does not have, or not under that name."""
+    if not baseline.services_done:
+        return []
+    told = (
+        "is marked done, and there is no such service; if it has another name now, mark that "
+        "with --done; run with --update"
+    )
+    return [
+        Finding(Kind.STALE, Row("services_done", service), f"stale row: {service} {told}")
+        for service in baseline.services_done
+        if service not in project.services.values()
+    ]
 
 
 def without_refused(

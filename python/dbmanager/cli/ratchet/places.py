@@ -74,5 +74,5 @@ def _call(call: dict[str, Any]) -> Place:
         service=call["service"],
         kind=call["kind"],
         database=call["database"],
-        lines=[line.strip() for line in call["code"].splitlines()],
+        lines=[line.strip() for line in call["code"].split("\n")],
     )

@@ -78,7 +78,7 @@ class Project:
         if file not in self._lines:
             path = self.folder / file
             text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-            self._lines[file] = text.splitlines()
+            self._lines[file] = text.split("\n")
         return self._lines[file]
 
 
