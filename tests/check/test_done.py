@@ -18,6 +18,18 @@ def test_a_service_with_calls_is_not_marked_and_its_calls_are_told(allowed: Proj
     assert allowed.baseline.read_bytes() == before
 
 
+def test_a_service_is_refused_though_only_another_part_is_checked(allowed: Project) -> None:
+    result = allowed.check("app/services/shop.py", "--done", SERVICE)
+    assert result.exit_code == 1
+    assert "app/services/billing.py:5" in result.stdout
+
+
+def test_a_mark_stays_when_it_is_asked_for_again_and_there_is_a_call(allowed: Project) -> None:
+    allowed.edit("dbmanager-baseline.toml", "services_done = [", f'services_done = ["{SERVICE}"')
+    assert allowed.check("--done", SERVICE).exit_code == 1
+    assert f'"{SERVICE}",' in allowed.baseline.read_text()
+
+
 def test_a_call_in_a_service_done_is_a_finding_though_a_row_allows_it(allowed: Project) -> None:
     allowed.edit("dbmanager-baseline.toml", "services_done = [", f'services_done = ["{SERVICE}"')
     [found] = allowed.findings()

@@ -9,8 +9,9 @@ import click
 from dbmanager.cli.ratchet import baseline, done, findings, layout, shrinking
 from dbmanager.cli.ratchet.baseline import Baseline, Row
 from dbmanager.cli.ratchet.findings import Finding
-from dbmanager.cli.ratchet.look import Found, look
+from dbmanager.cli.ratchet.look import look
 from dbmanager.cli.ratchet.outcome import Outcome
+from dbmanager.cli.ratchet.places import Place
 from dbmanager.cli.ratchet.project import Project, is_below
 
 
@@ -40,40 +41,50 @@ def checked(wanted: Wanted) -> tuple[Outcome, list[str]]:
     known = _read(wanted) if wanted.file.exists() else None
     before = _with_kinds(known or _begun(wanted), wanted.all_kinds)
     project = Project(before.folder, before.paths)
-    selected = _selected(project, wanted)
-    found = look(project, before, wanted.inventories)
-    asked = done.marked(before, project, wanted.done, wanted.not_done)
-    return _turned(wanted, project, selected, found, asked, is_first=known is None)
+    return _turned(wanted, project, before, is_first=known is None)
 
 
 def _turned(
-    wanted: Wanted,
-    project: Project,
-    selected: list[str],
-    found: Found,
-    asked: Baseline,
-    *,
-    is_first: bool,
+    wanted: Wanted, project: Project, before: Baseline, *, is_first: bool
 ) -> tuple[Outcome, list[str]]:
-    places = [place for place in found.places if is_below(place.row.file, selected)]
-    stale = shrinking.stale(asked, places, project, selected)
-    after, refused = done.without_refused(asked, wanted.done, found.places)
+    """Compare the project with the baseline, and change that as it is wanted."""
+    selected = _selected(project, wanted)
+    found = look(project, before, wanted.inventories)
+    asked = done.marked(before, project, wanted.done, wanted.not_done)
+    after, refused = done.without_refused(before, asked, found.places)
+    places = [
+        place
+        for place in found.places
+        if is_below(place.row.file, selected) or place.service in refused
+    ]
+    stale = shrinking.stale(asked, found.places, project, selected)
     gone = done.gone(asked, project)
     if wanted.update:
         allow_new = wanted.allow_new or is_first
-        after = shrinking.updated(after, places, stale, allow_new=allow_new)
-        after = done.marked(after, project, (), [finding.row.file for finding in gone])
-        gone = []
+        after = _updated(after, places, stale, gone, allow_new=allow_new)
     told = [_of_refused(service, count) for service, count in sorted(refused.items())]
     if wanted.update or wanted.done or wanted.not_done:
-        told += _written(after, asked.rows, is_first=is_first)
+        told += _written(after, before.rows, is_first=is_first)
     # Of a service that is refused, the calls that are in the way are told.
     strict = replace(after, services_done=asked.services_done)
     differences = findings.compare(strict, places, stale, tell_stale=not wanted.update)
-    calls = [place for place in found.calls if is_below(place.row.file, selected)]
-    told += _advice(differences, wanted)
-    result = [*found.unreadable, *differences, *gone]
-    return Outcome(project, after, calls, found.run_time, result), told
+    result = [*found.unreadable, *differences, *(() if wanted.update else gone)]
+    calls = [place for place in places if place.row.section == "calls"]
+    return Outcome(project, after, calls, found.run_time, result), told + _advice(result, wanted)
+
+
+def _updated(
+    known: Baseline,
+    places: list[Place],
+    stale: dict[Row, int],
+    gone: list[Finding],
+    *,
+    allow_new: bool,
+) -> Baseline:
+    names = {finding.row.file for finding in gone}
+    services = [service for service in known.services_done if service not in names]
+    marked = replace(known, services_done=services)
+    return shrinking.updated(marked, places, stale, allow_new=allow_new)
 
 
 def _check_options(wanted: Wanted) -> None:

@@ -49,13 +49,13 @@ def gone(baseline: Baseline, project: Project) -> list[Finding]:
 
 
 def without_refused(
-    baseline: Baseline, done: Iterable[str], places: Iterable[Place]
+    before: Baseline, asked: Baseline, places: Iterable[Place]
 ) -> tuple[Baseline, Counter[str]]:
     """Take back the new marks of services that have calls; tell how many they have."""
-    asked = set(done)
+    fresh = set(asked.services_done) - set(before.services_done)
     refused: Counter[str] = Counter()
     for place in places:
-        if place.service in asked:
+        if place.service in fresh:
             refused[place.service] += place.count
-    services = [service for service in baseline.services_done if service not in refused]
-    return replace(baseline, services_done=services), refused
+    services = [service for service in asked.services_done if service not in refused]
+    return replace(asked, services_done=services), refused
