@@ -1,7 +1,7 @@
 """Functions with connections in random shapes, as source.
 
-Each is ``f(path, flag)``. Where it raises, returns early, breaks or goes on hangs on the flag, so that
-calling it with every flag goes through its paths.
+Each is ``f(path, flag)``. Where it raises, returns early, breaks or goes on hangs on the flag, so
+that calling it with every flag goes through its paths.
 """
 
 from hypothesis import strategies as st
@@ -17,8 +17,10 @@ _SIMPLE = [
     'conn.execute("INSERT INTO t (id, n) VALUES (1, 1)")',  # breaks the key
     'seen.append(conn.execute("SELECT count(*), sum(n) FROM t").fetchone())',
     'rows = conn.execute("SELECT n FROM t ORDER BY id").fetchall()\nseen.append(rows)',
-    'row = conn.execute("SELECT max(n) FROM t").fetchone()\n'
-    'conn.execute("INSERT INTO t (n) VALUES (?)", (row[0] + 1,))',
+    (
+        'row = conn.execute("SELECT max(n) FROM t").fetchone()\n'
+        'conn.execute("INSERT INTO t (n) VALUES (?)", (row[0] + 1,))'
+    ),
     'cur = conn.cursor()\ncur.execute("INSERT INTO t (n) VALUES (3)")\nseen.append(cur.rowcount)',
     'for row in conn.execute("SELECT n FROM t ORDER BY id LIMIT 2"):\n    seen.append(row)',
     'conn.execute("CREATE TABLE IF NOT EXISTS u (a)")',
@@ -108,7 +110,7 @@ def functions(draw: st.DrawFn) -> str:
         case 6:
             handled = draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"]))
             text = (
-                f"conn = None\ntry:\n{indented(f'{opened}{chr(10)}{body}')}\n"
+                f"conn = None\ntry:\n    {opened}\n{indented(body)}\n"
                 f"except sqlite3.Error:\n    {handled}\nfinally:\n    if conn:\n        conn.close()"
             )
         case 7:
@@ -118,7 +120,8 @@ def functions(draw: st.DrawFn) -> str:
                 "finally:\n    conn.close()\nreturn 2"
             )
         case 8:
-            text = f"{opened}\ntry:\n    with conn:\n{indented(indented(body))}\n" + (
+            text = (
+                f"{opened}\ntry:\n    with conn:\n{indented(indented(body))}\n"
                 "finally:\n    conn.close()\nreturn 2"
             )
         case _:

@@ -38,9 +38,7 @@ def folder() -> Iterator[Path]:
 def migrated(source: str, folder: Path, *, unsafe: bool = False) -> tuple[str, list[Any]]:
     path = folder / "module.py"
     path.write_text(source)
-    told, changes = _core._migrate(
-        [str(path)], {}, rules=set(), only=set(), with_unsafe=unsafe
-    )
+    told, changes = _core._migrate([str(path)], {}, rules=set(), only=set(), with_unsafe=unsafe)
     report = json.loads(told)
     assert not report["failures"], report["failures"]
     assert len(changes) == 1, report
@@ -54,13 +52,12 @@ def behaviour(source: str, path: Path, flag: int) -> dict[str, Any]:
     exec(compile(source, "module.py", "exec"), namespace)
     try:
         given: object = namespace["f"](str(path), flag)
-    except Exception as error:
+    except (ValueError, sqlite3.Error, UnboundLocalError) as error:
         given = (type(error).__name__, str(error))
     # A connection that was left open goes with its frame.
     gc.collect()
     lent = [count for lent, count in _core._leases() if lent == path]
-    seen = {"given": given, "seen": namespace["seen"], "lent": lent, "rows": left(path)}
-    return seen
+    return {"given": given, "seen": namespace["seen"], "lent": lent, "rows": left(path)}
 
 
 def with_setup(path: Path) -> None:

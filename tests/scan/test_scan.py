@@ -100,7 +100,7 @@ def test_json_tells_each_call_and_accounts_for_every_hit(application: Path) -> N
     assert add["keywords"] == {"timeout": "10"}
     assert add["database"] == str(application / "app/services/data/shop.db")
     assert (add["usage"]["writes"], add["usage"]["commits"]) == (1, 1)
-    assert (add["rule"], add["verdict"]) == ("DBM001", "safe")
+    assert (add["rule"], add["verdict"]) == ("DBM101", "safe")
     assert add["hazards"] == ["open_after_exception"]
     assert calls["Store.count", "with"]["hazards"] == ["never_closed"]
     assert calls["Store.count", "with"]["scope_kind"] == "async method"
@@ -159,7 +159,7 @@ def test_table_shows_calls_services_databases_and_what_is_no_python(application:
 
 def test_sarif_names_rules_and_places(application: Path) -> None:
     run = json.loads(scan(".", "--format", "sarif", folder=application).stdout)["runs"][0]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["DBM001"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["DBM001", "DBM101", "DBM103"]
     places = [
         result["locations"][0]["physicalLocation"]["region"]["startLine"]
         for result in run["results"]
