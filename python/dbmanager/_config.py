@@ -23,6 +23,22 @@ def databases() -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
+def paths_of_databases() -> list[tuple[str, str]]:
+    """Give the files of the databases that are named there, each an absolute path with its name."""
+    _, named = databases()
+    urls = {
+        name: entry["url"] if isinstance(entry, dict) else entry for name, entry in named.items()
+    }
+    paths = {name: _path(url) for name, url in urls.items() if isinstance(url, str)}
+    return [(path, name) for name, path in paths.items() if path is not None]
+
+
+def _path(url: str) -> str | None:
+    if not url.startswith(f"{_PREFIX}/"):
+        return None
+    return url.removeprefix(_PREFIX).partition("?")[0]
+
+
 def services() -> dict[str, list[str]]:
     """Find what the nearest such file says in ``[services]``: by name, patterns of modules."""
     for _, path, tables in _files():

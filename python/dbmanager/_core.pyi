@@ -1853,6 +1853,7 @@ def _migrate(
     rules: AbstractSet[str],
     only: AbstractSet[str],
     with_unsafe: bool,
+    databases: Sequence[tuple[str, str]],
 ) -> tuple[str, list[tuple[Path, str, bytes, bytes]]]:
     """Rewrite the calls of Python files; give what was done as JSON, and of each file its service, old and new content."""
 

@@ -1,7 +1,7 @@
 //! What the command line asks of `core::scan`; its answers are JSON.
 
 use crate::core::scan::migration::{self, Options};
-use crate::core::scan::rules::RULES;
+use crate::core::scan::rules::{Choice, RULES};
 use crate::core::scan::scanning;
 use crate::core::scan::services::Services;
 use pyo3::exceptions::PyRuntimeError;
@@ -28,7 +28,7 @@ type Changed<'py> = (PathBuf, String, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
 /// Rewrite the calls of Python files; nothing is written.
 #[pyfunction]
-#[pyo3(name = "_migrate", signature = (paths, services, /, *, rules, only, with_unsafe))]
+#[pyo3(name = "_migrate", signature = (paths, services, /, *, rules, only, with_unsafe, databases))]
 pub fn migrate(
     py: Python<'_>,
     paths: Vec<PathBuf>,
@@ -36,11 +36,15 @@ pub fn migrate(
     rules: BTreeSet<String>,
     only: BTreeSet<String>,
     with_unsafe: bool,
+    databases: Vec<(PathBuf, String)>,
 ) -> PyResult<(String, Vec<Changed<'_>>)> {
     let options = Options {
-        rules,
+        choice: Choice {
+            rules,
+            with_unsafe,
+            databases,
+        },
         services: only,
-        with_unsafe,
     };
     let (migration, told) = py.detach(|| {
         let migration = migration::migrate(&paths, &Services(services), &options);

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dbmanager import _core
-from dbmanager._config import services
+from dbmanager._config import paths_of_databases, services
 from dbmanager.cli.files import diff, journal, work_tree
 from dbmanager.cli.files.replacing import Change, ReplacingError, replace
 from dbmanager.cli.formats import migration
@@ -93,12 +93,12 @@ def rewritten(
         click.ClickException: A file can't be rewritten.
     """
     try:
-        configured = services()
+        configured, databases = services(), paths_of_databases()
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     names = [str(path) for path in paths]
     text, changed = _core._migrate(
-        names, configured, rules=rules, only=set(only), with_unsafe=unsafe
+        names, configured, rules=rules, only=set(only), with_unsafe=unsafe, databases=databases
     )
     told: Told = json.loads(text)
     if not told["files"]:

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::files;
 use super::names::ScopeKind;
 use super::report::Call;
-use super::rules;
+use super::rules::{self, Choice};
 use super::services::Services;
 use super::syntax::Ranged;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
     let (file, source, site) = (case.file(), case.source(), case.site);
     let position = source.position(site.call.range().start());
-    let judgement = rules::judge(case);
+    let judgement = rules::judge(case, &Choice::default());
     let scope = file.names.qualified_name(site.scope);
     Call {
         file: files::shown(&source.path),
@@ -42,6 +42,7 @@ pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
         rule: judgement.rule,
         verdict: judgement.verdict,
         reason: judgement.reason,
+        proposed: judgement.proposed,
         call: source.slice(site.call.range()).to_owned(),
         code: source.lines(site.call.range()).to_owned(),
     }

@@ -11,7 +11,7 @@ use super::importing::{self, Import};
 use super::names::ScopeKind;
 use super::project::{FileId, Parsed, Project};
 use super::report::{Call, NotRead, Unparsable};
-use super::rules::{self, Needed, Proposal, Verdict};
+use super::rules::{self, Choice, Needed, Proposal, Verdict};
 use super::scanning::{self, Collection, collect, each_file};
 use super::services::Services;
 use super::source::Source;
@@ -25,24 +25,13 @@ use std::path::PathBuf;
 /// What may be rewritten.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
-    /// By which rules; by all, if none is named.
-    pub rules: BTreeSet<String>,
+    /// By which rules.
+    pub choice: Choice,
     /// Of which services; of all, if none is named.
     pub services: BTreeSet<String>,
-    /// By unsafe rules as well.
-    pub with_unsafe: bool,
 }
 
 impl Options {
-    fn allow(&self, proposal: &Proposal) -> bool {
-        let is_allowed = match proposal.verdict {
-            Verdict::Safe => true,
-            Verdict::Unsafe => self.with_unsafe,
-            Verdict::ByHand => false,
-        };
-        is_allowed && (self.rules.is_empty() || self.rules.contains(proposal.rule))
-    }
-
     fn is_about(&self, service: &str) -> bool {
         self.services.is_empty() || self.services.contains(service)
     }
@@ -63,6 +52,8 @@ pub struct Rewritten {
     pub scope: String,
     /// The rule.
     pub rule: &'static str,
+    /// Other rules that it went by as well.
+    pub also: Vec<&'static str>,
     /// How safe it is.
     pub verdict: Verdict,
     /// Why.
@@ -196,8 +187,8 @@ impl<'o> Rewriting<'o> {
         }
         let mut chosen: Vec<(&Case<'_, '_>, Proposal)> = Vec::new();
         for case in cases {
-            let proposals = rules::proposals(case).into_iter();
-            let allowed = proposals.filter(|proposal| self.options.allow(proposal));
+            let proposals = rules::proposals(case, &self.options.choice).into_iter();
+            let allowed = proposals.filter(|proposal| self.options.choice.allows(proposal));
             let is_apart = |proposal: &Proposal| {
                 let others = chosen.iter();
                 let mut others = others.map(|(_, other)| other.extent);
@@ -352,6 +343,7 @@ fn rewritten(case: &Case<'_, '_>, proposal: &Proposal, service: &str) -> (TextSi
         service: service.to_owned(),
         scope,
         rule: proposal.rule,
+        also: proposal.also.clone(),
         verdict: proposal.verdict,
         reason: proposal.reason.clone(),
     };

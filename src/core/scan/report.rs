@@ -51,6 +51,8 @@ pub struct Call {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
+    /// What the lines may become that a rule can't rewrite safely; empty if no rule knows.
+    pub proposed: String,
     /// The call alone, as written.
     pub call: String,
     /// The call's lines.

@@ -22,6 +22,8 @@ pub enum Use {
     Tested,
     /// It is given to a function that may do anything with it.
     Given,
+    /// It is yielded, by a statement of its own.
+    Yielded,
     /// It is bound to its name.
     Bound,
     /// What no rule can go by, and why.
@@ -210,6 +212,10 @@ impl<'a> Finder<'a, '_, '_> {
             Expr::Compare(compare) if is_it && is_with_none(compare) => Use::Tested,
             Expr::UnaryOp(operation) if is_it && operation.op == ast::UnaryOp::Not => Use::Tested,
             Expr::Await(_) => Use::Refused("it is awaited"),
+            Expr::Yield(_) if is_it => match self.around.iter().rev().nth(1) {
+                Some(Around::Statement(Stmt::Expr(_))) => Use::Yielded,
+                _ => Use::Refused("what it is yielded to gives something back"),
+            },
             Expr::Yield(_) | Expr::YieldFrom(_) => Use::Refused("a cursor of it is yielded"),
             _ => Use::Refused("it is used in a way that the rules do not know"),
         }

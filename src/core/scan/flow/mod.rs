@@ -483,6 +483,15 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
             return;
         }
         visitor::walk_expr(self, expression);
+        if let Expr::Yield(ast::ExprYield {
+            value: Some(value),
+            range,
+            ..
+        }) = expression
+            && self.flow.connection.is(self.flow.scope, value)
+        {
+            self.found.push((*range, Effect::Given));
+        }
         if let Expr::Call(call) = expression {
             let effect = self.flow.effect_of(call);
             self.found

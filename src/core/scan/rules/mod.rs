@@ -1,14 +1,23 @@
 //! The rules by which calls are rewritten: one a file, each with its own words for the documentation.
 
+mod choice;
+mod closed_finally;
+mod closing;
 mod factory;
+mod named;
+mod open_close;
 pub mod proposal;
+mod redundant;
 mod session;
 mod swap;
+mod with_connection;
+mod yielded;
 
 use super::case::Case;
 use super::held::Held;
 use super::importing::Import;
 use super::libraries::Kind;
+pub use choice::Choice;
 pub use proposal::{Judgement, Needed, Proposal, Verdict};
 use serde::Serialize;
 pub use swap::root;
@@ -31,14 +40,24 @@ pub struct Rule {
 }
 
 /// All rules, by their codes.
-pub const RULES: [Rule; 2] = [swap::RULE, factory::RULE];
+pub const RULES: [Rule; 9] = [
+    swap::RULE,
+    open_close::RULE,
+    closed_finally::RULE,
+    with_connection::RULE,
+    closing::RULE,
+    factory::RULE,
+    yielded::RULE,
+    named::RULE,
+    redundant::RULE,
+];
 
 /// What the rules make of a call: the best first. None is empty: the last one says why there is no other.
-pub fn proposals(case: &Case<'_, '_>) -> Vec<Proposal> {
+pub fn proposals(case: &Case<'_, '_>, choice: &Choice) -> Vec<Proposal> {
     let by_hand = |reason: &str| vec![Proposal::by_hand(reason)];
     match case.site.kind {
         Kind::Sqlite3 if case.held == Held::Factory => vec![factory::propose(case)],
-        Kind::Sqlite3 => of_sqlite3(case),
+        Kind::Sqlite3 => of_sqlite3(case, choice),
         Kind::Pysqlite3 => by_hand(
             "another build of SQLite, chosen for something it has: see whether dbmanager's has it, too",
         ),
@@ -51,9 +70,9 @@ pub fn proposals(case: &Case<'_, '_>) -> Vec<Proposal> {
     }
 }
 
-fn of_sqlite3(case: &Case<'_, '_>) -> Vec<Proposal> {
+fn of_sqlite3(case: &Case<'_, '_>, choice: &Choice) -> Vec<Proposal> {
     let swapped = swap::propose(case);
-    match session::propose(case) {
+    match session::propose(case, choice) {
         Ok(session) if session.verdict == Verdict::Safe => vec![session, swapped],
         Ok(session) => {
             let conditions = &session.reason;
@@ -71,14 +90,21 @@ fn of_sqlite3(case: &Case<'_, '_>) -> Vec<Proposal> {
 }
 
 /// Judge a call: by the best proposal that is safe, else by the best one.
-pub fn judge(case: &Case<'_, '_>) -> Judgement {
-    let proposals = proposals(case);
+pub fn judge(case: &Case<'_, '_>, choice: &Choice) -> Judgement {
+    let proposals = proposals(case, choice);
     let best = proposals
         .iter()
         .find(|proposal| proposal.verdict == Verdict::Safe);
-    let best = best.or(proposals.first()).cloned();
-    best.map_or_else(
-        || Proposal::by_hand("no rule knows it").judgement(),
-        |best| best.judgement(),
-    )
+    let unsafe_one = proposals
+        .iter()
+        .find(|proposal| proposal.verdict == Verdict::Unsafe);
+    let proposed = unsafe_one.map_or_else(String::new, |one| one.lines(case.source()));
+    let by_hand = Proposal::by_hand("no rule knows it");
+    let best = best.or(proposals.first()).unwrap_or(&by_hand);
+    Judgement {
+        rule: best.rule,
+        verdict: best.verdict,
+        reason: best.reason.clone(),
+        proposed,
+    }
 }

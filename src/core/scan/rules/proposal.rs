@@ -1,8 +1,9 @@
 //! What a rule would make of a call.
 
-use crate::core::scan::edits::Edit;
+use crate::core::scan::edits::{self, Edit};
 use crate::core::scan::importing::Import;
 use crate::core::scan::names::ScopeId;
+use crate::core::scan::source::Source;
 use crate::core::scan::syntax::{TextRange, TextSize};
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
+    /// The lines as an unsafe proposal would have them; empty if there is none.
+    pub proposed: String,
 }
 
 /// An import that new code needs.
@@ -47,6 +50,8 @@ pub struct Proposal {
     pub rule: &'static str,
     /// How safe it is.
     pub verdict: Verdict,
+    /// Other rules that it goes by as well.
+    pub also: Vec<&'static str>,
     /// Why.
     pub reason: String,
     /// What it looks at: nothing else may change there at the same time.
@@ -63,6 +68,7 @@ impl Proposal {
         Self {
             rule: "",
             verdict: Verdict::ByHand,
+            also: Vec::new(),
             reason: reason.to_owned(),
             extent: TextRange::default(),
             edits: Vec::new(),
@@ -70,12 +76,12 @@ impl Proposal {
         }
     }
 
-    /// Without the edits.
-    pub fn judgement(&self) -> Judgement {
-        Judgement {
-            rule: self.rule,
-            verdict: self.verdict,
-            reason: self.reason.clone(),
-        }
+    /// The lines that it looks at, as they would become.
+    pub fn lines(&self, source: &Source) -> String {
+        let text = &source.text[..usize::from(self.extent.end())];
+        let begin = usize::from(self.extent.start());
+        let changed = edits::apply(text, &self.edits);
+        // Nothing before its lines changes.
+        changed.map_or_else(String::new, |text| text[begin..].trim_end().to_owned())
     }
 }

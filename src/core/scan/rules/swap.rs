@@ -60,6 +60,7 @@ pub fn swapped(case: &Case<'_, '_>, rule: &'static str, reason: &str) -> Proposa
     Proposal {
         rule,
         verdict: Verdict::Safe,
+        also: Vec::new(),
         reason: reason.to_owned(),
         extent: function,
         edits: vec![Edit::replace(function, "dbmanager.connect")],

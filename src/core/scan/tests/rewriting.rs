@@ -39,11 +39,14 @@ pub fn rewritten(files: &[(&str, &str)], options: &Options) -> Vec<String> {
     files.into_iter().map(|(_, text)| text).collect()
 }
 
+fn by_rules(rules: &[&str]) -> Options {
+    let mut options = Options::default();
+    options.choice.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    options
+}
+
 fn swapped(text: &str) -> String {
-    let options = Options {
-        rules: ["DBM001".to_owned(), "DBM105".to_owned()].into(),
-        ..Options::default()
-    };
+    let options = by_rules(&["DBM001", "DBM105"]);
     rewritten(&[("a.py", text)], &options).remove(0)
 }
 
@@ -179,40 +182,7 @@ fn only_the_services_and_rules_that_are_asked_for_are_rewritten() {
     assert_eq!(rewritten.service, "services.b");
     assert_eq!((rewritten.line, rewritten.column), (2, 1));
     assert!(of_b.left.is_empty());
-    let of_rule = Options {
-        rules: ["DBM105".to_owned()].into(),
-        ..Options::default()
-    };
-    let by_rule = migration(&files, &of_rule);
+    let by_rule = migration(&files, &by_rules(&["DBM105"]));
     assert!(by_rule.changes.is_empty());
     assert_eq!(by_rule.left.len(), 2);
-}
-
-#[test]
-fn zz_print() {
-    let Ok(path) = std::env::var("SHOW") else {
-        return;
-    };
-    let text = std::fs::read_to_string(path).unwrap();
-    for (index, part) in text.split("#---\n").enumerate() {
-        let text = format!("import sqlite3\nfrom contextlib import closing\n\n\n{part}");
-        let options = Options {
-            with_unsafe: std::env::var("UNSAFE").is_ok(),
-            ..Options::default()
-        };
-        let migration = migration(&[("root/a.py", &text)], &options);
-        println!("=== {index}");
-        for failure in &migration.failures {
-            println!("FAILURE {failure:?}");
-        }
-        for change in &migration.changes {
-            println!("{}", String::from_utf8_lossy(&change.after));
-        }
-        for call in &migration.rewritten {
-            println!("# {} {:?} {}", call.rule, call.verdict, call.reason);
-        }
-        for call in &migration.left {
-            println!("# left {:?} {}", call.verdict, call.reason);
-        }
-    }
 }

@@ -10,6 +10,8 @@ pub struct Arguments {
     pub path: String,
     /// What is to be said.
     pub note: Option<String>,
+    /// Whether several threads may use it.
+    pub is_for_threads: bool,
 }
 
 /// How long a session waits for other processes, in seconds.
@@ -28,54 +30,58 @@ const NAMES: [&str; 8] = [
 
 /// Read them, or tell which one a session can't stand in for.
 pub fn of(case: &Case<'_, '_>) -> Result<Arguments, String> {
-    let arguments = &case.site.call.arguments;
-    let mut path = None;
-    let mut note = None;
-    for (index, value) in arguments.args.iter().enumerate() {
+    let given = &case.site.call.arguments;
+    let mut arguments = Arguments {
+        path: String::new(),
+        note: None,
+        is_for_threads: false,
+    };
+    for (index, value) in given.args.iter().enumerate() {
         if value.is_starred_expr() {
-            return Err("its arguments are not written out".to_owned());
+            return Err(NOT_WRITTEN_OUT.to_owned());
         }
         let name = NAMES.get(index).copied().unwrap_or("");
-        take(case, name, value, &mut path, &mut note)?;
+        arguments.take(case, name, value)?;
     }
-    for keyword in &arguments.keywords {
-        let Some(name) = &keyword.arg else {
-            return Err("its arguments are not written out".to_owned());
-        };
-        take(case, name.as_str(), &keyword.value, &mut path, &mut note)?;
+    for keyword in &given.keywords {
+        let name = keyword.arg.as_ref().ok_or(NOT_WRITTEN_OUT)?;
+        arguments.take(case, name.as_str(), &keyword.value)?;
     }
-    let path = path.ok_or("it names no database")?;
-    Ok(Arguments { path, note })
+    match arguments.path.is_empty() {
+        true => Err("it names no database".to_owned()),
+        false => Ok(arguments),
+    }
 }
 
-fn take(
-    case: &Case<'_, '_>,
-    name: &str,
-    value: &Expr,
-    path: &mut Option<String>,
-    note: &mut Option<String>,
-) -> Result<(), String> {
-    match name {
-        "database" => {
-            if case.has_comment(value.range()) {
+const NOT_WRITTEN_OUT: &str = "its arguments are not written out";
+
+impl Arguments {
+    fn take(&mut self, case: &Case<'_, '_>, name: &str, value: &Expr) -> Result<(), String> {
+        match name {
+            "database" if case.has_comment(value.range()) => {
                 return Err("a comment would be lost".to_owned());
             }
-            match case.database.path.as_deref() {
-                Some(":memory:" | "") => {
-                    return Err("a database in memory goes with its connection".to_owned());
-                }
-                _ => *path = Some(case.source().slice(value.range()).to_owned()),
+            "database" if matches!(case.database.path.as_deref(), Some(":memory:" | "")) => {
+                return Err("a database in memory goes with its connection".to_owned());
             }
+            "database" => case
+                .source()
+                .slice(value.range())
+                .clone_into(&mut self.path),
+            "timeout" => self.note = note_of_timeout(value),
+            // What stays in its function stays in its thread.
+            "check_same_thread" => {
+                let is_checked = matches!(value, Expr::BooleanLiteral(literal) if literal.value);
+                self.is_for_threads = !is_checked;
+            }
+            "cached_statements" => {}
+            "isolation_level" if is_text(value, &["", "DEFERRED", "IMMEDIATE"]) => {}
+            "detect_types" if is_zero(value) => {}
+            "uri" if matches!(value, Expr::BooleanLiteral(literal) if !literal.value) => {}
+            _ => return Err(format!("a session has no '{name}'")),
         }
-        "timeout" => *note = note_of_timeout(value),
-        // The connection stays in its function, so it stays in its thread.
-        "check_same_thread" | "cached_statements" => {}
-        "isolation_level" if is_text(value, &["", "DEFERRED", "IMMEDIATE"]) => {}
-        "detect_types" if is_zero(value) => {}
-        "uri" if matches!(value, Expr::BooleanLiteral(literal) if !literal.value) => {}
-        _ => return Err(format!("a session has no '{name}'")),
+        Ok(())
     }
-    Ok(())
 }
 
 fn note_of_timeout(value: &Expr) -> Option<String> {

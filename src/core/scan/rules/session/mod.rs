@@ -5,17 +5,19 @@
 
 mod arguments;
 mod calls;
+mod manager;
 mod places;
 mod region;
 mod rewrite;
 mod transactions;
 
-use super::{Import, Needed, Proposal, Verdict};
+use super::{Choice, Import, Needed, Proposal, Verdict};
 use crate::core::scan::case::Case;
 use crate::core::scan::held::Holder;
 use crate::core::scan::importing::is_free_for;
-use crate::core::scan::libraries::Kind;
 use crate::core::scan::syntax::Ranged;
+use arguments::Arguments;
+use manager::Manager;
 use places::Places;
 use region::{Form, Region};
 use transactions::Proof;
@@ -33,25 +35,44 @@ fn rule_of(form: Form) -> &'static str {
 const KEPT: &str = "each path keeps what it kept and discards what it discarded";
 
 /// Propose a session, or tell why there can be none.
-pub fn propose(case: &Case<'_, '_>) -> Result<Proposal, String> {
+pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String> {
     let Holder::Name(home, _) = case.connection.holder() else {
         return Err("no name of its function holds it".to_owned());
     };
-    if case.site.kind != Kind::Sqlite3 || case.site.or_other {
+    if case.site.or_other {
         return Err("the function may be another one, too".to_owned());
     }
     if !is_free_for(case.file(), case.site.scope, Import::Manager) {
         return Err("the name 'DatabaseManager' means something else here".to_owned());
     }
     let arguments = arguments::of(case)?;
+    let manager = Manager::of(case, &arguments, choice);
     let places = Places::of(case, home);
     let region = Region::of(case, &places)?;
-    let proof = transactions::prove(case, &region, &places)?;
+    let mut proof = transactions::prove(case, &region, &places)?;
+    if proof.is_yielded && arguments.is_for_threads {
+        return Err("it is yielded to several threads".to_owned());
+    }
+    if !choice.has("DBM201") {
+        proof.redundant.clear();
+    }
+    proof.conditions.extend(manager.condition.clone());
     let mode = calls::mode(case, &region);
-    let edits = rewrite::edits(case, &region, &proof, &arguments, mode)
-        .ok_or("its lines can't be moved")?;
+    let session = format!("{}.session({})", manager.expression, mode.argument());
+    let edits =
+        rewrite::edits(case, &region, &proof, &session).ok_or("its lines can't be moved")?;
+    let redundant = (!proof.redundant.is_empty()).then_some("DBM201");
     Ok(Proposal {
-        rule: rule_of(region.form),
+        rule: match proof.is_yielded {
+            true => "DBM106",
+            false => rule_of(region.form),
+        },
+        also: manager
+            .is_named
+            .then_some("DBM108")
+            .into_iter()
+            .chain(redundant)
+            .collect(),
         verdict: match proof.conditions.is_empty() {
             true => Verdict::Safe,
             false => Verdict::Unsafe,
@@ -66,7 +87,7 @@ pub fn propose(case: &Case<'_, '_>) -> Result<Proposal, String> {
     })
 }
 
-fn reason(proof: &Proof, arguments: &arguments::Arguments, mode: calls::Mode) -> String {
+fn reason(proof: &Proof, arguments: &Arguments, mode: calls::Mode) -> String {
     let mut parts = match proof.conditions.is_empty() {
         true => vec![KEPT.to_owned()],
         false => proof.conditions.clone(),
@@ -76,7 +97,7 @@ fn reason(proof: &Proof, arguments: &arguments::Arguments, mode: calls::Mode) ->
     parts.join("; ")
 }
 
-/// The extent of a call's own line, for messages.
+/// The line of something, for messages.
 fn line_of(case: &Case<'_, '_>, node: &impl Ranged) -> usize {
     case.source().position(node.range().start()).line
 }

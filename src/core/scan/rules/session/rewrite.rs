@@ -1,7 +1,5 @@
 //! The edits that put a session in the place of a connection.
 
-use super::arguments::Arguments;
-use super::calls::Mode;
 use super::region::{Opening, Region, body_of};
 use super::transactions::Proof;
 use crate::core::scan::case::Case;
@@ -15,8 +13,7 @@ pub fn edits(
     case: &Case<'_, '_>,
     region: &Region<'_>,
     proof: &Proof,
-    arguments: &Arguments,
-    mode: Mode,
+    session: &str,
 ) -> Option<Vec<Edit>> {
     let source = case.source();
     let step = region.step.or_else(|| step_of_file(case, region));
@@ -24,11 +21,6 @@ pub fn edits(
         layout::unit(source, outer, inner)
     })?;
     let mut layout = Layout::new(source, &case.file().parsed.module, unit);
-    let session = format!(
-        "DatabaseManager.at({}).session({})",
-        arguments.path,
-        mode.argument()
-    );
     match region.opening {
         Opening::Item(range) => layout.replace(range, session),
         Opening::Assignment(range) => {

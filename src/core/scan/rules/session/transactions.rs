@@ -26,6 +26,8 @@ pub struct Proof {
     pub blocks: Vec<TextRange>,
     /// Statements that do what the session does anyway.
     pub redundant: Vec<TextRange>,
+    /// Whether its function yields it.
+    pub is_yielded: bool,
 }
 
 type Refusal = String;
@@ -35,11 +37,15 @@ const SUSPECTED: &str = "a write is not committed on some path, so the stdlib di
 
 /// Look at all paths.
 pub fn prove(case: &Case<'_, '_>, region: &Region<'_>, places: &Places) -> Result<Proof, Refusal> {
-    check_function(case, region)?;
+    let yielded = yielded(region, places)?;
+    check_function(case, region, yielded)?;
     check_places(region, places)?;
     let connection = &case.connection;
     let (ends, trace) = flow::trace(connection, region.home, &region.kept, region.left_out);
-    let mut proof = Proof::default();
+    let mut proof = Proof {
+        is_yielded: yielded.is_some(),
+        ..Proof::default()
+    };
     let mut prover = Prover {
         case,
         region,
@@ -56,38 +62,77 @@ pub fn prove(case: &Case<'_, '_>, region: &Region<'_>, places: &Places) -> Resul
     Ok(proof)
 }
 
+/// The place where it is yielded, if it is.
+fn yielded(region: &Region<'_>, places: &Places) -> Result<Option<TextRange>, Refusal> {
+    let mut yielded = places
+        .within(region.extent)
+        .filter(|place| place.what == Use::Yielded);
+    match (yielded.next(), yielded.next()) {
+        (_, Some(_)) => Err("its function yields it several times".to_owned()),
+        (first, None) => Ok(first.map(|place| place.range)),
+    }
+}
+
 /// What a function must not do while it holds a session.
-fn check_function(case: &Case<'_, '_>, region: &Region<'_>) -> Result<(), Refusal> {
-    let mut finder = Suspended(None);
+fn check_function(
+    case: &Case<'_, '_>,
+    region: &Region<'_>,
+    yielded: Option<TextRange>,
+) -> Result<(), Refusal> {
+    let mut finder = Suspended {
+        yielded,
+        reason: None,
+    };
     for statement in &region.kept {
         finder.visit_stmt(statement);
     }
-    match (finder.0, case.file().names.scope(region.home).kind) {
+    let is_async = matches!(case.file().names.scope(region.home).kind, ScopeKind::Function(function) if function.is_async);
+    if is_async && yielded.is_some() {
+        return Err(AWAITS.to_owned());
+    }
+    match (finder.reason, case.file().names.scope(region.home).kind) {
         (Some(reason), _) => Err(reason.to_owned()),
         (None, ScopeKind::Function(_) | ScopeKind::Module) => Ok(()),
         (None, _) => Err("no name of its function holds it".to_owned()),
     }
 }
 
-struct Suspended(Option<&'static str>);
+struct Suspended {
+    yielded: Option<TextRange>,
+    reason: Option<&'static str>,
+}
 
 impl<'a> Visitor<'a> for Suspended {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
-            Stmt::For(each) if each.is_async => self.0 = Some(AWAITS),
-            Stmt::With(with) if with.is_async => self.0 = Some(AWAITS),
+            Stmt::For(each) if each.is_async => self.reason = Some(AWAITS),
+            Stmt::With(with) if with.is_async => self.reason = Some(AWAITS),
+            // It would be entered again and again.
+            Stmt::For(_) | Stmt::While(_) if self.yields_within(statement.range()) => {
+                self.reason = Some("it is yielded in a loop");
+            }
             _ => visitor::walk_stmt(self, statement),
         }
     }
 
     fn visit_expr(&mut self, expression: &'a Expr) {
         match expression {
-            Expr::Await(_) => self.0 = Some(AWAITS),
-            Expr::Yield(_) | Expr::YieldFrom(_) => self.0 = Some("its function yields in between"),
+            Expr::Await(_) => self.reason = Some(AWAITS),
+            Expr::Yield(_) if self.yields_within(expression.range()) => {}
+            Expr::Yield(_) | Expr::YieldFrom(_) => {
+                self.reason = Some("its function yields in between");
+            }
             Expr::Lambda(_) => {}
             _ => visitor::walk_expr(self, expression),
         }
+    }
+}
+
+impl Suspended {
+    fn yields_within(&self, range: TextRange) -> bool {
+        self.yielded
+            .is_some_and(|yielded| range.contains_range(yielded))
     }
 }
 
@@ -149,6 +194,12 @@ impl Prover<'_, '_, '_> {
                     "if the script in line {line} never fails half way: the stdlib would keep what it did before"
                 ));
                 self.autocommitted(range, states)
+            }
+            Effect::Given if self.proof.is_yielded => {
+                self.require(
+                    "if those who use it change no schema, and what they do not commit may be committed".to_owned(),
+                );
+                Ok(())
             }
             Effect::Given => {
                 self.require(format!(
