@@ -227,7 +227,9 @@ def test_help_names_all_commands(tmp_path: Path) -> None:
     )
     commands = ended.stdout.partition("Commands:")[2].partition("\n\n")[0]
     found = re.findall(r"^  (\w+) ", commands, re.MULTILINE)
-    assert found == ["check", "completion", "migrate", "rules", "run", "scan", "undo"]
+    assert found == [
+        *("check", "completion", "doctor", "migrate", "rules", "run", "scan", "undo"),
+    ]
 
 
 def test_run_behind_an_option_of_all_commands_runs_the_program(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dbmanager.cli.check import check
 from dbmanager.cli.completion import completion
 from dbmanager.cli.migrate import migrate
 from dbmanager.cli.rules import rules
+from dbmanager.cli.doctor import doctor
 from dbmanager.cli.scan import scan
 from dbmanager.cli.undo import undo
 
@@ -60,7 +61,7 @@ def run_(arguments: tuple[str, ...]) -> NoReturn:
     sys.exit(run.main(arguments))
 
 
-for command in (check, completion, scan, migrate, undo, rules):
+for command in (check, completion, doctor, migrate, rules, scan, undo):
     commands.add_command(command)
 
 

@@ -1,0 +1,67 @@
+"""What SQLite's errors mean for a database that could not be read."""
+
+import re
+
+from dbmanager import sqlite3
+from dbmanager.doctor.findings import Finding, error, warning
+from dbmanager.doctor.holders import Holders
+from dbmanager.doctor.locks import EXCLUDES_READERS
+
+SAVE = (
+    "stop what uses it, copy it with its -wal and -journal, then restore a backup; what is left "
+    "can be saved by `sqlite3 DAMAGED .recover | sqlite3 SAVED`"
+)
+_MISSING = re.compile(r"no such (module|function|collation sequence|vfs|tokenizer)")
+
+
+def finding(failure: sqlite3.Error, holders: Holders, doing: str) -> Finding:
+    """Make a finding of an error of SQLite."""
+    name = getattr(failure, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return _locked(holders, doing)
+    if name == "SQLITE_READONLY_ROLLBACK":
+        return hot_journal(doing)
+    if "malformed database schema" in str(failure):
+        return error(
+            "schema_malformed", f"{doing}: {failure}", f"nothing in it can be used; {SAVE}"
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return error("corrupt", f"{doing}: {failure}", SAVE)
+    if _MISSING.search(str(failure)):
+        return missing(f"{doing}: {failure}")
+    return error(
+        "not_readable",
+        f"{doing}: {failure}" + (f" ({name})" if name else ""),
+        "look for the reason with the system: permissions, `dmesg` for errors of the disk",
+    )
+
+
+def _locked(holders: Holders, doing: str) -> Finding:
+    locking = holders.with_lock(EXCLUDES_READERS) or holders.processes
+    return warning(
+        "locked",
+        f"{doing}: another process has it locked" + ("" if locking else "; it can't be told which"),
+        "wait for it to end its transaction, or end it; then run this again "
+        "(`PRAGMA locking_mode=EXCLUSIVE` keeps all others out as long as it is open)",
+        map(str, locking),
+    )
+
+
+def hot_journal(what_of_it: str) -> Finding:
+    """Make a finding of a transaction that was interrupted."""
+    return warning(
+        "hot_journal",
+        "a process was killed within a transaction, and nobody has opened the database since: "
+        f"its journal is to be rolled back first; {what_of_it}",
+        "don't delete the journal; open the database with the application, or by "
+        "`sqlite3 DATABASE 'PRAGMA schema_version'` as a user who may write it",
+    )
+
+
+def missing(what: str) -> Finding:
+    """Make a finding of something that the application would have brought along."""
+    return warning(
+        "extension_missing",
+        f"{what}: the application registers it, or loads it as an extension; here it is missing",
+        "check what depends on it from within the application: `PRAGMA integrity_check`",
+    )
