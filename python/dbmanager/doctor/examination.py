@@ -20,9 +20,14 @@ from dbmanager.doctor import (
     statistics,
     wal,
 )
-from dbmanager.doctor.findings import Finding, error
+from dbmanager.doctor.connection import Way
+from dbmanager.doctor.findings import Finding, error, warning
 from dbmanager.doctor.integrity import Check
 from dbmanager.doctor.locks import WRITES
+
+_TRIES = 3
+# What is found of a sound database that somebody writes or removes at that moment.
+_MAY_PASS = frozenset({"corrupt", "not_readable", "schema_malformed", "truncated"})
 
 
 @dataclass(slots=True)
@@ -45,13 +50,33 @@ def examine(path: Path, check: Check) -> Examination:
     """Look at one database, without changing it."""
     examination = Examination(str(path))
     try:
-        found = list(_examine(path, check, examination.facts))
+        found = _settled(path, check, examination.facts)
     except OSError as failure:
         found = [_not_readable(failure)]
     examination.findings = [
         dataclasses.replace(finding, database=examination.path) for finding in found
     ]
     return examination
+
+
+def _settled(path: Path, check: Check, facts: dict[str, Any]) -> list[Finding]:
+    """Look until nobody came in between.
+
+    What is read without a lock, or was not there any more when it was opened, may be a mixture.
+
+    Raises:
+        OSError: The database can't be looked at.
+    """
+    for _ in range(_TRIES):
+        facts.clear()
+        there = files.look(path)
+        found = list(_examine(there, check, facts))
+        is_locked = facts.get("read") in {Way.SHARED, Way.WAL_INDEX}
+        is_well = _MAY_PASS.isdisjoint(finding.code for finding in found)
+        if (is_locked and is_well) or files.look(path).stamp() == there.stamp():
+            return found
+    changing = "others changed it while it was looked at; what is said of its content may be wrong"
+    return [*found, warning("changing", changing, "run it again when less is written")]
 
 
 def _not_readable(failure: OSError) -> Finding:
@@ -68,8 +93,7 @@ def _not_readable(failure: OSError) -> Finding:
     )
 
 
-def _examine(path: Path, check: Check, facts: dict[str, Any]) -> Iterator[Finding]:
-    there = files.look(path)
+def _examine(there: files.Files, check: Check, facts: dict[str, Any]) -> Iterator[Finding]:
     if not stat.S_ISREG(there.stat.st_mode):
         yield error("not_a_file", "it is a folder or a device, not a file", "name the database")
         return

@@ -47,9 +47,11 @@ def findings(connection: sqlite3.Connection, check: Check) -> Iterator[Finding]:
     """
     pragma = "integrity_check" if check is Check.FULL else "quick_check"
     found = _Found()
-    lines = [line for (line,) in connection.execute(f"PRAGMA {pragma}({_MOST})")]
-    for line in lines if lines != ["ok"] else []:
-        _kind(found, line).append(line)
+    for (text,) in connection.execute(f"PRAGMA {pragma}({_MOST})"):
+        # What is found in the pages of a tree may come as one text.
+        for line in text.splitlines():
+            if line != "ok" and not line.startswith("***"):
+                _kind(found, line).append(line)
     yield from _findings(found, pragma)
 
 

@@ -11,6 +11,10 @@ from rich.text import Text
 from dbmanager.doctor.findings import ORDER, Finding, Severity
 
 _WIDTH = 240
+_JOURNAL = {
+    "wal": "WAL",
+    "rollback": "rollback journal (DELETE, TRUNCATE or PERSIST: as each connection sets it)",
+}
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
@@ -32,9 +36,9 @@ def write(report: dict[str, Any], findings: list[Finding], to: IO[str], *, is_qu
 
 def _facts(report: dict[str, Any], console: Console) -> None:
     for database in report["databases"]:
-        console.print(Text(database["path"], style="bold"))
+        console.print(_text(database["path"], console, "bold"))
         for name, value in _of_database(database):
-            console.print(Text(f"  {name:13} {value}"), soft_wrap=True)
+            console.print(_text(f"  {name:13} {value}", console), soft_wrap=True)
         console.print()
     if report["environment"]:
         _environment(report["environment"], console)
@@ -57,16 +61,23 @@ def _of_database(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _of_content(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     pages, free = facts["page_count"], facts["free_pages"]
     share = f" ({free / pages:.0%})" if pages else ""
-    yield "journal mode", facts["journal_mode"]
+    yield "journal mode", _JOURNAL[facts["journal_mode"]]
     yield "pages", f"{pages} of {facts['page_size']} bytes, {free} free{share}"
     if facts["wal"]:
-        yield "WAL", ", ".join(f"{name} {value}" for name, value in facts["wal"].items())
+        yield "WAL", _wal(facts["wal"])
     yield "encoding", facts["encoding"]
     yield "written by", f"SQLite {facts['written_by']}"
     names = ("user_version", "application_id", "auto_vacuum")
     yield "settings", ", ".join(f"{name} {facts[name]}" for name in names)
     if "read" in facts:
         yield "check", f"{facts['check']}, read as {facts['read']}"
+
+
+def _wal(facts: dict[str, Any]) -> str:
+    text = f"{facts['size_bytes']} bytes, room for {facts['room_frames']} pages"
+    if "frames" in facts:
+        text += f"; {facts['frames']} in use, {facts['checkpointed']} of them in the database"
+    return text
 
 
 def _holders(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -87,15 +98,16 @@ def _locks(names: list[str]) -> str:
 def _environment(environment: dict[str, Any], console: Console) -> None:
     console.print(Text(f"SQLite in this environment (Python {environment['python']})", "bold"))
     for copy in environment["copies"]:
-        console.print(Text(f"  {copy['version']:9} {copy['owner']}"), soft_wrap=True)
+        console.print(_text(f"  {copy['version']:9} {copy['owner']}", console), soft_wrap=True)
     console.print()
 
 
 def _finding(finding: Finding, console: Console) -> None:
     line = Text(str(finding.severity), style=_COLOURS[finding.severity])
     line.append(f" {finding.code}", style="bold")
-    line.append(f" {finding.database}: " if finding.database else " ", style="default")
-    console.print(line.append(finding.found, style="default"), soft_wrap=not console.is_terminal)
+    where = f" {finding.database}: " if finding.database else " "
+    line.append_text(_text(where + finding.found, console))
+    console.print(line, soft_wrap=not console.is_terminal)
     for detail in finding.details:
         _indented(detail, 6, console)
     _indented(f"→ {finding.advice}", 4, console)
@@ -103,6 +115,17 @@ def _finding(finding: Finding, console: Console) -> None:
 
 def _indented(text: str, by: int, console: Console) -> None:
     if console.is_terminal:
-        console.print(Padding(Text(text), (0, 0, 0, by)))
+        console.print(Padding(_text(text, console), (0, 0, 0, by)))
     else:
-        console.print(Text(" " * by + text), soft_wrap=True)
+        console.print(_text(" " * by + text, console), soft_wrap=True)
+
+
+def _text(text: str, console: Console, style: str = "default") -> Text:
+    """Write what can't be written as escapes: names in a database may be any bytes."""
+    printable = "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode()
+        for one in text
+    )
+    return Text(
+        printable.encode(console.encoding, "backslashreplace").decode(console.encoding), style
+    )

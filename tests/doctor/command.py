@@ -1,0 +1,77 @@
+"""Run ``dbmanager doctor`` as a process, and others beside it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Holds what it has open until its standard input ends.
+HOLDS = """
+import sys
+from {module} import connect
+connection = connect(sys.argv[1], isolation_level=None)
+{statements}
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def run(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dbmanager", "doctor", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def report(*arguments: object, folder: Path | None = None) -> Any:
+    ended = run(*arguments, "--no-environment", "--json", folder=folder)
+    assert ended.stderr == ""
+    assert ended.returncode in {0, 1}
+    told = json.loads(ended.stdout)
+    # What processes of others the machine has is not for a test to say.
+    told["findings"] = [one for one in told["findings"] if one["code"] != "holders_unseen"]
+    return told
+
+
+def findings(*arguments: object, folder: Path | None = None) -> dict[str, Any]:
+    return {one["code"]: one for one in report(*arguments, folder=folder)["findings"]}
+
+
+@contextlib.contextmanager
+def holding(
+    path: Path, *statements: str, module: str = "sqlite3"
+) -> Iterator["subprocess.Popen[str]"]:
+    """Have another process run statements on a database and keep it open."""
+    code = HOLDS.format(
+        module=module,
+        statements="\n".join(f"cursor = connection.execute({sql!r})" for sql in statements),
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Give all that a folder has: content, modification time and inode by name."""
+    return {
+        path.name: (path.stat().st_mtime_ns, path.stat().st_ino, path.read_bytes())
+        for path in sorted(folder.iterdir())
+    }
