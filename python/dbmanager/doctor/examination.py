@@ -23,9 +23,10 @@ from dbmanager.doctor import (
 from dbmanager.doctor.connection import Way
 from dbmanager.doctor.findings import Finding, error, warning
 from dbmanager.doctor.integrity import Check
-from dbmanager.doctor.locks import WRITES
+from dbmanager.doctor.locks import EXCLUDES_READERS, WRITES
 
 _TRIES = 3
+_WITHOUT_LOCK = frozenset({Way.IMMUTABLE, Way.COPY})
 # What is found of a sound database that somebody writes or removes at that moment.
 _MAY_PASS = frozenset({"corrupt", "not_readable", "schema_malformed", "truncated"})
 
@@ -71,7 +72,7 @@ def _settled(path: Path, check: Check, facts: dict[str, Any]) -> list[Finding]:
         facts.clear()
         there = files.look(path)
         found = list(_examine(there, check, facts))
-        is_locked = facts.get("read") in {Way.SHARED, Way.WAL_INDEX}
+        is_locked = facts.get("read") not in _WITHOUT_LOCK
         is_well = _MAY_PASS.isdisjoint(finding.code for finding in found)
         if (is_locked and is_well) or files.look(path).stamp() == there.stamp():
             return found
@@ -128,6 +129,9 @@ def _inside(
     is_hot = _is_hot(there, who)
     how = connection.way(there, is_wal=parsed.is_wal, is_hot=is_hot)
     facts |= {"read": str(how), "check": str(check)}
+    if how in _WITHOUT_LOCK and who.with_lock(EXCLUDES_READERS):
+        yield failures.locked(who, "it can't be read")
+        return
     if is_hot:
         yield failures.hot_journal("what follows is true of a copy that was rolled back")
     if not there.size_bytes("-wal") and not there.size_bytes("-journal"):

@@ -11,14 +11,16 @@ SAVE = (
     "stop what uses it, copy it with its -wal and -journal, then restore a backup; what is left "
     "can be saved by `sqlite3 DAMAGED .recover | sqlite3 SAVED`"
 )
-_MISSING = re.compile(r"no such (module|function|collation sequence|vfs|tokenizer)")
+_MISSING = re.compile(
+    r"no such (module|function|collation sequence|vfs|tokenizer)|unknown function"
+)
 
 
 def finding(failure: sqlite3.Error, holders: Holders, doing: str) -> Finding:
     """Make a finding of an error of SQLite."""
     name = getattr(failure, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return _locked(holders, doing)
+        return locked(holders, doing)
     if name == "SQLITE_READONLY_ROLLBACK":
         return hot_journal(doing)
     if "malformed database schema" in str(failure):
@@ -36,7 +38,8 @@ def finding(failure: sqlite3.Error, holders: Holders, doing: str) -> Finding:
     )
 
 
-def _locked(holders: Holders, doing: str) -> Finding:
+def locked(holders: Holders, doing: str) -> Finding:
+    """Make a finding of a lock that keeps us out."""
     locking = holders.with_lock(EXCLUDES_READERS) or holders.processes
     return warning(
         "locked",
