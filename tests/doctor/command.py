@@ -47,14 +47,8 @@ def findings(*arguments: object, folder: Path | None = None) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def holding(
-    path: Path, *statements: str, module: str = "sqlite3"
-) -> Iterator["subprocess.Popen[str]"]:
-    """Have another process run statements on a database and keep it open."""
-    code = HOLDS.format(
-        module=module,
-        statements="\n".join(f"cursor = connection.execute({sql!r})" for sql in statements),
-    )
+def started(code: str, path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a program on a path until it says that it is ready, and kill it at the end."""
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)],
         stdin=subprocess.PIPE,
@@ -67,6 +61,14 @@ def holding(
             yield process
         finally:
             process.kill()
+
+
+def holding(
+    path: Path, *statements: str, module: str = "sqlite3"
+) -> contextlib.AbstractContextManager["subprocess.Popen[str]"]:
+    """Have another process run statements on a database and keep it open."""
+    lines = "\n".join(f"cursor = connection.execute({sql!r})" for sql in statements)
+    return started(HOLDS.format(module=module, statements=lines), path)
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:

@@ -1,13 +1,14 @@
 """The copies of SQLite in an environment, and the bugs of their versions."""
 
 import json
+import os
 import re
 import sqlite3
 import sys
+import types
 from contextlib import closing
 from pathlib import Path
 
-import apsw
 import pytest
 
 from dbmanager import sqlite3 as ours
@@ -17,15 +18,38 @@ from tests.doctor.command import run
 SOURCE = b"2013-05-20 00:56:22 118a3b35693b134d56ebd780123b7fd6f1497668\0"
 
 
-def test_pythons_own_and_what_packages_bring_are_found_with_their_versions() -> None:
-    found = copies.look()
-    versions = {one.owner: one.version for one in found.copies}
-    assert versions["sqlite3 (Python)"] == sqlite3.sqlite_version
-    assert versions["dbmanager"] == ours.sqlite_version
-    assert versions[f"apsw {apsw.apsw_version()}"] == apsw.sqlite_lib_version()
-    by_path = {one.path: one.source_id for one in found.copies}
-    assert by_path[apsw.__file__] == apsw.sqlite3_sourceid()
-    assert found.not_searched == []
+def source_id(module: types.ModuleType) -> str:
+    with closing(module.connect(":memory:")) as connection:
+        text: str = connection.execute("SELECT sqlite_source_id()").fetchone()[0]
+    return text
+
+
+def test_pythons_own_and_ours_are_found_with_version_and_source() -> None:
+    pythons, dbmanagers, *_ = copies.look().copies
+    assert (pythons.owner, dbmanagers.owner) == ("sqlite3 (Python)", "dbmanager")
+    assert pythons.version == sqlite3.sqlite_version
+    # Distributions' packages may end in "alt1" or the like.
+    assert pythons.source_id[:60] == source_id(sqlite3)[:60]
+    assert Path(pythons.path).is_file()
+    assert (dbmanagers.version, dbmanagers.source_id) == (ours.sqlite_version, source_id(ours))
+
+
+def test_what_a_package_brings_is_found_as_it_tells_itself() -> None:
+    apsw = pytest.importorskip("apsw")
+    found = {one.path: one for one in copies.look().copies}
+    assert found[apsw.__file__].owner == f"apsw {apsw.apsw_version()}"
+    assert found[apsw.__file__].version == apsw.sqlite_lib_version()
+    assert found[apsw.__file__].source_id == apsw.sqlite3_sourceid()
+
+
+@pytest.mark.parametrize("mode", ["route", "error"])
+def test_a_shim_that_routes_or_refuses_direct_calls_does_not_change_what_is_found(
+    shop: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "DBMANAGER_MODE", mode)
+    ended = run(shop, "--json")
+    assert ended.stderr == ""
+    assert json.loads(ended.stdout)["environment"]["copies"][0]["version"] == sqlite3.sqlite_version
 
 
 def distribution(folder: Path, name: str, files: dict[str, bytes]) -> None:

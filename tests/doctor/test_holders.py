@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dbmanager.doctor import files, holders, locks
-from tests.doctor.command import findings, holding, report
+from tests.doctor.command import findings, holding, report, started
 
 
 def processes(path: Path) -> dict[int, Any]:
@@ -65,6 +65,22 @@ def test_who_writes_into_a_file_that_was_replaced_is_named(shop: Path) -> None:
         found = findings(shop)["removed_while_open"]
         assert found["severity"] == "warning"
         assert found["details"][0].startswith(f"{process.pid} (")
+
+
+LOCKS_OF_A_DESCRIPTION = """
+import fcntl, struct, sys
+file = open(sys.argv[1], "r+b")
+lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0x40000001, 1, 0)
+fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_of_an_open_file_description_is_the_process_that_has_it(shop: Path) -> None:
+    with started(LOCKS_OF_A_DESCRIPTION, shop) as process:
+        assert "-1" in Path(f"/proc/{process.pid}/fdinfo/3").read_text()
+        assert processes(shop)[process.pid]["locks"] == ["reserved"]
 
 
 LOCKS = """1: FLOCK  ADVISORY  WRITE 5718 {device}:{inode} 0 EOF

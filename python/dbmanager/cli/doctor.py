@@ -113,7 +113,7 @@ def doctor(  # noqa: PLR0917 - click passes one for each option
     # What is closed shall be closed: it belongs to somebody else.
     set_max_idle_connections(0)
     check = Check.FULL if full else Check.NONE if no_check else Check.QUICK
-    paths = list(databases_) or configured()
+    paths = list(dict.fromkeys(databases_)) or configured()
     report = diagnosed(paths, check, None if no_environment else seconds)
     found = [finding for finding in report["findings"] if finding.code not in ignore]
     if is_json:

@@ -80,6 +80,10 @@ def _connect(path: Path, how: Way) -> sqlite3.Connection:
     uri = f"file:{urllib.parse.quote(os.fsencode(path))}?{_OPTIONS[how]}"
     connection = sqlite3.connect(uri, uri=True, timeout=TIMEOUT_SECONDS, isolation_level=None)
     # A damaged database may hold any bytes.
+    # A file may come from anywhere: what its schema calls shall do no harm, its cells be looked at
+    # closely (https://sqlite.org/security.html).
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     return connection
 

@@ -4,16 +4,20 @@ A copy is known by three texts that each has: how a database file begins, the da
 source, and the version. Nothing is loaded or run to find them.
 """
 
+import _sqlite3
+import contextlib
 import importlib.metadata
 import mmap
 import re
 import sqlite3 as stdlib
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from dbmanager import sqlite3
+from dbmanager import _core, sqlite3
 from dbmanager.doctor.header import MAGIC
 
 _LIBRARY = re.compile(r"\.(so|dylib|dll|pyd)(\.\d+)*$")
@@ -58,7 +62,7 @@ def look(seconds: float = SECONDS) -> Copies:
             come first, then the small ones.
     """
     ends = time.monotonic() + seconds
-    found = Copies([_loaded("sqlite3 (Python)", stdlib), _loaded("dbmanager", sqlite3)])
+    found = Copies([_pythons_own(), _our_own()])
     for owner, path in sorted(_libraries(), key=_rank):
         if time.monotonic() > ends:
             found.not_searched.append(str(path))
@@ -72,15 +76,34 @@ def look(seconds: float = SECONDS) -> Copies:
     return found
 
 
-def _loaded(owner: str, module: object) -> Copy:
-    connection: stdlib.Connection = module.connect(":memory:")  # type: ignore[attr-defined]
-    try:
-        version, source = connection.execute(
-            "SELECT sqlite_version(), sqlite_source_id()"
-        ).fetchone()
-    finally:
-        connection.close()
-    return Copy(owner, version, source, str(getattr(module, "__file__", "")))
+def _pythons_own() -> Copy:
+    """Tell of the SQLite of Python's ``sqlite3``.
+
+    No connection asks it: that would be a direct call, which our shim may route or refuse.
+    """
+    owner = "sqlite3 (Python)"
+    for path in _loaded_libraries():
+        copy = _search(owner, path)
+        if copy is not None and copy.version == stdlib.sqlite_version:
+            return copy
+    return Copy(owner, stdlib.sqlite_version, "", "")
+
+
+def _loaded_libraries() -> Iterator[Path]:
+    """Give the files that Python's SQLite may be in: a library, its module, or Python itself."""
+    with contextlib.suppress(FileNotFoundError):
+        # Without /proc the module and Python itself are left.
+        mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+        paths = {line.partition("/")[2] for line in mapped.splitlines()}
+        yield from (Path(f"/{path}") for path in sorted(paths) if "libsqlite3" in path)
+    module = getattr(_sqlite3, "__file__", None)
+    yield from (Path(path) for path in (module, sys.executable) if path)
+
+
+def _our_own() -> Copy:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        (source,) = connection.execute("SELECT sqlite_source_id()").fetchone()
+    return Copy("dbmanager", sqlite3.sqlite_version, source, _core.__file__)
 
 
 def _libraries() -> Iterator[tuple[str, Path]]:

@@ -21,13 +21,18 @@ def finding(failure: sqlite3.Error, holders: Holders, doing: str) -> Finding:
     name = getattr(failure, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return locked(holders, doing)
-    if name == "SQLITE_READONLY_ROLLBACK":
-        return hot_journal(doing)
     if "malformed database schema" in str(failure):
         return error(
             "schema_malformed", f"{doing}: {failure}", f"nothing in it can be used; {SAVE}"
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name == "SQLITE_NOTADB":
+        return error(
+            "not_a_database",
+            f"{doing}: {failure}: its first bytes are SQLite's, what follows is encrypted or "
+            "damaged",
+            f"open it with the program that made it; if that should be SQLite: {SAVE}",
+        )
+    if name.startswith("SQLITE_CORRUPT"):
         return error("corrupt", f"{doing}: {failure}", SAVE)
     if _MISSING.search(str(failure)):
         return missing(f"{doing}: {failure}")
@@ -50,12 +55,18 @@ def locked(holders: Holders, doing: str) -> Finding:
     )
 
 
-def hot_journal(what_of_it: str) -> Finding:
+def is_hot_journal(failure: sqlite3.Error) -> bool:
+    """Whether SQLite refuses to read since it may not roll a transaction back first."""
+    return getattr(failure, "sqlite_errorname", "") == "SQLITE_READONLY_ROLLBACK"
+
+
+def hot_journal() -> Finding:
     """Make a finding of a transaction that was interrupted."""
     return warning(
         "hot_journal",
         "a process was killed within a transaction, and nobody has opened the database since: "
-        f"its journal is to be rolled back first; {what_of_it}",
+        "its journal is to be rolled back first. What follows is true of a copy on which that was "
+        "done",
         "don't delete the journal; open the database with the application, or by "
         "`sqlite3 DATABASE 'PRAGMA schema_version'` as a user who may write it",
     )

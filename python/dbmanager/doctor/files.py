@@ -62,8 +62,8 @@ def facts(files: Files) -> dict[str, object]:
     return {
         "owner": _owner(files.stat.st_uid),
         "mode": stat.filemode(files.stat.st_mode),
-        "writable": os.access(files.path, os.W_OK),
-        "folder_writable": os.access(files.path.parent, os.W_OK),
+        "writable": _may_write(files.path),
+        "folder_writable": _may_write(files.path.parent),
         "links": files.stat.st_nlink,
         "symlink_to": str(files.path) if files.asked.is_symlink() else None,
     }
@@ -79,7 +79,7 @@ def findings(files: Files, *, is_wal: bool) -> Iterator[Finding]:
 
 def _writable(files: Files, *, is_wal: bool) -> Iterator[Finding]:
     folder = files.path.parent
-    if not os.access(folder, os.W_OK):
+    if not _may_write(folder):
         wal = " A WAL database can't even be read by others unless -wal and -shm are there."
         yield warning(
             "folder_read_only",
@@ -89,7 +89,7 @@ def _writable(files: Files, *, is_wal: bool) -> Iterator[Finding]:
             "reading only, open it with '?immutable=1' if nobody ever writes it",
         )
     for path in (files.path, *map(files.side, files.sides)):
-        if not os.access(path, os.W_OK):
+        if not _may_write(path):
             yield note(
                 "read_only",
                 f"this user ({_owner(os.geteuid())}) can't write {path}",
@@ -146,6 +146,11 @@ def _names(files: Files, *, is_wal: bool) -> Iterator[Finding]:
             f"keep one name: `find -L ROOT -samefile {files.path}` shows them all; remove the "
             "others, or make symbolic links of them",
         )
+
+
+def _may_write(path: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(path, os.W_OK, effective_ids=effective)
 
 
 def _owner(uid: int) -> str:

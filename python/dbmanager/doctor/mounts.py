@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from dbmanager.doctor.findings import Finding, error, note, warning
@@ -17,36 +18,56 @@ _NETWORK = frozenset({
 # fmt: on
 
 
-def file_system(path: Path) -> str | None:
-    """Tell the type of the file system that a file is on; None where the system does not tell."""
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a file system is seen, and of which type it is."""
+
+    point: Path
+    kind: str
+
+
+def look(path: Path) -> Mount | None:
+    """Find the file system that a file is on; None where the system does not tell."""
     try:
         text = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    found: tuple[int, str] | None = None
-    for point, kind in _mounts(text):
+    found = None
+    for mount in _mounts(text):
         # The later one of the same folder lies above the earlier.
-        if path.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
-            found = len(point.parts), kind
-    return found[1] if found else None
+        is_nearer = found is None or len(mount.point.parts) >= len(found.point.parts)
+        if path.is_relative_to(mount.point) and is_nearer:
+            found = mount
+    return found
 
 
-def _mounts(text: str) -> Iterator[tuple[Path, str]]:
+def _mounts(text: str) -> Iterator[Mount]:
     """Read lines as proc(5) has them: the point is the fifth field, the type follows a dash."""
     for line in text.splitlines():
         first, dash, last = line.partition(" - ")
         if dash and len(fields := first.split()) >= 5:
-            yield Path(_unescaped(fields[4])), last.split()[0]
+            yield Mount(Path(_unescaped(fields[4])), last.split()[0])
 
 
 def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def findings(kind: str | None, *, is_wal: bool) -> Iterator[Finding]:
+def findings(mount: Mount | None, path: Path, *, is_wal: bool) -> Iterator[Finding]:
     """Tell whether a database may be on such a file system."""
-    if kind is None:
+    if mount is None:
         return
+    if mount.point == path:
+        yield warning(
+            "mounted_file",
+            "the file is mounted alone, as into a container: who opens it elsewhere has another "
+            "folder around it, so neither sees the journal and the WAL of the other",
+            "mount the folder that it is in",
+        )
+    yield from _of_kind(mount.kind, is_wal=is_wal)
+
+
+def _of_kind(kind: str, *, is_wal: bool) -> Iterator[Finding]:
     if kind in _NETWORK:
         make = error if is_wal else warning
         yield make(
