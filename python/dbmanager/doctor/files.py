@@ -89,7 +89,8 @@ def _writable(files: Files, *, is_wal: bool) -> Iterator[Finding]:
             "reading only, open it with '?immutable=1' if nobody ever writes it",
         )
     for path in (files.path, *map(files.side, files.sides)):
-        if not _may_write(path):
+        # A journal may be gone already.
+        if not _may_write(path) and path.exists():
             yield note(
                 "read_only",
                 f"this user ({_owner(os.geteuid())}) can't write {path}",
