@@ -73,6 +73,18 @@ def test_a_wal_without_its_index_is_read_from_a_copy(wal_shop: Path) -> None:
     assert state(wal_shop.parent) == before
 
 
+def test_a_damaged_index_of_a_wal_that_was_left_is_worked_out_anew(wal_shop: Path) -> None:
+    with holding(wal_shop, "CREATE TABLE fresh (x)"):
+        pass
+    index = Path(f"{wal_shop}-shm")
+    index.write_bytes(bytes([255]) * index.stat().st_size)
+    before = state(wal_shop.parent)
+    told = report(wal_shop)
+    assert [one["code"] for one in told["findings"]] == ["wal_left"]
+    assert told["databases"][0]["schema"]["table"] == 2
+    assert state(wal_shop.parent) == before
+
+
 def test_a_hot_journal_is_told_and_stays(shop: Path) -> None:
     # A cache of one page writes the transaction into the file before it ends.
     with holding(shop, "PRAGMA cache_size=1", "BEGIN", "UPDATE item SET name = name || 'y'"):

@@ -60,6 +60,12 @@ def is_hot_journal(failure: sqlite3.Error) -> bool:
     return getattr(failure, "sqlite_errorname", "") == "SQLITE_READONLY_ROLLBACK"
 
 
+def is_stale_index(failure: sqlite3.Error) -> bool:
+    """Whether a -shm is no use, so that SQLite would have to write it before it can read."""
+    name = getattr(failure, "sqlite_errorname", "") or ""
+    return name in {"SQLITE_PROTOCOL", "SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT"}
+
+
 def hot_journal() -> Finding:
     """Make a finding of a transaction that was interrupted."""
     return warning(

@@ -43,12 +43,18 @@ class Reading:
         try:
             yield from self._inside(way)
         except sqlite3.Error as failure:
+            yield from self._refused(failure)
+
+    def _refused(self, failure: sqlite3.Error) -> Iterator[Finding]:
+        if failures.is_hot_journal(failure):
             # Only SQLite can tell, by its locks, an interrupted transaction from one that runs.
-            if not failures.is_hot_journal(failure):
-                yield failures.finding(failure, self.holders, "it can't be read")
-                return
             yield failures.hot_journal()
             yield from self._copy()
+        elif failures.is_stale_index(failure) and not self.holders.processes:
+            # The next one to open it makes the index anew from the WAL, and so does a copy.
+            yield from self._copy()
+        else:
+            yield failures.finding(failure, self.holders, "it can't be read")
 
     def _copy(self) -> Iterator[Finding]:
         self.facts["read"] = str(Way.COPY)
