@@ -15,6 +15,7 @@ from dbmanager import sqlite3 as ours
 from dbmanager.doctor import bugs, copies, environment
 from tests.doctor.command import run
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/doctor.md"
 SOURCE = b"2013-05-20 00:56:22 118a3b35693b134d56ebd780123b7fd6f1497668\0"
 
 
@@ -135,10 +136,11 @@ def test_bugs_are_those_of_the_version(version: str, names: list[str]) -> None:
     assert [bug.name for bug in bugs.of(version)] == names
 
 
-def test_each_bug_names_a_page_of_sqlite_org() -> None:
+def test_each_bug_names_a_page_of_sqlite_org_and_is_documented() -> None:
     for bug in bugs.BUGS:
         assert re.fullmatch(r"https://sqlite\.org/[\w/.#]+", bug.page)
         assert bug.first < bug.fixed
+        assert bug.page in DOCUMENT.read_text()
 
 
 def old(version: str) -> copies.Copies:

@@ -73,7 +73,7 @@ def _json(finding: Finding) -> dict[str, Any]:
 @click.argument(
     "databases_",
     nargs=-1,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, readable=False, path_type=Path),
     metavar="[DB]...",
 )
 @click.option("--full", is_flag=True, help="Check indexes against their tables, too: slower.")

@@ -85,7 +85,12 @@ def _examine(there: files.Files, check: Check, facts: dict[str, Any]) -> Iterato
         yield error("not_a_file", "it is a folder or a device, not a file", "name the database")
         return
     facts |= {"size_bytes": there.stat.st_size} | files.facts(there)
-    head = header.read(there.path)
+    try:
+        head = header.read(there.path)
+    except PermissionError as failure:
+        yield _not_readable(failure)
+        yield from files.findings(there, is_wal=False)
+        return
     parsed = header.parse(head)
     # Those who hold it before we open it: this process is not of interest.
     who = holders.look(there)
