@@ -115,6 +115,15 @@ def test_without_a_database_it_says_how_to_name_one(tmp_path: Path, config: str,
     assert text in " ".join(ended.stderr.split())
 
 
+def test_a_configured_link_that_leads_nowhere_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "circle.db").symlink_to("circle.db")
+    (tmp_path / "gone.db").symlink_to("nothing.db")
+    config = '[databases]\na = "sqlite:///circle.db"\nb = "sqlite:///gone.db"\n'
+    (tmp_path / "dbmanager.toml").write_text(config)
+    codes = [one["code"] for one in report(folder=tmp_path)["findings"]]
+    assert codes == ["not_readable", "no_file"]
+
+
 def test_options_that_exclude_each_other_are_refused(shop: Path) -> None:
     ended = run(shop, "--full", "--no-check")
     assert ended.returncode == 2

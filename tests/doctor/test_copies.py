@@ -1,5 +1,6 @@
 """The copies of SQLite in an environment, and the bugs of their versions."""
 
+import itertools
 import json
 import os
 import re
@@ -102,6 +103,18 @@ def test_what_there_was_no_time_for_is_said(packages: Path) -> None:
     codes = [one.code for one in environment.findings(found, traits=())]
     assert "environment_incomplete" in codes
     assert "several_copies" not in codes
+
+
+def test_a_large_library_is_searched_to_its_end_unless_the_time_is_up(
+    packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The text lies across the edge of two parts.
+    monkeypatch.setattr(copies, "_PART", 5010)
+    found = copies.look()
+    assert len(found.copies) == 4
+    times = itertools.chain([0.0], itertools.repeat(20.0))
+    monkeypatch.setattr(copies.time, "monotonic", lambda: next(times))
+    assert len(copies.look(seconds=10).not_searched) == 5
 
 
 @pytest.mark.parametrize(

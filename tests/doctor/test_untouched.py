@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dbmanager.doctor.examination import examine
+from dbmanager.doctor.integrity import Check
 from tests.doctor.command import findings, holding, report, state
 
 INSERT = "INSERT INTO item (name) VALUES ('new')"
@@ -146,6 +148,20 @@ def test_a_copy_leaves_nothing_behind(wal_shop: Path, tmp_path: Path) -> None:
     finally:
         os.environ.pop("TMPDIR") if old is None else os.environ.update(TMPDIR=old)
     assert list(temporary.iterdir()) == []
+
+
+def test_without_room_for_a_copy_it_says_so(
+    wal_shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with holding(wal_shop, "CREATE TABLE fresh (x)"):
+        pass
+    Path(f"{wal_shop}-shm").unlink()
+    before = state(wal_shop.parent)
+    usage = shutil.disk_usage(wal_shop)._replace(free=wal_shop.stat().st_size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    found = examine(wal_shop, Check.QUICK).findings
+    assert {"not_checked", "wal_left"} <= {one.code for one in found}
+    assert state(wal_shop.parent) == before
 
 
 def test_a_copied_database_is_sound_without_what_was_beside_it(shop: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dbmanager.doctor.header import Header
 _AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
 _LARGE_SHARE = 0.25
 _LARGE_FREE_BYTES = 10_000_000
-_FUNCTION_OF_TABLE = re.compile(r"\bUSING\s+[\"'`\[]?(\w+)", re.IGNORECASE)
+_MODULE = re.compile(r"\bUSING\s+[\"'`\[]?(\w+)", re.IGNORECASE)
 
 
 def of_header(header: Header) -> dict[str, object]:
@@ -76,7 +76,7 @@ def virtual_tables(connection: sqlite3.Connection) -> Iterator[Finding]:
     known = {name.lower() for (name,) in connection.execute("PRAGMA module_list")}
     sql = "SELECT name, sql FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL%' ORDER BY name"
     for name, text in connection.execute(sql).fetchall():
-        module = _FUNCTION_OF_TABLE.search(text)
+        module = _MODULE.search(text)
         if module and module[1].lower() not in known:
             yield failures.missing(f"the virtual table {name} needs the module {module[1]}")
 

@@ -7,6 +7,7 @@ source, and the version. Nothing is loaded or run to find them.
 import _sqlite3
 import contextlib
 import importlib.metadata
+import math
 import mmap
 import re
 import sqlite3 as stdlib
@@ -24,6 +25,7 @@ _LIBRARY = re.compile(r"\.(so|dylib|dll|pyd)(\.\d+)*$")
 _SOURCE = re.compile(rb"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d [0-9a-f]{40,64}(?:alt\d+)?")
 _VERSION = re.compile(rb"(?<![0-9.\-])3\.\d{1,2}\.\d{1,2}(?=(?:\.\d{1,2})?\0)")
 _LIKELY = re.compile(r"sqlite|apsw|libsql|sqlcipher|duckdb", re.IGNORECASE)
+_PART = 1 << 26
 SECONDS = 10.0
 
 
@@ -68,7 +70,7 @@ def look(seconds: float = SECONDS) -> Copies:
             found.not_searched.append(str(path))
             continue
         try:
-            copy = _search(owner, path)
+            copy = _search(owner, path, ends)
         except (OSError, ValueError):
             found.not_searched.append(str(path))
             continue
@@ -83,7 +85,11 @@ def _pythons_own() -> Copy:
     """
     owner = "sqlite3 (Python)"
     for path in _loaded_libraries():
-        copy = _search(owner, path)
+        try:
+            copy = _search(owner, path, math.inf)
+        except (OSError, ValueError):
+            # Replaced since it was loaded.
+            continue
         if copy is not None and copy.version == stdlib.sqlite_version:
             return copy
     return Copy(owner, stdlib.sqlite_version, "", "")
@@ -123,11 +129,25 @@ def _rank(library: tuple[str, Path]) -> tuple[bool, int]:
     return not _LIKELY.search(f"{owner} {path.name}"), path.stat().st_size
 
 
-def _search(owner: str, path: Path) -> Copy | None:
+def _has_magic(content: mmap.mmap, ends: float) -> bool:
+    """Look for how a database begins, a part at a time: a library may have gigabytes.
+
+    Raises:
+        TimeoutError: The time is up.
+    """
+    for start in range(0, len(content), _PART):
+        if time.monotonic() > ends:
+            raise TimeoutError
+        if content.find(MAGIC, start, start + _PART + len(MAGIC)) >= 0:
+            return True
+    return False
+
+
+def _search(owner: str, path: Path, ends: float) -> Copy | None:
     """Search a library for a copy of SQLite.
 
     Raises:
-        OSError: It can't be read.
+        OSError: It can't be read, or the time is up.
         ValueError: It is empty.
     """
     with (
@@ -135,7 +155,7 @@ def _search(owner: str, path: Path) -> Copy | None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
         # The quick one first: most libraries have none.
-        if content.find(MAGIC) < 0:
+        if not _has_magic(content, ends):
             return None
         source, version = _SOURCE.search(content), _VERSION.search(content)
         if source is None or version is None:

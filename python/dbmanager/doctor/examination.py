@@ -14,7 +14,9 @@ from dbmanager.doctor.reading import WITHOUT_LOCK, Reading
 
 _TRIES = 3
 # What is found of a sound database that somebody writes or removes at that moment.
-_MAY_PASS = frozenset({"corrupt", "not_readable", "schema_malformed", "truncated", "wal_left"})
+_MAY_PASS = frozenset(
+    {"corrupt", "not_checked", "not_readable", "schema_malformed", "truncated", "wal_left"}
+)
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ def look(asked: Path) -> Files:
     Raises:
         OSError: There is none, or its folder can't be searched.
     """
-    path = asked.resolve(strict=True)
+    path = Path(os.path.realpath(asked, strict=True))
     sides = {}
     for end in SIDES:
         try:

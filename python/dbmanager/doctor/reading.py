@@ -74,11 +74,12 @@ class Reading:
                 self.facts.update(contents.facts(opened))
                 yield from contents.free_pages(self.facts, str(self.files.path))
                 yield from self._checked(opened)
-        except connection.NoRoomError as failure:
+        except (connection.NoRoomError, OSError) as failure:
             yield error(
                 "not_checked",
                 f"its content was not looked at, for that needs a copy: {failure}",
-                "set TMPDIR to a folder with more room",
+                "set TMPDIR to a folder with more room, and run it as a user who may read all of "
+                "the database's files",
             )
 
     def _checked(self, opened: sqlite3.Connection) -> Iterator[Finding]:
