@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dbmanager.doctor.findings import CODES
 from tests.doctor.command import report, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,8 +81,7 @@ def test_every_code_is_documented_with_what_to_do() -> None:
     document = (ROOT / "docs/doctor.md").read_text()
     table = document.partition("## Findings")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    assert len(found) > 25
-    assert found == set(rows)
+    assert found == set(rows) == CODES
     assert len(rows) == len(set(rows))
 
 
@@ -122,6 +122,12 @@ def test_a_configured_link_that_leads_nowhere_is_a_finding(tmp_path: Path) -> No
     (tmp_path / "dbmanager.toml").write_text(config)
     codes = [one["code"] for one in report(folder=tmp_path)["findings"]]
     assert codes == ["not_readable", "no_file"]
+
+
+def test_a_code_to_ignore_that_is_none_is_refused(shop: Path) -> None:
+    ended = run(shop, "--ignore", "sqlite_bugs")
+    assert ended.returncode == 2
+    assert "'sqlite_bugs' is no code of a finding" in ended.stderr
 
 
 def test_options_that_exclude_each_other_are_refused(shop: Path) -> None:

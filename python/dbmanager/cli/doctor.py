@@ -11,7 +11,7 @@ from dbmanager import set_max_idle_connections
 from dbmanager._config import databases
 from dbmanager.cli.formats import diagnosis
 from dbmanager.doctor import copies, environment, examination
-from dbmanager.doctor.findings import ORDER, Finding, Severity
+from dbmanager.doctor.findings import CODES, ORDER, Finding, Severity
 from dbmanager.doctor.integrity import Check
 
 _URL = "sqlite:///"
@@ -54,6 +54,15 @@ def diagnosed(paths: list[Path], check: Check, seconds: float | None) -> dict[st
     return report | {"findings": found}
 
 
+def _known(
+    context: click.Context, parameter: click.Parameter, codes: tuple[str, ...]
+) -> tuple[str, ...]:
+    if unknown := [code for code in codes if code not in CODES]:
+        message = f"'{unknown[0]}' is no code of a finding; they are: {', '.join(sorted(CODES))}"
+        raise click.BadParameter(message, context, parameter)
+    return codes
+
+
 def _json(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
@@ -79,7 +88,11 @@ def _json(finding: Finding) -> dict[str, Any]:
 @click.option("--full", is_flag=True, help="Check indexes against their tables, too: slower.")
 @click.option("--no-check", is_flag=True, help="Read no rows: for large databases in use.")
 @click.option(
-    "--ignore", multiple=True, metavar="CODE", help="Leave out findings of this code; repeatable."
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    callback=_known,
+    help="Leave out findings of this code; repeatable.",
 )
 @click.option(
     "--seconds",

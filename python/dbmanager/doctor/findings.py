@@ -18,6 +18,20 @@ class Severity(StrEnum):
 
 ORDER = list(Severity)
 
+# All that there are: docs/doctor.md says what each means.
+# fmt: off
+CODES = frozenset({
+    "analyzed_long_ago", "changing", "constraint_violated", "corrupt", "empty",
+    "environment_incomplete", "extension_missing", "folder_read_only", "foreign_key_mismatch",
+    "foreign_key_violation", "free_pages", "fuse_file_system", "hard_links", "holders_unknown",
+    "holders_unseen", "hot_journal", "index_damaged", "locked", "mounted_file",
+    "network_file_system", "never_analyzed", "no_file", "not_a_database", "not_a_file",
+    "not_checked", "not_readable", "other_owner", "read_only", "removed_while_open",
+    "schema_malformed", "several_copies", "sqlite_bug", "symlink", "truncated", "wal_kept",
+    "wal_large", "wal_left", "world_writable",
+})
+# fmt: on
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
