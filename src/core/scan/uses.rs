@@ -245,7 +245,7 @@ impl<'a> Finder<'a, '_, '_> {
                 Use::Refused("it sets how transactions begin")
             }
             ("in_transaction", None) => Use::Refused("it asks whether a transaction is open"),
-            _ => Use::Refused("it is used by something that a session does otherwise or not"),
+            _ => Use::Refused(told(name)),
         }
     }
 
@@ -320,6 +320,23 @@ impl<'a> Finder<'a, '_, '_> {
             true => Use::Fine,
             false => Use::Refused("its rows are taken later"),
         }
+    }
+}
+
+/// What a session does otherwise, or has not.
+fn told(name: &str) -> &'static str {
+    match name {
+        "backup" => "it is copied by backup()",
+        "iterdump" => "it is told as SQL by iterdump()",
+        "blobopen" => "it opens BLOBs",
+        "serialize" | "deserialize" => "it is serialized",
+        "interrupt" => "it is interrupted",
+        "set_trace_callback" => "its statements are traced",
+        "set_authorizer" => "it has an authorizer",
+        "set_progress_handler" => "it has a progress handler",
+        "enable_load_extension" | "load_extension" => "it loads extensions",
+        "connection" => "it is asked for by its cursor",
+        _ => "it is used by something that the rules do not know",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scans of small projects.
 
 mod rewriting;
+mod sessions;
 
 use super::database::From;
 use super::hazards::Hazard;

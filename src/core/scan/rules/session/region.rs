@@ -172,31 +172,31 @@ impl<'a> RegionFinder<'a, '_, '_> {
         }
     }
 
-    /// Whether what a place names is bound by another statement.
+    /// Whether what a place names is bound by another statement than the one whose lines are `own`.
     fn is_of_another(&self, place: TextRange, own: TextRange) -> bool {
-        let bindings = self.case.file().names.bound_in(self.home, self.name);
-        let others = bindings
-            .iter()
-            .filter(|binding| !own.contains(binding.offset));
-        let others: Vec<TextSize> = others.map(|binding| binding.offset).collect();
-        if others.contains(&place.start()) {
+        if self.is_in_loop() {
+            return false;
+        }
+        // Nothing was opened yet.
+        if place.end() <= own.start() {
             return true;
         }
-        let is_within_another = others.iter().any(|offset| {
+        let bindings = self.case.file().names.bound_in(self.home, self.name);
+        let mut behind = bindings
+            .iter()
+            .filter(|binding| binding.offset >= own.end());
+        behind.any(|binding| {
             let body = body_of(self.case, self.home).unwrap_or_default();
-            let found = suites::innermost(body, TextRange::empty(*offset));
+            let found = suites::innermost(body, TextRange::empty(binding.offset));
             found.is_some_and(|(suite, index)| match &suite[index] {
                 Stmt::With(with) => with.range.contains_range(place),
-                // Behind another assignment, in the same suite.
+                // Whoever comes by what stands behind comes by the assignment.
                 Stmt::Assign(_) | Stmt::AnnAssign(_) => {
-                    let last = suite.last().map_or(TextSize::new(0), Stmt::end);
-                    !TextRange::new(*offset, last).contains_range(own)
-                        && TextRange::new(*offset, last).contains_range(place)
+                    ptr::eq(suite, self.suite) && binding.offset <= place.start()
                 }
                 _ => false,
             })
-        });
-        is_within_another && !self.is_in_loop()
+        })
     }
 
     /// Whether the connection is opened in a loop of its function.
