@@ -6,8 +6,8 @@ use memchr::memmem::Finder;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// A file or folder that could not be read.
@@ -28,6 +28,8 @@ pub struct Walked {
     pub bytes: usize,
     /// What could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// Files of SQL.
+    pub sql: Vec<PathBuf>,
 }
 
 /// Read every Python file below `roots`, and hand those that hold one of the words to `each`, in any order and from
@@ -51,8 +53,10 @@ pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Syn
         walked.files += below.files;
         walked.bytes += below.bytes;
         walked.unreadable.extend(below.unreadable);
+        walked.sql.extend(below.sql);
     }
     walked.unreadable.sort();
+    walked.sql.sort();
     walked
 }
 
@@ -71,15 +75,22 @@ fn walk_below(
     builder.filter_entry(|entry| entry.depth() == 0 || !is_not_ours(entry));
     let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
     let (files, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let unreadable = Mutex::new(Vec::new());
+    let (unreadable, sql) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     builder.build_parallel().run(|| {
         let mut content = Vec::new();
         let (files, bytes, unreadable, finders) = (&files, &bytes, &unreadable, &finders);
+        let sql = &sql;
         Box::new(move |entry| {
-            match entry
-                .map_err(told)
-                .and_then(|entry| read_python(&entry, &mut content))
+            let entry = entry.map_err(told);
+            if let Ok(entry) = &entry
+                && entry
+                    .path()
+                    .extension()
+                    .is_some_and(|extension| extension == "sql")
             {
+                locked(sql).push(entry.path().to_owned());
+            }
+            match entry.and_then(|entry| read_python(&entry, &mut content)) {
                 Ok(None) => {}
                 Ok(Some(path)) => {
                     files.fetch_add(1, Ordering::Relaxed);
@@ -88,22 +99,21 @@ fn walk_below(
                         each(&path, &content);
                     }
                 }
-                Err(error) => unreadable
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .push(error),
+                Err(error) => locked(unreadable).push(error),
             }
             WalkState::Continue
         })
     });
-    let unreadable = unreadable
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
     Walked {
         files: files.into_inner(),
         bytes: bytes.into_inner(),
-        unreadable,
+        unreadable: std::mem::take(&mut locked(&unreadable)),
+        sql: std::mem::take(&mut locked(&sql)),
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A path as it is told: what was found from `.` is not begun with it.

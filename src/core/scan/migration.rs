@@ -99,12 +99,13 @@ pub fn migrate(roots: &[PathBuf], services: &Services, options: &Options) -> Mig
         parsed,
         unparsable,
         walked,
+        foreign_keys,
     } = collect(roots);
     Migration {
         unparsable: unparsable.into_iter().map(|(file, _)| file).collect(),
         unreadable: walked.unreadable.iter().map(scanning::told).collect(),
         files: walked.files,
-        ..rewrite(parsed, roots, services, options)
+        ..rewrite(parsed, roots, services, options, foreign_keys)
     }
 }
 
@@ -114,8 +115,10 @@ pub fn rewrite(
     roots: &[PathBuf],
     services: &Services,
     options: &Options,
+    foreign_keys: Option<String>,
 ) -> Migration {
     let mut rewriting = Rewriting {
+        foreign_keys,
         roots,
         services,
         options,
@@ -133,6 +136,8 @@ struct Rewriting<'o> {
     services: &'o Services,
     options: &'o Options,
     parsed: Vec<Parsed>,
+    /// Where a file of SQL declares some.
+    foreign_keys: Option<String>,
     /// By the file's place among them.
     changed: BTreeMap<usize, Changed>,
     rewritten: Vec<Rewritten>,
@@ -158,6 +163,10 @@ struct Step {
 }
 
 impl<'o> Rewriting<'o> {
+    fn project(&self) -> Project<'_> {
+        Project::new(&self.parsed, self.roots).with_foreign_keys(self.foreign_keys.as_ref())
+    }
+
     fn run(&mut self) {
         while self.failures.is_empty() {
             let steps = self.round();
@@ -172,7 +181,7 @@ impl<'o> Rewriting<'o> {
     }
 
     fn round(&self) -> Vec<(usize, Step)> {
-        let project = Project::new(&self.parsed, self.roots);
+        let project = self.project();
         let steps = each_file(&project, |file, _, cases| self.step(&project, file, cases));
         let steps = steps.into_iter().enumerate();
         steps
@@ -249,7 +258,7 @@ impl<'o> Rewriting<'o> {
     fn leave_out_imports(&mut self) {
         let indexes: Vec<usize> = self.changed.keys().copied().collect();
         for index in indexes {
-            let project = Project::new(&self.parsed, self.roots);
+            let project = self.project();
             let edits = unused::imports(&project, index, &self.changed[&index].roots);
             drop(project);
             if edits.is_empty() {
@@ -286,7 +295,8 @@ impl<'o> Rewriting<'o> {
             }
         }
         self.rewritten.sort();
-        let project = Project::new(&self.parsed, self.roots);
+        let project =
+            Project::new(&self.parsed, self.roots).with_foreign_keys(self.foreign_keys.as_ref());
         let left = each_file(&project, |_, _, cases| -> Vec<Call> {
             let calls = cases.iter().map(|case| describe(case, self.services));
             calls

@@ -23,6 +23,7 @@ pub mod project;
 pub mod report;
 pub mod rules;
 pub mod scanning;
+mod schema;
 pub mod services;
 pub mod sites;
 pub mod source;

@@ -1,11 +1,11 @@
 //! The files of a project as Python imports them, and what an expression in one of them names, followed through
 //! imports, re-exports and aliases.
 
-use super::files;
 use super::libraries;
 use super::names::{Binding, Bound, Names, ScopeId};
+use super::schema;
 use super::source::Source;
-use super::syntax::{Expr, Module, TextSize, ast};
+use super::syntax::{Expr, Module, ast};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -133,9 +133,7 @@ impl<'a> Project<'a> {
             .enumerate()
             .map(|(id, file)| (file.dotted.clone(), FileId(id)));
         let modules = modules.collect();
-        let foreign_keys = files
-            .iter()
-            .find_map(|file| declares_foreign_keys(&file.parsed.source));
+        let foreign_keys = parsed.iter().find_map(schema::in_python);
         Self {
             files,
             foreign_keys,
@@ -159,6 +157,12 @@ impl<'a> Project<'a> {
     /// The file of a module.
     pub fn module(&self, dotted: &str) -> Option<FileId> {
         self.modules.get(dotted).copied()
+    }
+
+    /// This project, with a place in a file of SQL where a foreign key is declared, if there is one.
+    pub fn with_foreign_keys(mut self, place: Option<&String>) -> Self {
+        self.foreign_keys = self.foreign_keys.or_else(|| place.cloned());
+        self
     }
 
     /// Where a foreign key is declared, if there is one: file and line.
@@ -358,21 +362,6 @@ impl<'a> Project<'a> {
         }
         exports
     }
-}
-
-/// The place of a word that declares a foreign key.
-fn declares_foreign_keys(source: &Source) -> Option<String> {
-    let text = source.text.as_bytes();
-    let at = ["REFERENCES ", "references "]
-        .into_iter()
-        .find_map(|word| {
-            memchr::memmem::find(text, word.as_bytes()).and_then(|at| TextSize::try_from(at).ok())
-        })?;
-    Some(format!(
-        "{}:{}",
-        files::shown(&source.path),
-        source.position(at).line
-    ))
 }
 
 /// Join dotted names; either may be empty.

@@ -11,6 +11,7 @@ use super::order;
 use super::parallel::in_parallel;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
+use super::schema;
 use super::services::Services;
 use super::sites::{self, Site, Sites};
 use super::source::Source;
@@ -35,6 +36,8 @@ pub struct Collection {
     pub unparsable: Vec<(Unparsable, Hits)>,
     /// What was walked through.
     pub walked: Walked,
+    /// Where a file of SQL declares a foreign key, if one does.
+    pub foreign_keys: Option<String>,
 }
 
 /// Read the Python files below `roots`.
@@ -55,6 +58,7 @@ pub fn collect(roots: &[PathBuf]) -> Collection {
     parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
     unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
     Collection {
+        foreign_keys: walked.sql.iter().find_map(|path| schema::in_sql(path)),
         parsed,
         unparsable,
         walked,
@@ -67,8 +71,10 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
         parsed,
         unparsable,
         walked,
+        foreign_keys,
     } = collect(roots);
-    let report = report(&parsed, unparsable, roots, services);
+    let project = Project::new(&parsed, roots).with_foreign_keys(foreign_keys.as_ref());
+    let report = report(&project, unparsable, services);
     Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
         services: order::services(&report.calls, &who_imports(&report.calls, roots, services)),
@@ -183,9 +189,8 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
 
 /// Put together what is known of files.
 pub fn report(
-    parsed: &[Parsed],
+    project: &Project<'_>,
     unparsable: Vec<(Unparsable, Hits)>,
-    roots: &[PathBuf],
     services: &Services,
 ) -> Report {
     let mut report = Report::default();
@@ -193,8 +198,7 @@ pub fn report(
         report.unparsable.push(file);
         report.hits.add(hits);
     }
-    let project = Project::new(parsed, roots);
-    let described = each_file(&project, |file, sites, cases| {
+    let described = each_file(project, |file, sites, cases| {
         let calls: Vec<Call> = cases.iter().map(|case| describe(case, services)).collect();
         (Hits::of(project.file(file).parsed, sites), calls)
     });

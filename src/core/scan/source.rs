@@ -93,6 +93,11 @@ impl Source {
         &self.text[usize::from(range.start())..usize::from(range.end())]
     }
 
+    /// All of it.
+    pub fn whole(&self) -> TextRange {
+        TextRange::up_to(text_size(self.text.len()))
+    }
+
     /// Where the line of an offset begins.
     pub fn line_start(&self, offset: TextSize) -> TextSize {
         let line = self

@@ -8,7 +8,7 @@ use super::hazards::Hazard;
 use super::held::Held;
 use super::hits::Hits;
 use super::libraries::Kind;
-use super::project::Parsed;
+use super::project::{Parsed, Project};
 use super::report::{Call, Report, Unparsable};
 use super::scanning::{Read, read_file, report, scan};
 use super::services::Services;
@@ -25,12 +25,8 @@ fn scanned(files: &[(&str, &str)]) -> Report {
         }
     }
     parsed.sort_by(|one: &Parsed, other| one.source.path.cmp(&other.source.path));
-    report(
-        &parsed,
-        unparsable,
-        &[PathBuf::from("/project")],
-        &Services::default(),
-    )
+    let project = Project::new(&parsed, &[PathBuf::from("/project")]);
+    report(&project, unparsable, &Services::default())
 }
 
 /// The only call of a function's body, with what is known of it.

@@ -11,6 +11,7 @@ pub fn migration(files: &[(&str, &str)], options: &Options) -> Migration {
         &[PathBuf::from("root")],
         &Services::default(),
         options,
+        None,
     )
 }
 
