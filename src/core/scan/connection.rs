@@ -2,10 +2,10 @@
 
 use super::held::Holder;
 use super::names::{Names, ScopeId};
-use super::project::Project;
+use super::project::{FileId, Project};
 use super::sites::Site;
 use super::sql::Sql;
-use super::syntax::{Expr, ExprCall, Ranged};
+use super::syntax::{Expr, ExprCall, Ranged, TextRange};
 use super::values::text_begins;
 use std::collections::HashSet;
 
@@ -34,32 +34,72 @@ const ONLY_READ: [&str; 21] = [
     "contextlib.closing",
 ];
 
-/// The connection that a call opens, and the names of its cursors, as far as they were bound by `bind`.
+/// The connection that a call opens or a function is given, and the names of its cursors, as far as they were bound by
+/// `bind`.
 #[derive(Debug)]
 pub struct Connection<'a, 'p> {
     project: &'p Project<'a>,
     names: &'p Names<'a>,
-    site: &'p Site<'a>,
+    file: FileId,
+    site: Option<&'p Site<'a>>,
     holder: Holder<'a>,
     /// By the scope that they are bound in.
     cursors: HashSet<(ScopeId, &'a str)>,
+    /// How many functions it was given on by.
+    depth: usize,
 }
 
 impl<'a, 'p> Connection<'a, 'p> {
     /// That of a site.
     pub fn new(project: &'p Project<'a>, site: &'p Site<'a>, holder: Holder<'a>) -> Self {
         Self {
-            project,
-            names: &project.file(site.file).names,
-            site,
-            holder,
-            cursors: HashSet::new(),
+            site: Some(site),
+            ..Self::of_parameter(project, site.file, holder, 0)
         }
     }
 
-    /// The call that opens it.
-    pub fn site(&self) -> &'p Site<'a> {
+    /// That of a function's parameter.
+    pub fn of_parameter(
+        project: &'p Project<'a>,
+        file: FileId,
+        holder: Holder<'a>,
+        depth: usize,
+    ) -> Self {
+        Self {
+            project,
+            names: &project.file(file).names,
+            file,
+            site: None,
+            holder,
+            cursors: HashSet::new(),
+            depth,
+        }
+    }
+
+    /// The project.
+    pub fn project(&self) -> &'p Project<'a> {
+        self.project
+    }
+
+    /// The file that it is in.
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    /// The call that opens it, if one does here.
+    pub fn site(&self) -> Option<&'p Site<'a>> {
         self.site
+    }
+
+    /// How many functions it was given on by.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Whether an expression is the call that opens it.
+    pub fn is_opened_by(&self, expression: TextRange) -> bool {
+        self.site
+            .is_some_and(|site| site.call.range() == expression)
     }
 
     /// What holds it.
@@ -70,7 +110,7 @@ impl<'a, 'p> Connection<'a, 'p> {
     /// Whether an expression is the connection.
     pub fn is(&self, scope: ScopeId, expression: &Expr) -> bool {
         match (self.holder, expression) {
-            (_, Expr::Call(_)) => expression.range() == self.site.call.range(),
+            (_, Expr::Call(_)) => self.is_opened_by(expression.range()),
             (Holder::Name(home, held), Expr::Name(name)) => {
                 let bound = self.names.lookup(held, scope);
                 name.id == held && bound.is_some_and(|(scope, _)| scope == home)
@@ -113,7 +153,7 @@ impl<'a, 'p> Connection<'a, 'p> {
         let [Expr::Call(inner)] = &*call.arguments.args else {
             return false;
         };
-        let function = self.project.named(self.site.file, scope, &call.func);
+        let function = self.project.named(self.file, scope, &call.func);
         function.certain() == Some("contextlib.closing") && self.gives_cursor(scope, inner)
     }
 
@@ -148,7 +188,7 @@ impl<'a, 'p> Connection<'a, 'p> {
         if !arguments.any(|argument| self.is_it_or_cursor(scope, argument)) {
             return false;
         }
-        let function = self.project.named(self.site.file, scope, &call.func);
+        let function = self.project.named(self.file, scope, &call.func);
         !function
             .certain()
             .is_some_and(|name| ONLY_READ.contains(&name))
@@ -157,7 +197,7 @@ impl<'a, 'p> Connection<'a, 'p> {
     /// How the statement begins that a call runs, if that is known.
     pub fn statement(&self, scope: ScopeId, call: &ExprCall) -> Option<String> {
         let sql = call.arguments.args.first()?;
-        text_begins(self.project, self.site.file, scope, sql).map(|text| text.text)
+        text_begins(self.project, self.file, scope, sql).map(|text| text.text)
     }
 
     /// What the statement does that a call runs.
@@ -172,7 +212,7 @@ impl<'a, 'p> Connection<'a, 'p> {
 
     fn sql(&self, scope: ScopeId, call: &ExprCall, of: fn(&str, bool) -> Sql) -> Sql {
         let sql = call.arguments.args.first();
-        let text = sql.and_then(|sql| text_begins(self.project, self.site.file, scope, sql));
+        let text = sql.and_then(|sql| text_begins(self.project, self.file, scope, sql));
         text.map_or(Sql::Unknown, |text| of(&text.text, text.is_whole))
     }
 }

@@ -53,25 +53,23 @@ impl<'a> Reader<'a, '_, '_> {
     fn reads(&self, call: &ExprCall) -> bool {
         match self.connection.method(self.scope, call) {
             Some("execute" | "executemany") => {
-                matches!(
-                    self.connection.runs(self.scope, call),
-                    Sql::Reads | Sql::Unknown
-                )
+                let sql = self.connection.runs(self.scope, call);
+                matches!(sql, Sql::Reads | Sql::Unknown)
             }
             Some("fetchone" | "fetchall" | "fetchmany") => true,
-            _ => false,
+            Some(_) => false,
+            None => self.connection.is_given_to(self.scope, call),
         }
     }
 
     fn writes(&self, call: &ExprCall) -> bool {
         match self.connection.method(self.scope, call) {
             Some("execute" | "executemany") => {
-                matches!(
-                    self.connection.runs(self.scope, call),
-                    Sql::Writes | Sql::Unknown
-                )
+                let sql = self.connection.runs(self.scope, call);
+                matches!(sql, Sql::Writes | Sql::Unknown)
             }
-            _ => false,
+            Some(_) => false,
+            None => self.connection.is_given_to(self.scope, call),
         }
     }
 

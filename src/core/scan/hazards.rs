@@ -51,9 +51,11 @@ pub fn hazards<'a>(
     if paths.discards_write && !in_memory {
         found.push(Hazard::WriteNotCommitted);
     }
-    let site = connection.site();
     let is_nested = |other: &Site<'a>| {
-        within_block_of(site, other) && *database == database::database(project, other)
+        let is_within = connection
+            .site()
+            .is_some_and(|site| within_block_of(site, other));
+        is_within && *database == database::database(project, other)
     };
     if !in_memory && others.iter().any(|other| is_nested(other)) {
         found.push(Hazard::NestedOpen);
@@ -69,9 +71,11 @@ fn on_paths<'a>(
     held: Held,
     usage: &Usage,
 ) -> flow::Hazards {
-    let site = connection.site();
     let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
-    let keywords = site.call.arguments.keywords.iter();
+    let keywords = connection
+        .site()
+        .into_iter()
+        .flat_map(|site| &site.call.arguments.keywords);
     let mut keywords = keywords.filter_map(|keyword| keyword.arg.as_ref());
     if keywords.any(|name| sets_transactions(name))
         || usage.sets.iter().any(|name| sets_transactions(name))
@@ -86,7 +90,7 @@ fn on_paths<'a>(
     let Holder::Name(scope, _) = connection.holder() else {
         return flow::Hazards::default();
     };
-    match project.file(site.file).names.scope(scope).kind {
+    match project.file(connection.file()).names.scope(scope).kind {
         ScopeKind::Function(function) => flow::hazards(connection, scope, entered, &function.body),
         _ => flow::Hazards::default(),
     }

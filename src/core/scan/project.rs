@@ -2,7 +2,7 @@
 //! imports, re-exports and aliases.
 
 use super::libraries;
-use super::names::{Binding, Bound, Names, ScopeId};
+use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
 use super::schema;
 use super::source::Source;
 use super::syntax::{Expr, Module, ast};
@@ -107,6 +107,8 @@ impl Named {
 pub struct Project<'a> {
     files: Vec<ProjectFile<'a>>,
     foreign_keys: Option<String>,
+    /// By their dotted names, those that there is one of.
+    functions: HashMap<String, Option<(FileId, ScopeId)>>,
     modules: HashMap<String, FileId>,
 }
 
@@ -133,10 +135,12 @@ impl<'a> Project<'a> {
             .enumerate()
             .map(|(id, file)| (file.dotted.clone(), FileId(id)));
         let modules = modules.collect();
+        let functions = functions_of(&files);
         let foreign_keys = parsed.iter().find_map(schema::in_python);
         Self {
             files,
             foreign_keys,
+            functions,
             modules,
         }
     }
@@ -152,6 +156,11 @@ impl<'a> Project<'a> {
             .iter()
             .enumerate()
             .map(|(id, file)| (FileId(id), file))
+    }
+
+    /// The function of a dotted name, if there is one only, in a module itself: a method may be another one's.
+    pub fn function(&self, dotted: &str) -> Option<(FileId, ScopeId)> {
+        *self.functions.get(dotted)?
     }
 
     /// The file of a module.
@@ -362,6 +371,21 @@ impl<'a> Project<'a> {
         }
         exports
     }
+}
+
+fn functions_of(files: &[ProjectFile<'_>]) -> HashMap<String, Option<(FileId, ScopeId)>> {
+    let mut functions = HashMap::new();
+    for (id, file) in files.iter().enumerate() {
+        let is_function = |scope: &Scope<'_>| {
+            matches!(scope.kind, ScopeKind::Function(_)) && scope.parent == Some(ScopeId::MODULE)
+        };
+        for (scope, _) in file.names.scopes().filter(|(_, scope)| is_function(scope)) {
+            let dotted = join(&file.dotted, &file.names.qualified_name(scope));
+            let known = functions.entry(dotted).and_modify(|known| *known = None);
+            known.or_insert(Some((FileId(id), scope)));
+        }
+    }
+    functions
 }
 
 /// Join dotted names; either may be empty.

@@ -34,7 +34,7 @@ pub struct Usage {
 pub fn usage<'a>(names: &Names<'a>, connection: &mut Connection<'a, '_>) -> Usage {
     let mut collector = Collector {
         names,
-        scope: connection.site().scope,
+        scope: connection.site().map_or(ScopeId::MODULE, |site| site.scope),
         connection,
         usage: Usage::default(),
     };
@@ -66,7 +66,8 @@ impl<'a> Collector<'a, '_, '_> {
 
     /// `connect(…).execute(…)`: what the call stands in, as long as it goes on as a chain.
     fn walk_chain(&mut self) {
-        for around in self.connection.site().around.iter().rev() {
+        let around = self.connection.site().map_or(&[][..], |site| &site.around);
+        for around in around.iter().rev() {
             match *around {
                 Around::Expression(Expr::Call(call)) => self.look_at_call(call),
                 Around::Expression(Expr::Attribute(_) | Expr::Await(_)) => {}

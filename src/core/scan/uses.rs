@@ -24,7 +24,7 @@ pub enum Use {
     Given,
     /// It is yielded, by a statement of its own.
     Yielded,
-    /// It is bound to its name.
+    /// The connection's name is bound.
     Bound,
     /// What no rule can go by, and why.
     Refused(&'static str),
@@ -98,7 +98,7 @@ pub fn uses<'a>(
     connection: &Connection<'a, '_>,
     home: ScopeId,
 ) -> Vec<Named> {
-    let names = &project.file(connection.site().file).names;
+    let names = &project.file(connection.file()).names;
     let mut finder = Finder {
         names,
         project,
@@ -128,7 +128,7 @@ struct Finder<'a, 'p, 'c> {
 
 impl<'a> Finder<'a, '_, '_> {
     fn look(&mut self, expression: &'a Expr) {
-        if expression.range() == self.connection.site().call.range() {
+        if self.connection.is_opened_by(expression.range()) {
             return;
         }
         let is_it = self.connection.is(self.scope, expression);
@@ -161,9 +161,10 @@ impl<'a> Finder<'a, '_, '_> {
         if let Expr::Name(name) = expression
             && !name.ctx.is_load()
         {
-            return match name.ctx.is_store() {
-                true => Use::Bound,
-                false => Use::Refused("its name is deleted"),
+            return match (name.ctx.is_store(), is_it) {
+                (true, true) => Use::Bound,
+                (true, false) => Use::Fine,
+                (false, _) => Use::Refused("its name is deleted"),
             };
         }
         let range = expression.range();
@@ -258,7 +259,7 @@ impl<'a> Finder<'a, '_, '_> {
     }
 
     fn use_as_argument(&self, call: &'a ExprCall, expression: &Expr, is_it: bool) -> Use {
-        let file = self.connection.site().file;
+        let file = self.connection.file();
         let named = self.project.named(file, self.scope, &call.func);
         let Some(function) = named.certain() else {
             return Use::Given;
@@ -299,7 +300,7 @@ impl<'a> Finder<'a, '_, '_> {
         let is_strict = match self.around.iter().rev().nth(depth) {
             Some(Around::Statement(Stmt::For(each))) => each.iter.range() == lazy,
             Some(Around::Expression(Expr::Call(call))) => {
-                let file = self.connection.site().file;
+                let file = self.connection.file();
                 let named = self.project.named(file, self.scope, &call.func);
                 let name = named
                     .certain()

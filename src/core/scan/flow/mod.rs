@@ -5,6 +5,7 @@
 //! by how it is left: to the next one, by `return`, `break`, `continue` or an exception. An exception may come from every
 //! expression.
 
+mod passing;
 mod states;
 
 use super::connection::Connection;
@@ -13,6 +14,7 @@ use super::sql::Sql;
 use super::syntax::{
     ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
 };
+pub use passing::Transfer;
 pub use states::{Ends, States};
 use std::collections::BTreeMap;
 
@@ -27,6 +29,8 @@ pub enum Effect {
     RunsScript(Sql),
     /// It is given to a function that is not known.
     Given,
+    /// It is given to a function that is.
+    Passed(Transfer),
     Commits,
     RollsBack,
     Closes,
@@ -114,6 +118,17 @@ pub fn trace<'a>(
     body: &[&'a Stmt],
     left_out: Option<TextRange>,
 ) -> (Ends, Trace) {
+    trace_from(connection, scope, body, left_out, States::CLEAN)
+}
+
+/// `trace`, of a connection in other states.
+fn trace_from<'a>(
+    connection: &Connection<'a, '_>,
+    scope: ScopeId,
+    body: &[&'a Stmt],
+    left_out: Option<TextRange>,
+    states: States,
+) -> (Ends, Trace) {
     let mut flow = Flow {
         connection,
         scope,
@@ -123,7 +138,7 @@ pub fn trace<'a>(
         hazards: Hazards::default(),
         trace: Trace::default(),
     };
-    let mut ends = Ends::next(States::CLEAN);
+    let mut ends = Ends::next(states);
     for statement in body {
         if ends.next != States::NONE {
             ends = flow.statement(statement, ends.next).with_exits_of(ends);
@@ -343,7 +358,7 @@ impl<'a> Flow<'a, '_, '_> {
 
     fn enters(&self, expression: &Expr) -> Entered {
         let is_it = |expression: &Expr| self.connection.is(self.scope, expression);
-        let opens = |expression: &Expr| expression.range() == self.connection.site().call.range();
+        let opens = |expression: &Expr| self.connection.is_opened_by(expression.range());
         match expression {
             _ if is_it(expression) => Entered::Itself,
             Expr::Call(call) if call.arguments.args.iter().any(opens) => self.entered,
@@ -401,6 +416,9 @@ impl<'a> Flow<'a, '_, '_> {
                 self.note_discarded(ends.next);
             }
             self.trace.note(*range, *effect, ends.next);
+            if let Effect::Passed(transfer) = effect {
+                ends.raised |= transfer.raised(ends.next);
+            }
             ends.next = self.after(ends.next, *effect);
             ends.raised |= ends.next;
         }
@@ -431,17 +449,21 @@ impl<'a> Flow<'a, '_, '_> {
             Effect::Commits | Effect::RollsBack | Effect::RunsScript(_) | Effect::Given => {
                 states.turn(States::OPEN, States::CLEAN)
             }
+            Effect::Passed(transfer) => transfer.next(states),
             Effect::Closes => states.turn(States::OPEN, States::CLOSED),
         }
     }
 
     fn effect_of(&self, call: &ExprCall) -> Option<Effect> {
-        if call.range() == self.connection.site().call.range() {
+        if self.connection.is_opened_by(call.range()) {
             return Some(Effect::Opens);
         }
         let Some(method) = self.connection.method(self.scope, call) else {
-            let is_given = self.connection.is_given_to(self.scope, call);
-            return is_given.then_some(Effect::Given);
+            if !self.connection.is_given_to(self.scope, call) {
+                return None;
+            }
+            let transfer = passing::transfer(self.connection, self.scope, call);
+            return Some(transfer.map_or(Effect::Given, Effect::Passed));
         };
         match method {
             "commit" => Some(Effect::Commits),

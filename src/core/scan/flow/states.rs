@@ -25,6 +25,10 @@ impl States {
         self.0 & states.0 != 0
     }
 
+    pub fn without(self, states: Self) -> Self {
+        Self(self.0 & !states.0)
+    }
+
     pub fn is_within(self, states: Self) -> bool {
         self.0 & !states.0 == 0
     }
