@@ -6,7 +6,7 @@ use super::project::{FileId, Project};
 use super::sites::Site;
 use super::sql::Sql;
 use super::syntax::{Expr, ExprCall, Ranged, TextRange};
-use super::values::text_begins;
+use super::values::{text_begins, texts_begin};
 use std::collections::HashSet;
 
 /// Functions that take rows from a cursor, or look at what they are given.
@@ -212,7 +212,9 @@ impl<'a, 'p> Connection<'a, 'p> {
 
     fn sql(&self, scope: ScopeId, call: &ExprCall, of: fn(&str, bool) -> Sql) -> Sql {
         let sql = call.arguments.args.first();
-        let text = sql.and_then(|sql| text_begins(self.project, self.file, scope, sql));
-        text.map_or(Sql::Unknown, |text| of(&text.text, text.is_whole))
+        let texts = sql.and_then(|sql| texts_begin(self.project, self.file, scope, sql));
+        let all = texts.unwrap_or_default();
+        let all = all.iter().map(|text| of(&text.text, text.is_whole));
+        all.reduce(Sql::or).unwrap_or(Sql::Unknown)
     }
 }

@@ -14,13 +14,36 @@ pub enum Kind {
     Aiosqlite,
     /// An engine with an SQLite URL.
     Sqlalchemy,
+    /// This package's own: a call that was swapped.
+    Dbmanager,
 }
 
 /// Words of which one stands in every file that opens a database by name.
-pub const WORDS: [&str; 1] = ["sqlite"];
+pub const WORDS: [&str; 2] = ["sqlite", "dbmanager"];
 
 /// The last parts of the names of all functions and classes that open a database.
-pub const LAST_NAMES: [&str; 4] = [CONNECT, CONNECTION, "create_engine", "create_async_engine"];
+pub const LAST_NAMES: [&str; 7] = [
+    CONNECT,
+    CONNECTION,
+    "create_engine",
+    "create_async_engine",
+    "DatabaseManager",
+    "at",
+    "named",
+];
+
+const OURS: [&str; 3] = [
+    "dbmanager.connect",
+    "dbmanager.sqlite3.connect",
+    "dbmanager.sqlite3.dbapi2.connect",
+];
+
+/// What gives a manager.
+const MANAGERS: [&str; 3] = [
+    "dbmanager.DatabaseManager",
+    "dbmanager.DatabaseManager.at",
+    "dbmanager.DatabaseManager.named",
+];
 
 const CONNECT: &str = "connect";
 const CONNECTION: &str = "Connection";
@@ -40,6 +63,9 @@ impl Kind {
     pub fn of_name(name: &str) -> Option<Self> {
         if ENGINES.contains(&name) {
             return Some(Self::Sqlalchemy);
+        }
+        if OURS.contains(&name) {
+            return Some(Self::Dbmanager);
         }
         let (library, opener) = name.rsplit_once('.')?;
         let kind = Self::of_library(library)?;
@@ -66,6 +92,11 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Whether a dotted name is that of something that gives a manager.
+pub fn gives_manager(name: &str) -> bool {
+    MANAGERS.contains(&name)
 }
 
 /// Whether a dotted name is that of a library that opens databases.
@@ -100,8 +131,9 @@ mod tests {
             ("aiosqlite.Connection", None),
             ("sqlalchemy.create_engine", Some(Kind::Sqlalchemy)),
             ("aiosqlite.core.connect", Some(Kind::Aiosqlite)),
-            ("dbmanager.connect", None),
-            ("dbmanager.sqlite3.connect", None),
+            ("dbmanager.connect", Some(Kind::Dbmanager)),
+            ("dbmanager.sqlite3.connect", Some(Kind::Dbmanager)),
+            ("dbmanager.sqlite3.Connection", None),
             ("sqlite3.Row", None),
             ("mysqlite3.connect", None),
             ("psycopg.connect", None),

@@ -182,14 +182,21 @@ impl<'o> Rewriting<'o> {
 
     fn round(&self) -> Vec<(usize, Step)> {
         let project = self.project();
-        let steps = each_file(&project, |file, _, cases| self.step(&project, file, cases));
+        let steps = each_file(&project, |file, _, cases, pooled| {
+            self.step(&project, file, cases.iter().chain(pooled))
+        });
         let steps = steps.into_iter().enumerate();
         steps
             .filter_map(|(index, step)| Some((index, step?)))
             .collect()
     }
 
-    fn step(&self, project: &Project<'_>, file: FileId, cases: &[Case<'_, '_>]) -> Option<Step> {
+    fn step<'c, 'a: 'p, 'p: 'c>(
+        &self,
+        project: &Project<'_>,
+        file: FileId,
+        cases: impl Iterator<Item = &'c Case<'a, 'p>>,
+    ) -> Option<Step> {
         let service = self.services.of(&project.file(file).dotted);
         if !self.options.is_about(&service) {
             return None;
@@ -297,7 +304,7 @@ impl<'o> Rewriting<'o> {
         self.rewritten.sort();
         let project =
             Project::new(&self.parsed, self.roots).with_foreign_keys(self.foreign_keys.as_ref());
-        let left = each_file(&project, |_, _, cases| -> Vec<Call> {
+        let left = each_file(&project, |_, _, cases, _| -> Vec<Call> {
             let calls = cases.iter().map(|case| describe(case, self.services));
             calls
                 .filter(|call| self.options.is_about(&call.service))

@@ -49,6 +49,8 @@ pub enum Bound<'a> {
     Function(&'a ast::StmtFunctionDef),
     /// `class name`
     Class(&'a ast::StmtClassDef),
+    /// `for name in values`
+    Each(&'a Expr),
     /// `name += value`
     Extended,
     /// In another way: a loop, an unpacking, `del`, …
@@ -330,6 +332,14 @@ impl<'a> Collector<'a> {
         }
     }
 
+    fn bind_each_of(&mut self, target: &'a Expr, values: &'a Expr) {
+        let bound = match target {
+            Expr::Name(_) => Bound::Each(values),
+            _ => Bound::Other,
+        };
+        self.bind_target(target, bound);
+    }
+
     fn bind_attribute(&mut self, attribute: &'a ast::ExprAttribute, bound: Bound<'a>) {
         let Expr::Name(instance) = &*attribute.value else {
             return;
@@ -456,7 +466,7 @@ impl<'a> Collector<'a> {
         self.within(node, ScopeKind::Comprehension, |collector| {
             for generator in generators {
                 collector.visit_expr(&generator.iter);
-                collector.bind_target(&generator.target, Bound::Other);
+                collector.bind_each_of(&generator.target, &generator.iter);
                 generator
                     .ifs
                     .iter()
@@ -501,7 +511,7 @@ impl<'a> Visitor<'a> for Collector<'a> {
                 self.bind_target(&assign.target, Bound::Extended);
             }
             Stmt::AugAssign(assign) => self.bind_target(&assign.target, Bound::Other),
-            Stmt::For(each) => self.bind_target(&each.target, Bound::Other),
+            Stmt::For(each) => self.bind_each_of(&each.target, &each.iter),
             Stmt::Delete(delete) => {
                 for target in &delete.targets {
                     self.bind_target(target, Bound::Other);

@@ -18,6 +18,8 @@ pub struct Service {
     pub reasons: Vec<String>,
     /// How many calls it has that open a database directly.
     pub calls: usize,
+    /// How many calls it has that open a pooled connection, or ask for a manager: what is done.
+    pub pooled: usize,
     /// In how many files.
     pub files: usize,
     /// The statements that write, as far as they are known.
@@ -34,11 +36,18 @@ pub struct Service {
     pub tests: BTreeSet<String>,
 }
 
-/// Put services in order.
-pub fn services(calls: &[Call], importers: &BTreeMap<String, Importers>) -> Vec<Service> {
+/// Put services in order; those that have pooled calls only come last.
+pub fn services(
+    calls: &[Call],
+    importers: &BTreeMap<String, Importers>,
+    pooled: &BTreeMap<String, usize>,
+) -> Vec<Service> {
     let mut by_name: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     for call in calls {
         by_name.entry(&call.service).or_default().push(call);
+    }
+    for name in pooled.keys() {
+        by_name.entry(name).or_default();
     }
     let mut services: Vec<Service> = by_name
         .into_iter()
@@ -47,10 +56,15 @@ pub fn services(calls: &[Call], importers: &BTreeMap<String, Importers>) -> Vec<
                 name,
                 &calls,
                 importers.get(name).cloned().unwrap_or_default(),
+                pooled.get(name).copied().unwrap_or_default(),
             )
         })
         .collect();
-    services.sort_by_cached_key(|service| (weight(service), service.name.clone()));
+    let key = |service: &Service| {
+        let is_done = service.calls == 0;
+        (is_done, weight(service), service.name.clone())
+    };
+    services.sort_by_cached_key(key);
     for (index, service) in services.iter_mut().enumerate() {
         service.order = index + 1;
     }
@@ -67,7 +81,7 @@ fn weight(service: &Service) -> usize {
         + untested
 }
 
-fn describe(name: &str, calls: &[&Call], importers: Importers) -> Service {
+fn describe(name: &str, calls: &[&Call], importers: Importers, pooled: usize) -> Service {
     let files: BTreeSet<&str> = calls.iter().map(|call| call.file.as_str()).collect();
     let known = calls.iter().filter(|call| call.database != "unknown");
     let mut service = Service {
@@ -75,6 +89,7 @@ fn describe(name: &str, calls: &[&Call], importers: Importers) -> Service {
         order: 0,
         reasons: Vec::new(),
         calls: calls.len(),
+        pooled,
         files: files.len(),
         writes: calls
             .iter()

@@ -326,9 +326,11 @@ impl<'a> Project<'a> {
             Bound::Value(value) => self.follow(file, binding.scope, value, left - 1),
             Bound::Function(function) => Named::one(own(function.name.as_str())),
             Bound::Class(class) => Named::one(own(class.name.as_str())),
-            Bound::Parameter(_) | Bound::Entered(_) | Bound::Extended | Bound::Other => {
-                Named::other()
-            }
+            Bound::Parameter(_)
+            | Bound::Entered(_)
+            | Bound::Each(_)
+            | Bound::Extended
+            | Bound::Other => Named::other(),
         }
     }
 

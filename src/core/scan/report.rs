@@ -101,6 +101,9 @@ pub struct Report {
     pub services: Vec<Service>,
     /// The numbers of all together.
     pub summary: Summary,
+    /// By service, the calls that open pooled connections or ask for a manager.
+    #[serde(skip)]
+    pub pooled: BTreeMap<String, usize>,
 }
 
 impl Default for Report {
@@ -113,6 +116,7 @@ impl Default for Report {
             hits: Hits::default(),
             services: Vec::new(),
             summary: Summary::default(),
+            pooled: BTreeMap::new(),
         }
     }
 }

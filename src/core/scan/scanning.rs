@@ -77,7 +77,11 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
     let report = report(&project, unparsable, services);
     Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
-        services: order::services(&report.calls, &who_imports(&report.calls, roots, services)),
+        services: order::services(
+            &report.calls,
+            &who_imports(&report.calls, roots, services),
+            &report.pooled,
+        ),
         summary: Summary::of(&report.calls, walked.files, walked.bytes),
         ..report
     }
@@ -170,7 +174,8 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
     let project = Project::new(parsed, roots);
     let is_wanted = |name: &str| {
         libraries::is_library(name)
-            || Kind::of_name(name).is_some_and(|kind| kind != Kind::Sqlalchemy)
+            || Kind::of_name(name)
+                .is_some_and(|kind| !matches!(kind, Kind::Sqlalchemy | Kind::Dbmanager))
     };
     let exports = project.exports(is_wanted).into_iter();
     // The library's own files are known by its name.
@@ -198,21 +203,31 @@ pub fn report(
         report.unparsable.push(file);
         report.hits.add(hits);
     }
-    let described = each_file(project, |file, sites, cases| {
+    let described = each_file(project, |file, sites, cases, _| {
         let calls: Vec<Call> = cases.iter().map(|case| describe(case, services)).collect();
-        (Hits::of(project.file(file).parsed, sites), calls)
+        let pooled = sites.pooled.len() + sites.managers;
+        let service = services.of(&project.file(file).dotted);
+        (
+            Hits::of(project.file(file).parsed, sites),
+            calls,
+            (service, pooled),
+        )
     });
-    for (hits, calls) in described {
+    for (hits, calls, (service, pooled)) in described {
         report.hits.add(hits);
         report.calls.extend(calls);
+        if pooled > 0 {
+            *report.pooled.entry(service).or_default() += pooled;
+        }
     }
     report
 }
 
-/// Look at the calls of every file, in parallel; the answers are in the files' order.
+/// Look at the calls of every file, and at those of this package's own function, in parallel; the answers are in the files'
+/// order.
 pub fn each_file<'a, T: Send>(
     project: &Project<'a>,
-    look: impl Fn(FileId, &Sites<'a>, &[Case<'a, '_>]) -> T + Sync,
+    look: impl Fn(FileId, &Sites<'a>, &[Case<'a, '_>], &[Case<'a, '_>]) -> T + Sync,
 ) -> Vec<T> {
     let last_names = sites::last_names(project);
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
@@ -220,11 +235,10 @@ pub fn each_file<'a, T: Send>(
         let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, id, scope, call);
         let sites = sites::find(project, id, &last_names, is_sqlite);
         let others: Vec<&Site<'_>> = sites.calls.iter().collect();
-        let cases: Vec<Case<'_, '_>> = others
-            .iter()
-            .map(|site| Case::of(project, site, &others))
-            .collect();
-        look(id, &sites, &cases)
+        let case = |site| Case::of(project, site, &others);
+        let cases: Vec<Case<'_, '_>> = sites.calls.iter().map(case).collect();
+        let pooled: Vec<Case<'_, '_>> = sites.pooled.iter().map(case).collect();
+        look(id, &sites, &cases, &pooled)
     })
 }
 

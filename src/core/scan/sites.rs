@@ -1,7 +1,7 @@
 //! Where connections are opened: the calls that name one of the functions that do it, and the places that name one
 //! without a call.
 
-use super::libraries::{Kind, LAST_NAMES};
+use super::libraries::{self, Kind, LAST_NAMES};
 use super::names::{Bound, Names, ScopeId};
 use super::project::{FileId, Named, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
@@ -41,6 +41,10 @@ pub struct Site<'a> {
 pub struct Sites<'a> {
     /// The calls, in their order.
     pub calls: Vec<Site<'a>>,
+    /// The calls of this package's own function.
+    pub pooled: Vec<Site<'a>>,
+    /// How many calls give a manager.
+    pub managers: usize,
     /// Where one of the functions is named and not called: passed on, bound, put in another's place.
     pub references: Vec<TextRange>,
 }
@@ -125,6 +129,7 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
     }
 
     fn look_at_call(&mut self, call: &'a ExprCall) {
+        self.sites.managers += usize::from(self.gives_manager(&call.func));
         let Some((kind, named)) = self.kind_of(&call.func) else {
             return;
         };
@@ -132,7 +137,11 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
             return;
         }
         let is_one = |name: &String| Kind::of_name(name) == Some(kind);
-        self.sites.calls.push(Site {
+        let sites = match kind {
+            Kind::Dbmanager => &mut self.sites.pooled,
+            _ => &mut self.sites.calls,
+        };
+        sites.push(Site {
             file: self.file,
             scope: self.scope,
             call,
@@ -140,6 +149,14 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
             or_other: named.or_other || !named.names.iter().all(is_one),
             around: self.around.clone(),
         });
+    }
+
+    fn gives_manager(&self, function: &Expr) -> bool {
+        if !may_name(self.last_names, function) {
+            return false;
+        }
+        let named = self.project.named(self.file, self.scope, function);
+        named.certain().is_some_and(libraries::gives_manager)
     }
 
     fn look_at_reference(&mut self, expression: &'a Expr) {
@@ -150,7 +167,7 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
             return;
         }
         if let Some((kind, named)) = self.kind_of(expression)
-            && kind != Kind::Sqlalchemy
+            && !matches!(kind, Kind::Sqlalchemy | Kind::Dbmanager)
             && named.names.iter().any(is_function)
         {
             self.sites.references.push(expression.range());

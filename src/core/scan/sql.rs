@@ -50,6 +50,16 @@ impl Sql {
         }
     }
 
+    /// A statement that is one of two.
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Reads, Self::Writes) | (Self::Writes, Self::Reads) => Self::Writes,
+            (refused @ Self::Refused(_), _) | (_, refused @ Self::Refused(_)) => refused,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Classify a script: what its only statement is.
     pub fn of_script(text: &str, is_whole: bool) -> Self {
         let is_blank = |statement: &&str| skip_blanks_and_comments(statement).is_empty();

@@ -31,7 +31,7 @@ fn is_unused(project: &Project<'_>, id: FileId, name: &str) -> bool {
     let file = project.file(id);
     let bindings = bindings(file, name);
     let is_of_library = |binding: &&Binding<'_>| match binding.bound {
-        Bound::Import(module) => is_library(module),
+        Bound::Import(module) => is_library(module) || module == "dbmanager",
         Bound::Member { module, level, .. } => level == 0 && is_library(module),
         _ => false,
     };
@@ -56,8 +56,8 @@ fn uses(file: &ProjectFile<'_>, name: &str) -> usize {
         match offset.and_then(|offset| file.parsed.module.quoted_at(offset)) {
             Some(Quoted::Comment) => false,
             Some(Quoted::Text) => is_whole,
-            // Behind a dot it is another thing's attribute.
-            None => is_whole && before != Some(&b'.'),
+            // Behind a dot it is another thing's attribute, and behind `from` a module.
+            None => is_whole && before != Some(&b'.') && !text[..*at].ends_with(b"from "),
         }
     };
     memmem::find_iter(text, name.as_bytes())

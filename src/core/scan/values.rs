@@ -54,6 +54,23 @@ pub fn text_begins(
     Evaluator { project }.beginning(At::new(file, scope), expression)
 }
 
+/// The beginnings of all texts that an expression may be: several, if it is a loop's name for those of a list that is
+/// written out.
+pub fn texts_begin(
+    project: &Project<'_>,
+    file: FileId,
+    scope: ScopeId,
+    expression: &Expr,
+) -> Option<Vec<Beginning>> {
+    let evaluator = Evaluator { project };
+    let at = At::new(file, scope);
+    match expression {
+        Expr::Name(name) => evaluator.each_of_name(at, name.id.as_str()),
+        _ => None,
+    }
+    .or_else(|| Some(vec![evaluator.beginning(at, expression)?]))
+}
+
 /// Where an expression stands, and how many more may be looked into from there.
 #[derive(Clone, Copy)]
 struct At {
@@ -94,6 +111,17 @@ impl Beginning {
         Self {
             text,
             is_whole: true,
+        }
+    }
+
+    /// What this one and another one have in common.
+    fn common_with(self, other: Self) -> Self {
+        match self.text == other.text {
+            true => Self {
+                is_whole: self.is_whole && other.is_whole,
+                ..self
+            },
+            false => Self::of(common_beginning(&self.text, &other.text)),
         }
     }
 
@@ -233,11 +261,7 @@ impl<'a> Evaluator<'_, 'a> {
             };
             common = Some(match common {
                 None => beginning,
-                Some(before) if before.text == beginning.text => Beginning {
-                    is_whole: before.is_whole && beginning.is_whole,
-                    ..before
-                },
-                Some(before) => Beginning::of(common_beginning(&before.text, &beginning.text)),
+                Some(before) => before.common_with(beginning),
             });
         }
         let common = common?;
@@ -245,6 +269,51 @@ impl<'a> Evaluator<'_, 'a> {
             is_whole: common.is_whole && !is_extended,
             ..common
         })
+    }
+
+    /// How the texts begin that a loop's name stands for.
+    fn each_of_name(&self, at: At, name: &str) -> Option<Vec<Beginning>> {
+        let (_, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
+        let [
+            Binding {
+                bound: Bound::Each(values),
+                scope,
+                ..
+            },
+        ] = bindings
+        else {
+            return None;
+        };
+        let at = at.in_scope(*scope);
+        let elements = self.elements(at, values)?;
+        elements
+            .iter()
+            .map(|element| self.beginning(at, element))
+            .collect()
+    }
+
+    /// The elements of a list or tuple that is written out, there or where its name is bound.
+    fn elements(&self, at: At, values: &'a Expr) -> Option<&'a [Expr]> {
+        match values {
+            Expr::List(list) => Some(&list.elts),
+            Expr::Tuple(tuple) => Some(&tuple.elts),
+            Expr::Set(set) => Some(&set.elts),
+            Expr::Name(name) => {
+                let names = &self.project.file(at.file).names;
+                let (_, bindings) = names.lookup(name.id.as_str(), at.scope)?;
+                match bindings {
+                    [
+                        Binding {
+                            bound: Bound::Value(value),
+                            scope,
+                            ..
+                        },
+                    ] => self.elements(at.in_scope(*scope).deeper()?, value),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
     }
 
     fn element(&self, at: At, element: &ast::InterpolatedStringElement) -> Option<String> {

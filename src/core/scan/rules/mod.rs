@@ -56,6 +56,10 @@ pub const RULES: [Rule; 9] = [
 pub fn proposals(case: &Case<'_, '_>, choice: &Choice) -> Vec<Proposal> {
     let by_hand = |reason: &str| vec![Proposal::by_hand(reason)];
     match case.site.kind {
+        Kind::Dbmanager => match session::propose(case, choice) {
+            Ok(session) => vec![session],
+            Err(reason) => by_hand(&reason),
+        },
         Kind::Sqlite3 if case.held == Held::Factory => vec![factory::propose(case)],
         Kind::Sqlite3 => of_sqlite3(case, choice),
         Kind::Pysqlite3 => by_hand(

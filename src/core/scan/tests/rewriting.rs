@@ -187,3 +187,23 @@ fn only_the_services_and_rules_that_are_asked_for_are_rewritten() {
     assert!(by_rule.changes.is_empty());
     assert_eq!(by_rule.left.len(), 2);
 }
+
+#[test]
+fn calls_that_were_swapped_become_sessions_later() {
+    let text = "import dbmanager\n\ndef f(p):\n    c = dbmanager.connect(p)\n    rows = c.execute(g()).fetchall()\n    c.close()\n    return rows\n";
+    let files = [("a.py", text)];
+    assert_eq!(rewritten(&files, &Options::default())[0], text);
+    let mut with_unsafe = Options::default();
+    with_unsafe.choice.with_unsafe = true;
+    let after = rewritten(&files, &with_unsafe).remove(0);
+    assert!(!after.contains("import dbmanager\n"), "{after}");
+    assert!(
+        after.contains("    with DatabaseManager.at(p).session() as c:\n        rows = c"),
+        "{after}"
+    );
+    assert!(
+        migration(&[("root/a.py", text)], &Options::default())
+            .left
+            .is_empty()
+    );
+}
