@@ -79,6 +79,15 @@ impl<'s> Layout<'s> {
             .push(Edit::insert(at, format!("{indentation}{text}{end}")));
     }
 
+    /// Put a statement above another one, as far in as that one was.
+    pub fn insert_outside(&mut self, statement: TextRange, text: &str) {
+        let indentation = self.source.indentation(statement.start());
+        let at = self.source.line_start(statement.start());
+        let end = self.source.line_end_mark();
+        self.inserted
+            .push(Edit::insert(at, format!("{indentation}{text}{end}")));
+    }
+
     fn indentation_after(&self, at: TextSize) -> String {
         let mut indentation = self.source.indentation(at).to_owned();
         for (lines, how) in &self.moved {

@@ -37,6 +37,8 @@ pub struct Named {
     pub range: TextRange,
     /// What is done.
     pub what: Use,
+    /// Whether it is the connection, and not a cursor.
+    pub is_connection: bool,
 }
 
 const CONNECTION_METHODS: [&str; 11] = [
@@ -142,6 +144,7 @@ impl<'a> Finder<'a, '_, '_> {
         self.found.push(Named {
             range: expression.range(),
             what,
+            is_connection: is_it,
         });
     }
 

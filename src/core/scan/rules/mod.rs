@@ -9,6 +9,7 @@ mod open_close;
 pub mod proposal;
 mod redundant;
 mod session;
+mod stored;
 mod swap;
 mod with_connection;
 mod yielded;
@@ -40,7 +41,7 @@ pub struct Rule {
 }
 
 /// All rules, by their codes.
-pub const RULES: [Rule; 9] = [
+pub const RULES: [Rule; 10] = [
     swap::RULE,
     open_close::RULE,
     closed_finally::RULE,
@@ -48,6 +49,7 @@ pub const RULES: [Rule; 9] = [
     closing::RULE,
     factory::RULE,
     yielded::RULE,
+    stored::RULE,
     named::RULE,
     redundant::RULE,
 ];

@@ -9,6 +9,7 @@ mod manager;
 mod places;
 mod region;
 mod rewrite;
+mod stored;
 mod transactions;
 
 use super::{Choice, Import, Needed, Proposal, Verdict};
@@ -36,6 +37,9 @@ const KEPT: &str = "each path keeps what it kept and discards what it discarded"
 
 /// Propose a session, or tell why there can be none.
 pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String> {
+    if let Holder::Attribute(..) = case.connection.holder() {
+        return stored::propose(case, choice);
+    }
     let Holder::Name(home, _) = case.connection.holder() else {
         return Err("no name of its function holds it".to_owned());
     };
@@ -60,7 +64,7 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
     let mode = calls::mode(case, &region);
     let session = format!("{}.session({})", manager.expression, mode.argument());
     let edits =
-        rewrite::edits(case, &region, &proof, &session).ok_or("its lines can't be moved")?;
+        rewrite::edits(case, &region, &proof, &session, &[]).ok_or("its lines can't be moved")?;
     let redundant = (!proof.redundant.is_empty()).then_some("DBM201");
     Ok(Proposal {
         rule: match proof.is_yielded {

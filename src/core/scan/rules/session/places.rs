@@ -73,12 +73,12 @@ impl Places {
     }
 
     fn is_named_by(&self, expression: &Expr) -> bool {
-        matches!(expression, Expr::Name(_))
+        matches!(expression, Expr::Name(_) | Expr::Attribute(_))
             && self.ranges().any(|range| range == expression.range())
     }
 }
 
 /// `connection`, `connection is not None`
 fn is_plain_test(test: &Expr) -> bool {
-    matches!(test, Expr::Name(_) | Expr::Compare(_))
+    matches!(test, Expr::Name(_) | Expr::Attribute(_) | Expr::Compare(_))
 }

@@ -30,6 +30,8 @@ pub enum Opening {
     Item(TextRange),
     /// By an assignment.
     Assignment(TextRange),
+    /// Elsewhere: the session's block begins above a statement.
+    Above(TextRange),
 }
 
 /// Where a connection lives. All lines of it change together.

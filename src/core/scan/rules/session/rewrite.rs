@@ -14,6 +14,7 @@ pub fn edits(
     region: &Region<'_>,
     proof: &Proof,
     session: &str,
+    set: &[String],
 ) -> Option<Vec<Edit>> {
     let source = case.source();
     let step = region.step.or_else(|| step_of_file(case, region));
@@ -23,6 +24,9 @@ pub fn edits(
     let mut layout = Layout::new(source, &case.file().parsed.module, unit);
     match region.opening {
         Opening::Item(range) => layout.replace(range, session),
+        Opening::Above(range) => {
+            layout.insert_outside(range, &format!("with {session}:"));
+        }
         Opening::Assignment(range) => {
             if case.has_comment(range) {
                 return None;
@@ -48,6 +52,10 @@ pub fn edits(
         .any(|range| is_losing_a_comment(case, *range))
     {
         return None;
+    }
+    if let Some(first) = region.kept.first() {
+        set.iter()
+            .for_each(|line| layout.insert_above(first.range(), line));
     }
     put_in(&mut layout, case, region, proof)?;
     for range in &region.emptied {

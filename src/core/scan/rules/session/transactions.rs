@@ -32,7 +32,7 @@ pub struct Proof {
 
 type Refusal = String;
 
-const SUSPECTED: &str = "a write is not committed on some path, so the stdlib discards it, and a session would commit it: \
+pub const SUSPECTED: &str = "a write is not committed on some path, so the stdlib discards it, and a session would commit it: \
                          a bug, perhaps";
 
 /// Look at all paths.
