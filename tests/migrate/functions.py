@@ -32,8 +32,41 @@ _SIMPLE = [
     "conn.commit()",
     "conn.rollback()",
     "conn.row_factory = None",
+    "fill(conn, flag)",
+    "seen.append(count(conn=conn))",
+    "store(conn)",
+    (
+        'for sql in ("INSERT INTO t (n) VALUES (4)", "DELETE FROM t WHERE n = 4"):\n'
+        "    conn.execute(sql)"
+    ),
+    'for sql in ("CREATE TABLE IF NOT EXISTS x (a)", "CREATE TABLE v (a)"):\n    conn.execute(sql)',
     'seen.append("step")',
 ]
+_HEAD = """import sqlite3
+from contextlib import closing
+
+seen = []
+
+
+def fill(conn, n):
+    if n == 3:
+        raise ValueError("three")
+    conn.execute("INSERT INTO t (id, n) VALUES (?, 5)", (n,))
+    if n == 4:
+        conn.commit()
+
+
+def count(conn):
+    return conn.execute("SELECT count(*) FROM t").fetchone()[0]
+
+
+def store(conn):
+    conn.execute("INSERT INTO t (n) VALUES (6)")
+    conn.commit()
+
+
+def f(path, flag):
+"""
 _LEAVING = ["raise ValueError(flag)", 'return "early"', "conn.close()\nreturn 1"]
 _IN_LOOP = ["break", "continue"]
 _HANDLED = ["pass", "conn.rollback()", "raise", 'return "handled"', 'seen.append("caught")']
@@ -111,7 +144,8 @@ def functions(draw: st.DrawFn) -> str:
             handled = draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"]))
             text = (
                 f"conn = None\ntry:\n    {opened}\n{indented(body)}\n"
-                f"except sqlite3.Error:\n    {handled}\nfinally:\n    if conn:\n        conn.close()"
+                f"except sqlite3.Error:\n    {handled}\n"
+                "finally:\n    if conn:\n        conn.close()"
             )
         case 7:
             handled = draw(st.sampled_from(_HANDLED))
@@ -126,5 +160,4 @@ def functions(draw: st.DrawFn) -> str:
             )
         case _:
             text = f"try:\n    {opened}\n{indented(body)}\nfinally:\n    conn.close()\nreturn 2"
-    head = "import sqlite3\nfrom contextlib import closing\n\nseen = []\n\n\ndef f(path, flag):\n"
-    return head + indented(text) + "\n"
+    return _HEAD + indented(text) + "\n"

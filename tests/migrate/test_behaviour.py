@@ -38,7 +38,9 @@ def folder() -> Iterator[Path]:
 def migrated(source: str, folder: Path, *, unsafe: bool = False) -> tuple[str, list[Any]]:
     path = folder / "module.py"
     path.write_text(source)
-    told, changes = _core._migrate([str(path)], {}, rules=set(), only=set(), with_unsafe=unsafe, databases=[])
+    told, changes = _core._migrate(
+        [str(path)], {}, rules=set(), only=set(), with_unsafe=unsafe, databases=[]
+    )
     report = json.loads(told)
     assert not report["failures"], report["failures"]
     assert len(changes) == 1, report

@@ -11,9 +11,9 @@ from click.shell_completion import CompletionItem
 from dbmanager.cli import run
 from dbmanager.cli.check import check
 from dbmanager.cli.completion import completion
+from dbmanager.cli.doctor import doctor
 from dbmanager.cli.migrate import migrate
 from dbmanager.cli.rules import rules
-from dbmanager.cli.doctor import doctor
 from dbmanager.cli.scan import scan
 from dbmanager.cli.undo import undo
 
