@@ -115,8 +115,9 @@ test-docs: dev ## Only the examples of the documentation
 	$(PYTEST) tests/docs
 
 .PHONY: docs-commands
-docs-commands: dev ## Write docs/commands from the commands' help
+docs-commands: dev ## Write docs/commands from the commands' help, docs/rules.md from the rules
 	$(PY) -m dbmanager.cli.pages docs/commands
+	$(PY) -m dbmanager.cli.rules_page docs/rules.md
 
 .PHONY: check-python
 check-python: $(STAMPS)/groups ## Python: ruff, lint and format

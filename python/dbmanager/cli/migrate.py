@@ -10,6 +10,7 @@ import click
 
 from dbmanager import _core
 from dbmanager._config import paths_of_databases, services
+from dbmanager.cli import progress
 from dbmanager.cli.files import diff, journal, work_tree
 from dbmanager.cli.files.replacing import Change, ReplacingError, replace
 from dbmanager.cli.formats import migration
@@ -97,9 +98,10 @@ def rewritten(
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     names = [str(path) for path in paths]
-    text, changed = _core._migrate(
-        names, configured, rules=rules, only=set(only), with_unsafe=unsafe, databases=databases
-    )
+    with progress.shown("rewriting"):
+        text, changed = _core._migrate(
+            names, configured, rules=rules, only=set(only), with_unsafe=unsafe, databases=databases
+        )
     told: Told = json.loads(text)
     if not told["files"]:
         message = f"there are no Python files below {', '.join(names)} (ignored ones do not count)"

@@ -7,8 +7,8 @@ pub const RULE: Rule = Rule {
     name: "open and close in one scope",
     what: "Puts what stands between `connect()` and `close()` into the block of a session. Of a connection that nothing closes, the \
            block ends with its last use.",
-    why: "Whatever happens in between, an exception or an early return, the connection goes back. Of ten connections that are \
-          closed without a `finally`, nine stay open when something goes wrong.",
+    why: "Whatever happens in between, an exception or an early return, the connection goes back. Nearly half of the direct calls \
+          that were looked at leave theirs open then.",
     example: (
         "connection = sqlite3.connect(path)\nrows = connection.execute(\"SELECT name FROM user\").fetchall()\nconnection.close()\nreturn rows",
         "with DatabaseManager.at(path).session() as connection:\n    rows = connection.execute(\"SELECT name FROM user\").fetchall()\nreturn rows",

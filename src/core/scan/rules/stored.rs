@@ -13,8 +13,8 @@ pub const RULE: Rule = Rule {
         "class Store:\n    def __init__(self, path):\n        self.connection = sqlite3.connect(path)\n\n    def add(self, name):\n        \
          self.connection.execute(\"INSERT INTO user (name) VALUES (?)\", (name,))\n        self.connection.commit()",
         "class Store:\n    def __init__(self, path):\n        self.manager = DatabaseManager.at(path)\n\n    def add(self, name):\n        \
-         with self.manager.session() as connection:\n            connection.execute(\"INSERT INTO user (name) VALUES (?)\", (name,))\n            \
-         connection.commit()",
+         with self.manager.session() as session:\n            session.execute(\"INSERT INTO user (name) VALUES (?)\", (name,))\n            \
+         session.commit()",
     ),
     safety: "Unsafe: it hangs on nobody else using the attribute. Methods that leave something uncommitted for others, or that call \
              each other while they use it, are left.",

@@ -383,7 +383,8 @@ impl<'a> RegionFinder<'a, '_, '_> {
         region.deleted.push(TextRange::empty(outer));
         region.step = Some((outer, inner));
         let opening = self.suite[self.index].range();
-        region.moved_out.push(TextRange::new(inner, opening.end()));
+        let begin = self.case.source().next_line(outer).0;
+        region.moved_out.push(TextRange::new(begin, opening.end()));
         // What would have moved in stays, and what would have stayed moves out.
         let moved_in = std::mem::take(&mut region.moved_in);
         let source = self.case.source();
@@ -479,22 +480,22 @@ impl<'a> RegionFinder<'a, '_, '_> {
         region.deleted.push(TextRange::empty(outer));
         region.step = Some((outer, inner));
         region.moved_in = self.lines_between(begin, outer).into_iter().collect();
-        // A block within it that is all of it goes as well.
-        if let [Stmt::With(with)] = &*attempt.body
+        region.kept.pop();
+        region.kept.extend(&attempt.body);
+        region.left_out = None;
+        // A block that ends it goes as well.
+        if let Some(Stmt::With(with)) = attempt.body.last()
             && let Some(form) = self.form_of_block(with)
         {
             self.check_header(with.range.start(), with.body[0].start())?;
             region.form = form;
             region.deleted.push(self.header_of(with));
-            let kept = region.kept.len() - 1;
-            region.kept.truncate(kept);
-            region.before_block = kept;
+            region.kept.pop();
+            region.before_block = region.kept.len();
             region.kept.extend(&with.body);
-            region.left_out = None;
             let last = with.body.last().map_or(with.range.end(), Stmt::end);
-            region
-                .moved_out
-                .push(TextRange::new(with.body[0].start(), last));
+            let begin = self.case.source().next_line(self.header_of(with).end()).0;
+            region.moved_out.push(TextRange::new(begin, last));
         }
         Ok(region)
     }
@@ -515,9 +516,8 @@ impl<'a> RegionFinder<'a, '_, '_> {
         region.deleted.push(self.header_of(with));
         region.step = Some((outer, inner));
         region.moved_in = self.lines_between(begin, outer).into_iter().collect();
-        let kept = region.kept.len() - 1;
-        region.kept.truncate(kept);
-        region.before_block = kept;
+        region.kept.pop();
+        region.before_block = region.kept.len();
         region.kept.extend(&with.body);
         Ok(region)
     }
