@@ -179,6 +179,15 @@ def test_json_tells_what_was_rewritten_and_what_is_left(application: Path) -> No
     assert [(call["scope"], call["verdict"]) for call in told["left"]] == [("add", "by hand")]
 
 
+def test_tests_that_replace_connect_are_told(application: Path) -> None:
+    test = "from unittest.mock import patch\n@patch('sqlite3.connect')\ndef test_a(c): pass\n"
+    (application / "test_shop.py").write_text(test)
+    commit(application)
+    told = done("migrate", ".", folder=application)
+    assert "these replace sqlite3.connect" in told
+    assert "test_shop.py:2" in told
+
+
 def test_quiet_tells_nothing(application: Path) -> None:
     assert done("migrate", "app", "--quiet", folder=application) == ""
     assert done("undo", "--quiet", folder=application) == ""

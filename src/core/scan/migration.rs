@@ -9,6 +9,7 @@ use super::edits::{self, Edit};
 use super::files;
 use super::importing::{self, Import};
 use super::names::ScopeKind;
+use super::patches::{self, Patch};
 use super::project::{FileId, Parsed, Project};
 use super::report::{Call, NotRead, Unparsable};
 use super::rules::{self, Choice, Needed, Proposal, Verdict};
@@ -80,6 +81,8 @@ pub struct Migration {
     pub rewritten: Vec<Rewritten>,
     /// The calls that are left, as a scan of the new files tells them.
     pub left: Vec<Call>,
+    /// Places that put something in the place of `sqlite3.connect`, which rewritten modules do not call.
+    pub patches: Vec<Patch>,
     /// The files that are no Python.
     pub unparsable: Vec<Unparsable>,
     /// The files and folders that could not be read, and why.
@@ -310,9 +313,12 @@ impl<'o> Rewriting<'o> {
                 .filter(|call| self.options.is_about(&call.service))
                 .collect()
         });
+        let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
+        let patches = files.iter().flat_map(|id| patches::patches(&project, *id));
         Migration {
             rewritten: self.rewritten,
             left: left.into_iter().flatten().collect(),
+            patches: patches.collect(),
             failures: self.failures,
             changes,
             ..Migration::default()

@@ -19,6 +19,7 @@ pub mod migration;
 pub mod names;
 pub mod order;
 mod parallel;
+pub mod patches;
 pub mod project;
 pub mod report;
 pub mod rules;

@@ -6,6 +6,7 @@ use super::held::Held;
 use super::hits::Hits;
 use super::libraries::Kind;
 use super::order::Service;
+use super::patches::Patch;
 use super::rules::Verdict;
 use super::summary::Summary;
 use super::usage::Usage;
@@ -95,6 +96,8 @@ pub struct Report {
     pub unparsable: Vec<Unparsable>,
     /// The files and folders that could not be read, and why.
     pub unreadable: Vec<NotRead>,
+    /// Places that put something in the place of `sqlite3.connect`: mostly tests.
+    pub patches: Vec<Patch>,
     /// What a search by text finds, by what it turned out to be.
     pub hits: Hits,
     /// The services, in the order in which they are best moved.
@@ -113,6 +116,7 @@ impl Default for Report {
             calls: Vec::new(),
             unparsable: Vec::new(),
             unreadable: Vec::new(),
+            patches: Vec::new(),
             hits: Hits::default(),
             services: Vec::new(),
             summary: Summary::default(),

@@ -9,6 +9,7 @@ use super::imports::{self, Importers};
 use super::libraries::{self, Kind, WORDS};
 use super::order;
 use super::parallel::in_parallel;
+use super::patches;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
 use super::schema;
@@ -207,14 +208,13 @@ pub fn report(
         let calls: Vec<Call> = cases.iter().map(|case| describe(case, services)).collect();
         let pooled = sites.pooled.len() + sites.managers;
         let service = services.of(&project.file(file).dotted);
-        (
-            Hits::of(project.file(file).parsed, sites),
-            calls,
-            (service, pooled),
-        )
+        let patches = patches::patches(project, file);
+        let hits = Hits::of(project.file(file).parsed, sites);
+        (hits, calls, patches, (service, pooled))
     });
-    for (hits, calls, (service, pooled)) in described {
+    for (hits, calls, patches, (service, pooled)) in described {
         report.hits.add(hits);
+        report.patches.extend(patches);
         report.calls.extend(calls);
         if pooled > 0 {
             *report.pooled.entry(service).or_default() += pooled;

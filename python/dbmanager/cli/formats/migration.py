@@ -20,6 +20,12 @@ def write(told: dict[str, Any], to: IO[str]) -> None:
         console.print(_rewritten(rewritten))
     for line in _left(left):
         console.print(line)
+    if rewritten and told["patches"]:
+        places = ", ".join(f"{patch['file']}:{patch['line']}" for patch in told["patches"])
+        console.print(
+            "these replace sqlite3.connect, which rewritten modules do not call any more; "
+            f"replace dbmanager.connect:\n  {places}"
+        )
     files = len({call["file"] for call in rewritten})
     console.print(f"{len(rewritten)} calls rewritten in {files} files, {len(left)} left")
     if rewritten:
