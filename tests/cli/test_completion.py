@@ -38,7 +38,7 @@ def bash(code: str) -> list[str]:
         ("dbmanager ch", ["check"]),
         ("dbmanager check --al", ["--all-kinds", "--allow-new"]),
         ("dbmanager check --format s", ["sarif"]),
-        ("dbmanager scan --format ''", ["csv", "github", "json", "sarif", "table"]),
+        ("dbmanager scan --format ''", ["csv", "github", "html", "json", "sarif", "table"]),
         ("dbmanager completion ''", ["bash", "fish", "zsh"]),
         ("dbmanager xyz", []),
     ],

@@ -10,18 +10,21 @@ import click
 from dbmanager import _core
 from dbmanager._config import services
 from dbmanager.cli import progress
-from dbmanager.cli.formats import github, rows, sarif, table
+from dbmanager.cli.formats import github, html, rows, sarif, table
 from dbmanager.cli.output import opened
 
 Report = dict[str, Any]
+Writer = Callable[[Report, IO[str]], None]
 
-_FORMATS: dict[str, Callable[[Report, IO[str]], None]] = {
-    "table": table.write,
-    "json": lambda report, to: json.dump(report, to, indent=1),
-    "sarif": sarif.write,
-    "github": github.write,
-    "csv": rows.write,
+_FORMATS: dict[str, Callable[[], Writer]] = {
+    "table": lambda: table.write,
+    "json": lambda: lambda report, to: json.dump(report, to, indent=1),
+    "sarif": lambda: sarif.write,
+    "github": lambda: github.write,
+    "csv": lambda: rows.write,
+    "html": html.writer,
 }
+"""What gives the writer of each form: what is wrong besides the code is told before the scan."""
 
 
 def scanned(paths: tuple[Path, ...]) -> Report:
@@ -63,7 +66,7 @@ def scanned(paths: tuple[Path, ...]) -> Report:
     type=click.Choice(list(_FORMATS)),
     default="table",
     show_default=True,
-    help="How to write it. 'github' makes annotations of GitHub Actions.",
+    help="How to write it. 'github' makes annotations of GitHub Actions, 'html' a page to look at.",
 )
 @click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
 @click.option(
@@ -82,9 +85,10 @@ def scan(
     The service of a call is the package that it is in, or as the table
     [tool.dbmanager.services] of pyproject.toml says.
     """
+    write = _FORMATS["json" if is_json else format_]()
     report = scanned(paths)
     if quiet:
         click.echo(report["summary"]["calls"])
         return
     with opened(output) as to:
-        _FORMATS["json" if is_json else format_](report, to)
+        write(report, to)

@@ -23,7 +23,7 @@ HELD = {
     "chained": "used at once",
     "other": "in another way",
 }
-_HAZARDS = {
+HAZARDS = {
     "write_not_committed": "a write is not committed",
     "open_after_return": "open after a return",
     "open_after_exception": "open after an exception",
@@ -58,7 +58,7 @@ def _calls(calls: list[dict[str, Any]]) -> Table:
             Text(call["scope"]),
             HELD[call["held"]],
             Text(_database(call)),
-            ", ".join(_HAZARDS[hazard] for hazard in call["hazards"]),
+            ", ".join(HAZARDS[hazard] for hazard in call["hazards"]),
             call["rule"],
             Text(call["verdict"], style=_COLOURS[call["verdict"]]),
         )
