@@ -102,13 +102,32 @@ test-rust: $(STAMPS)/venv ## Rust: the core's tests, without Python
 .PHONY: test-python
 test-python: dev ## Python: pytest, documentation examples included
 	$(call title,pytest on $$($(PY) -V))
-	$(PYTEST) --ignore=tests/cpython $(ARGS)
+	$(PYTEST) --ignore=tests/cpython --ignore=tests/browser $(ARGS)
 
 .PHONY: test-cpython
 test-cpython: dev ## CPython's own sqlite3 tests with our module swapped in
 	$(call title,CPython suite on $$($(PY) -V))
 	$(PYTEST) --quiet tests/cpython --ignore=tests/cpython/test_cpython_suite.py
 	$(PY) -m tests.cpython
+
+# The browser is no package of Python's: it is asked for before anything is built.
+BROWSER := chromium chromedriver
+
+.PHONY: has-browser
+has-browser:
+	@for program in $(BROWSER); do command -v $$program >/dev/null || { \
+		echo "test-browser: there is no $$program; on Debian: apt-get install chromium chromium-driver" >&2; \
+		exit 1; \
+	}; done
+
+$(STAMPS)/browser: pyproject.toml $(STAMPS)/venv
+	$(PY) -m pip install --quiet --group browser
+	@touch $@
+
+.PHONY: test-browser
+test-browser: has-browser dev $(STAMPS)/browser ## The HTML report in a headless browser (Debian: chromium, chromium-driver)
+	$(call title,the report in $$(chromium --version))
+	DBMANAGER_PICTURES=$(TARGET_DIR)/pictures $(PYTEST) tests/browser $(ARGS)
 
 .PHONY: test-docs
 test-docs: dev ## Only the examples of the documentation
@@ -189,7 +208,7 @@ sanitize: dev ## Rust's and Python's tests under AddressSanitizer (needs a night
 	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
 		PYTHONPATH=$(abspath $(ASAN_PACKAGE)) $(PYTEST) --timeout=600 -o faulthandler_timeout=700 \
-		--ignore=tests/cpython --ignore=tests/docs --ignore=tests/typing $(ARGS) \
+		--ignore=tests/cpython --ignore=tests/browser --ignore=tests/docs --ignore=tests/typing $(ARGS) \
 		--deselect tests/test_lifetimes.py::test_repetition_leaks_no_descriptor_and_no_memory
 
 # Any SQL, parameters and texts on the core, with AddressSanitizer over the Rust code; what crashes is kept in
