@@ -40,7 +40,7 @@ def test_sections_and_calls_are_visible(opened: Any) -> None:
     titles = ["Services", "Databases", "Calls", "Search", "Words"]
     assert texts(opened, "h2") == titles
     assert texts(opened, "nav a") == titles
-    assert len(texts(opened, "article pre")) == CALLS
+    assert len(texts(opened, "article h4")) == CALLS
     assert texts(opened, ".overall p") == ["1 of 5 services done"]
     assert texts(opened, "#shown") == ["11 of 11 calls"]
     for bar in opened.find_elements("css selector", "svg"):
@@ -138,7 +138,7 @@ def test_without_a_script_every_call_is_there_and_no_control_that_would_do_nothi
     chromium: Chromium, report: Path
 ) -> None:
     chromium.open(report, script=False)
-    assert len(texts(chromium.driver, "article pre")) == CALLS
+    assert len(texts(chromium.driver, "article h4")) == CALLS
     assert texts(chromium.driver, "form, button, input") == []
     assert chromium.errors() == []
 

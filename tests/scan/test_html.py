@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrate.command import done
 from tests.scan.page import Element, page_of, read, report_of, scan, written
 from tests.scan.shop import BASELINE, write, write_large_shop, write_shop
 
@@ -97,7 +98,9 @@ def test_every_call_is_there_with_its_code_and_all_that_is_known_of_it(shop: Pat
         assert shown.one("h4").one("a").text == f"{call['file']}:{call['line']}"
         assert shown.one("h4").one("span", "badge").text == call["verdict"]
         lines = [line.strip() for line in call["code"].splitlines()]
-        assert [line.strip() for line in shown.one("pre").text.split("\n")] == lines
+        code, *proposed = [pre.text for pre in shown.every("pre")]
+        assert [line.strip() for line in code.split("\n")] == lines
+        assert "".join(proposed).split() == call["proposed"].split()
         marked = "\n".join(mark.text for mark in shown.every("mark"))
         assert marked.split() == call["call"].split()
         assert shown.one("p", "why").text == (
@@ -218,3 +221,17 @@ def test_a_report_of_2000_calls_is_below_3_mb(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert len(text) < 3_000_000
     assert len(list(read(text).every("article"))) == count
+
+
+def test_calls_that_were_moved_count_as_progress(shop: Path) -> None:
+    before = report_of(shop)["summary"]["calls"]
+    done("migrate", ".", "--rules", "DBM001,DBM105", folder=shop)
+    page, report = page_of(shop), report_of(shop)
+    left = report["summary"]["calls"]
+    moved = sum(service["pooled"] for service in report["services"])
+    assert (moved, moved + left) == (8, before)
+    assert page.one("div", "overall").text == f"8 of {before} calls moved, 0 more at hand"
+    moved_whole = [one["name"] for one in report["services"] if not one["calls"]]
+    shown = {row[1]: row[2] for row in rows(table(page, "Services in the proposed order"))}
+    assert moved_whole
+    assert {shown[name] for name in moved_whole} == {"done"}

@@ -13,7 +13,8 @@ _HEAD = """# The rules of `dbmanager migrate`
 
 <!-- Made from the rules by `make docs-commands`: do not edit. -->
 
-`dbmanager migrate` goes by the rules that are safe for a call, and by unsafe ones with `--unsafe`. See [migrate](migrate.md)."""
+`dbmanager migrate` goes by the rules that are safe for a call, and by unsafe ones with `--unsafe`.
+See [migrate](migrate.md)."""
 _WIDTH = 130
 
 

@@ -123,6 +123,10 @@ fn reasons(service: &Service) -> Vec<String> {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
+    if service.calls == 0 {
+        let pooled = counted(service.pooled, "pooled call", "pooled calls");
+        return vec!["0 calls".to_owned(), format!("done: {pooled}")];
+    }
     let mut reasons = vec![
         counted(service.calls, "call", "calls"),
         match service.writes {

@@ -7,7 +7,12 @@ from dbmanager.cli.formats.html.bars import VERDICTS, badge
 from dbmanager.cli.formats.html.call import article
 from dbmanager.cli.formats.html.markup import Markup, element, listed
 from dbmanager.cli.formats.html.origin import Origin
-from dbmanager.cli.formats.html.services import progress, progress_bar, verdicts_by_service
+from dbmanager.cli.formats.html.services import (
+    progress,
+    progress_bar,
+    verdicts_by_service,
+    with_calls,
+)
 
 _ORDERS = {
     "place": "place",
@@ -25,7 +30,7 @@ def section(report: dict[str, Any], known: Origin) -> Markup:
         articles.setdefault(call["service"], []).append(article(number, call, known))
     services = [
         _service(service, verdicts[service["name"]], articles[service["name"]], known)
-        for service in report["services"]
+        for service in with_calls(report)
     ]
     return element(
         "section",
@@ -80,8 +85,8 @@ def _summary(service: dict[str, Any], verdicts: Counter[str], known: Origin) -> 
     return element(
         "summary",
         element("h3", order, " ", name),
-        element("span", progress(name, verdicts, known), class_="told"),
-        progress_bar(name, verdicts, known),
+        element("span", progress(service, verdicts, known), class_="told"),
+        progress_bar(service, verdicts, known),
     )
 
 

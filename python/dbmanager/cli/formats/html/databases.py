@@ -6,6 +6,7 @@ from typing import Any
 from dbmanager.cli.formats.html.head import counted
 from dbmanager.cli.formats.html.markup import Content, Markup, element
 from dbmanager.cli.formats.html.origin import Origin
+from dbmanager.cli.formats.html.services import with_calls
 from dbmanager.cli.formats.html.tables import Cell, Column, table
 
 _UNKNOWN = "unknown"
@@ -17,7 +18,7 @@ _STEPS = (1, 3, 10)
 
 def section(report: dict[str, Any], known: Origin) -> Markup:
     """Make the section."""
-    services = [service["name"] for service in report["services"]]
+    services = [service["name"] for service in with_calls(report)]
     users = _users(report["calls"])
     columns = [Column("database"), *(Column(name, is_number=True) for name in services)]
     columns.append(Column("all", is_number=True))

@@ -22,7 +22,7 @@ _COLUMNS = [
 def section(report: dict[str, Any], known: Origin) -> Markup:
     """Make the section."""
     verdicts = verdicts_by_service(report["calls"])
-    rows = [_row(service, verdicts[service["name"]], known) for service in report["services"]]
+    rows = [_row(one, verdicts[one["name"]], known) for one in with_calls(report)]
     rows += [_done_row(name) for name in _without_calls(report, known)]
     content = (
         table(_COLUMNS, rows, label="Services in the proposed order", class_="ordered")
@@ -47,17 +47,24 @@ def verdicts_by_service(calls: list[dict[str, Any]]) -> dict[str, Counter[str]]:
     return verdicts
 
 
-def progress(service: str, verdicts: Counter[str], known: Origin) -> str:
+def with_calls(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the services that have direct calls left."""
+    return [service for service in report["services"] if service["calls"]]
+
+
+def progress(service: dict[str, Any], verdicts: Counter[str], known: Origin) -> str:
     """Say in words how far a service has come."""
-    total, safe = verdicts.total(), verdicts["safe"]
-    if known.done is not None and service in known.done:
+    total, safe, moved = verdicts.total(), verdicts["safe"], service["pooled"]
+    if known.done is not None and service["name"] in known.done:
         return f"marked done, but {counted(total, 'call')} left"
-    return f"{safe:,} of {total:,} at hand" if safe else "none at hand"
+    at_hand = f"{safe:,} of {total:,} at hand" if safe else "none at hand"
+    return f"{moved:,} moved, {at_hand}" if moved else at_hand
 
 
-def progress_bar(service: str, verdicts: Counter[str], known: Origin) -> Markup:
-    """Draw the verdicts of a service's calls."""
-    shares = [(class_, verdicts[verdict]) for verdict, class_ in VERDICTS.items()]
+def progress_bar(service: dict[str, Any], verdicts: Counter[str], known: Origin) -> Markup:
+    """Draw what is moved of a service, and the verdicts of the calls that are left."""
+    left = [(class_, verdicts[verdict]) for verdict, class_ in VERDICTS.items()]
+    shares = [("done", service["pooled"]), *left]
     words = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
     return bar(shares, f"{progress(service, verdicts, known)}: {words}")
 
@@ -81,7 +88,11 @@ def _overall(report: dict[str, Any], known: Origin) -> Markup:
     """Show how far all of them have come: the services done, or else the calls at hand."""
     total = report["summary"]["calls"]
     at_hand = report["summary"]["verdicts"].get("safe", 0)
-    if known.done is None:
+    moved = sum(service["pooled"] for service in report["services"])
+    if known.done is None and moved:
+        shares = (moved, moved + total)
+        told = f"{moved:,} of {counted(moved + total, 'call')} moved, {at_hand:,} more at hand"
+    elif known.done is None:
         shares, told = (at_hand, total), f"{at_hand:,} of {counted(total, 'call')} at hand"
     else:
         every = known.done | {service["name"] for service in report["services"]}
@@ -90,20 +101,21 @@ def _overall(report: dict[str, Any], known: Origin) -> Markup:
     part, whole = shares
     if not whole:
         return Markup()
-    class_ = "safe" if known.done is None else "done"
+    class_ = "safe" if known.done is None and not moved else "done"
     line = bar([(class_, part), ("rest", whole - part)], f"{told}, {percent(part, whole)}")
     return element("div", element("p", element("b", told)), line, class_="overall")
 
 
 def _without_calls(report: dict[str, Any], known: Origin) -> list[str]:
-    with_calls = {service["name"] for service in report["services"]}
-    return sorted((known.done or frozenset()) - with_calls)
+    left = {service["name"] for service in with_calls(report)}
+    every = (known.done or frozenset()) | {service["name"] for service in report["services"]}
+    return sorted(every - left)
 
 
 def _row(service: dict[str, Any], verdicts: Counter[str], known: Origin) -> list[Cell]:
     name = service["name"]
-    told = element("span", progress(name, verdicts, known), class_="told")
-    bar_ = progress_bar(name, verdicts, known)
+    told = element("span", progress(service, verdicts, known), class_="told")
+    bar_ = progress_bar(service, verdicts, known)
     link = element("a", element("code", name), href=f"#service-{service['order']}")
     return [
         Cell(str(service["order"])),
