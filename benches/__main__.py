@@ -18,6 +18,7 @@ from benches import (
     memory,
     report,
     result_set,
+    scanning,
     stall,
     threads,
     user_function,
@@ -37,7 +38,7 @@ WORKLOADS: Mapping[str, Callable[[arena.Scale], list[arena.Variant]]] = {
 }
 DEFAULT = (*WORKLOADS, "W8", "W13", "memory")
 # Minutes, nearly all of them the stdlib's: measured when named.
-ALL = (*DEFAULT, "stall")
+ALL = (*DEFAULT, "W12", "stall")
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Results:
     contentions: list[writers.Contention] = field(default_factory=list)
     fleet: many.Fleet | None = None
     stalls: list[stall.Stall] = field(default_factory=list)
+    scan: scanning.Scan | None = None
     growth: memory.Growth | None = None
 
 
@@ -72,7 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "workloads",
         nargs="*",
         metavar="WORKLOAD",
-        help=f"any of {' '.join(ALL)}; default all but stall",
+        help=f"any of {' '.join(ALL)}; default all but W12 and stall",
     )
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -100,6 +102,8 @@ def _measure(
                 results.stalls = stall.measure(scale, folder)
             elif name == "W8":
                 results.contentions = writers.measure(scale, folder)
+            elif name == "W12":
+                results.scan = scanning.measure(scale, folder)
             elif name == "W13":
                 results.fleet = many.measure(scale, folder)
             elif name == "memory":
@@ -141,6 +145,8 @@ def _print(
         print(report.contentions(results.contentions), "\n")
     if results.fleet:
         print(report.fleet(results.fleet), "\n")
+    if results.scan:
+        print(report.scan(results.scan), "\n")
     if results.stalls:
         print(report.stalls(results.stalls), "\n")
     if results.growth:

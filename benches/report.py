@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
+from benches import scanning
 from benches.arena import Measurement
 from benches.contestants import Contestant, Presence
 from benches.many import COST_LIMIT, FILES, Bound, Cost, Fleet
@@ -156,6 +157,25 @@ def _bound_row(bound: Bound) -> list[str]:
         f"{bound.lease_us:.0f}",
         _met(bound.met),
     ]
+
+
+def scan(measured: scanning.Scan) -> str:
+    """Tell how long the scan of the tree took, and the others beside it."""
+    ours = median(measured.scan_s)
+    header = ["W12", "seconds", "times the scan"]
+    rows = [
+        [f"dbmanager scan, {measured.calls:,} calls", f"{ours:.2f}", "1.00"],
+        *(
+            [name, f"{median(seconds):.2f}", f"{median(seconds) / ours:.2f}"]
+            for name, seconds in (
+                ("grep -r for a word", measured.search_s),
+                ("ast.parse of the files with it", measured.parse_s),
+            )
+        ),
+    ]
+    size = f"{measured.files:,} files, {measured.bytes / 1e6:,.0f} MB"
+    target = f"target {scanning.TARGET_S:.0f} s for {scanning.FILES:,}: {_met(measured.met)}"
+    return f"{table(header, rows)}\n{size}; {target}"
 
 
 def stalls(measured: Sequence[Stall]) -> str:

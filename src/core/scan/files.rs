@@ -1,8 +1,8 @@
 //! The Python files below some paths: read in parallel, those that `.gitignore` names left out, and only those looked
 //! into that mention what is searched for.
 
+use aho_corasick::AhoCorasick;
 use ignore::{DirEntry, WalkBuilder, WalkState};
-use memchr::memmem::Finder;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -73,12 +73,13 @@ fn walk_below(
         .parents(obeys_parents)
         .threads(threads());
     builder.filter_entry(|entry| entry.depth() == 0 || !is_not_ours(entry));
-    let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
+    // It fails for more than 2 GiB of words.
+    let finder = AhoCorasick::new(words).ok();
     let (files, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (unreadable, sql) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     builder.build_parallel().run(|| {
         let mut content = Vec::new();
-        let (files, bytes, unreadable, finders) = (&files, &bytes, &unreadable, &finders);
+        let (files, bytes, unreadable, finder) = (&files, &bytes, &unreadable, &finder);
         let sql = &sql;
         Box::new(move |entry| {
             let entry = entry.map_err(told);
@@ -95,7 +96,7 @@ fn walk_below(
                 Ok(Some(path)) => {
                     files.fetch_add(1, Ordering::Relaxed);
                     bytes.fetch_add(content.len(), Ordering::Relaxed);
-                    if finders.iter().any(|finder| finder.find(&content).is_some()) {
+                    if finder.as_ref().is_none_or(|finder| finder.is_match(&content)) {
                         each(&path, &content);
                     }
                 }
