@@ -1,5 +1,6 @@
 //! Which database a call opens, as far as the project's source tells.
 
+use super::callers;
 use super::libraries::Kind;
 use super::names::{Bound, ScopeId};
 use super::project::Project;
@@ -90,6 +91,32 @@ pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
         path,
         expression: source.slice(argument.range()).to_owned(),
     }
+}
+
+/// The function or class of the file whose parameter names a site's database, if one does.
+pub fn called_with_path(project: &Project<'_>, site: &Site<'_>) -> Option<String> {
+    let names = &project.file(site.file).names;
+    let name = match argument(site.call)? {
+        Expr::Call(call) => call.arguments.args.first()?,
+        argument => argument,
+    };
+    let bindings = match name {
+        Expr::Name(name) => names.lookup(name.id.as_str(), site.scope)?.1.to_vec(),
+        Expr::Attribute(attribute) => {
+            let Expr::Name(instance) = &*attribute.value else {
+                return None;
+            };
+            let class = names.class_of_instance(instance.id.as_str(), site.scope)?;
+            names.attribute_of(class, attribute.attr.as_str())
+        }
+        _ => return None,
+    };
+    bindings.iter().find_map(|binding| match binding.bound {
+        Bound::Parameter(_) => callers::called_for(names, binding.scope),
+        // `self.path = path`
+        Bound::Value(_) if name.is_attribute_expr() => callers::called_for(names, binding.scope),
+        _ => None,
+    })
 }
 
 /// The path in an SQLAlchemy URL; all of it, if it is no plain one.

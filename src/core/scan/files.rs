@@ -96,7 +96,10 @@ fn walk_below(
                 Ok(Some(path)) => {
                     files.fetch_add(1, Ordering::Relaxed);
                     bytes.fetch_add(content.len(), Ordering::Relaxed);
-                    if finder.as_ref().is_none_or(|finder| finder.is_match(&content)) {
+                    if finder
+                        .as_ref()
+                        .is_none_or(|finder| finder.is_match(&content))
+                    {
                         each(&path, &content);
                     }
                 }

@@ -1,5 +1,6 @@
 //! Python source: its direct calls of `sqlite3.connect`, what each of them is, and how it is rewritten.
 
+mod callers;
 mod case;
 pub mod connection;
 pub mod database;

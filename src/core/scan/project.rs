@@ -1,6 +1,7 @@
 //! The files of a project as Python imports them, and what an expression in one of them names, followed through
 //! imports, re-exports and aliases.
 
+use super::callers;
 use super::libraries;
 use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
 use super::schema;
@@ -8,6 +9,7 @@ use super::source::Source;
 use super::syntax::{Expr, Module, ast};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A file of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,6 +109,8 @@ impl Named {
 pub struct Project<'a> {
     files: Vec<ProjectFile<'a>>,
     foreign_keys: Option<String>,
+    /// Made when it is asked for first.
+    callers: OnceLock<callers::Index<'a>>,
     /// By their dotted names, those that there is one of.
     functions: HashMap<String, Option<(FileId, ScopeId)>>,
     modules: HashMap<String, FileId>,
@@ -140,6 +144,7 @@ impl<'a> Project<'a> {
         Self {
             files,
             foreign_keys,
+            callers: OnceLock::new(),
             functions,
             modules,
         }
@@ -161,6 +166,29 @@ impl<'a> Project<'a> {
     /// The function of a dotted name, if there is one only, in a module itself: a method may be another one's.
     pub fn function(&self, dotted: &str) -> Option<(FileId, ScopeId)> {
         *self.functions.get(dotted)?
+    }
+
+    /// Whether a dotted name is that of a function or class in a module of the project.
+    pub fn defines(&self, dotted: &str) -> bool {
+        let Some((module, name)) = dotted.rsplit_once('.') else {
+            return false;
+        };
+        let bindings = self
+            .module(module)
+            .map(|id| self.file(id).names.bound_in(ScopeId::MODULE, name));
+        bindings.is_some_and(|bindings| {
+            let is_definition = |binding: &Binding<'_>| {
+                matches!(binding.bound, Bound::Function(_) | Bound::Class(_))
+            };
+            bindings.iter().any(is_definition)
+        })
+    }
+
+    /// Who calls a function or class; None if nobody is seen.
+    pub fn callers(&self, dotted: &str) -> Option<&callers::Callers<'a>> {
+        self.callers
+            .get_or_init(|| callers::index(self))
+            .get(dotted)
     }
 
     /// The file of a module.

@@ -1,7 +1,7 @@
 //! A scan: the files are read and parsed in parallel, those that import from them are added, and all is put together.
 
 use super::case::Case;
-use super::database::is_sqlite_url;
+use super::database::{self, is_sqlite_url};
 use super::describe::describe;
 use super::files::{self, Unreadable, Walked};
 use super::hits::Hits;
@@ -184,13 +184,27 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
         let is_own = libraries::is_library(&project.file(*file).dotted);
         !is_own && !WORDS.iter().any(|word| name.contains(word))
     });
-    unnamed
-        .map(|(file, name)| {
-            let dotted = &project.file(file).dotted;
-            let module = dotted.rsplit('.').next().unwrap_or(dotted);
-            (module.to_owned(), name.to_owned())
-        })
-        .collect()
+    let of_functions = unnamed.map(|(file, name)| export(&project, file, name));
+    of_functions.chain(given_paths(&project)).collect()
+}
+
+/// A name of a module, by the module's last name.
+fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
+    let dotted = &project.file(file).dotted;
+    let module = dotted.rsplit('.').next().unwrap_or(dotted);
+    (module.to_owned(), name.to_owned())
+}
+
+/// The functions and classes that open the database whose path they are given: which one that is, their callers know.
+fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
+    let given = each_file(project, |file, _, cases, _| {
+        let unknown = cases.iter().filter(|case| case.database.path.is_none());
+        let called = unknown.filter_map(|case| database::called_with_path(project, case.site));
+        called
+            .map(|name| export(project, file, &name))
+            .collect::<Vec<_>>()
+    });
+    given.into_iter().flatten().collect()
 }
 
 /// Put together what is known of files.

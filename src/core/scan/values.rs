@@ -1,6 +1,7 @@
 //! What a text or path expression is worth, where the project's own source leaves no doubt.
 
-use super::names::{Binding, Bound, ScopeId};
+use super::callers;
+use super::names::{Binding, Bound, ScopeId, ScopeKind};
 use super::project::{FileId, Project};
 use super::syntax::{Expr, ExprCall, ast};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ impl Value {
 
 /// How many names are followed one behind another.
 const FOLLOWED: usize = 20;
+
+/// How many of these one caller counts for: each has callers of its own.
+const CALLER: usize = 6;
 
 /// The value of an expression, if it is certain.
 pub fn value_of(
@@ -336,12 +340,16 @@ impl<'a> Evaluator<'_, 'a> {
 
     fn of_name(&self, at: At, name: &str) -> Option<Value> {
         let (_, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
-        self.of_bindings(at, bindings)
+        self.of_bindings(at, name, bindings)
     }
 
     /// One value, if all bindings have the same.
-    fn of_bindings(&self, at: At, bindings: &[Binding<'a>]) -> Option<Value> {
-        let mut values = bindings.iter().map(|binding| self.of_binding(at, binding));
+    fn of_bindings(&self, at: At, name: &str, bindings: &[Binding<'a>]) -> Option<Value> {
+        let of = |binding: &Binding<'a>| match binding.bound {
+            Bound::Parameter(default) => self.of_parameter(at, name, binding.scope, default),
+            _ => self.of_binding(at, binding),
+        };
+        let mut values = bindings.iter().map(of);
         let first = values.next()??;
         values
             .all(|value| value.as_ref() == Some(&first))
@@ -363,6 +371,44 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
+    /// The value that all callers give for a parameter, where all of them are seen.
+    fn of_parameter(
+        &self,
+        at: At,
+        name: &str,
+        function: ScopeId,
+        default: Option<&'a Expr>,
+    ) -> Option<Value> {
+        let left = at.left.checked_sub(CALLER)?;
+        let at = At { left, ..at };
+        let file = self.project.file(at.file);
+        let ScopeKind::Function(node) = file.names.scope(function).kind else {
+            return None;
+        };
+        let called = callers::called_for(&file.names, function)?;
+        let callers = self.project.callers(&format!("{}.{called}", file.dotted))?;
+        if callers.or_others || callers.calls.is_empty() {
+            return None;
+        }
+        let is_method = file.names.method_of(function).is_some();
+        let mut values = callers.calls.iter().map(|(caller, scope, call)| {
+            let there = At {
+                file: *caller,
+                scope: *scope,
+                ..at
+            };
+            match callers::argument(call, node, name, is_method).ok()? {
+                Some(argument) => self.value(there, argument),
+                // Defaults are evaluated outside of the function.
+                None => self.value(at.in_scope(file.names.scope(function).parent?), default?),
+            }
+        });
+        let first = values.next()??;
+        values
+            .all(|value| value.as_ref() == Some(&first))
+            .then_some(first)
+    }
+
     fn of_member(&self, at: At, module: &str, name: &str) -> Option<Value> {
         let there = At {
             file: self.project.module(module)?,
@@ -377,7 +423,7 @@ impl<'a> Evaluator<'_, 'a> {
         if let Expr::Name(instance) = &*attribute.value {
             let names = &self.project.file(at.file).names;
             if let Some(class) = names.class_of_instance(instance.id.as_str(), at.scope) {
-                return self.of_bindings(at, &names.attribute_of(class, name));
+                return self.of_bindings(at, name, &names.attribute_of(class, name));
             }
         }
         if let Some(module) = self

@@ -343,3 +343,50 @@ fn a_database_in_memory_loses_nothing_that_would_have_stayed() {
     );
     assert_eq!(call.hazards, [Hazard::OpenAfterException]);
 }
+
+#[test]
+fn paths_that_all_callers_give_alike_are_known() {
+    let store = "import sqlite3\nclass Store:\n    def __init__(self, path, timeout=5):\n        self.path = path\n    \
+                 def f(self):\n        return sqlite3.connect(self.path)\ndef load(name='b.db'):\n    \
+                 return sqlite3.connect(str(name))\n";
+    let databases = |callers: &str| -> Vec<String> {
+        let report = scanned(&[("app/store.py", store), ("app/main.py", callers)]);
+        report.calls.into_iter().map(|call| call.database).collect()
+    };
+    let imported = "from app.store import Store, load\nDB = 'a.db'\n";
+    assert_eq!(
+        databases(&format!("{imported}Store(DB)\nStore(path=DB)\nload()\n")),
+        ["a.db", "b.db"]
+    );
+    assert_eq!(
+        databases(&format!("{imported}Store(DB)\nStore('c.db')\nload(DB)\n")),
+        ["unknown", "a.db"]
+    );
+    assert_eq!(
+        databases(&format!(
+            "{imported}class Own(Store): pass\nStore(DB)\nmap(load, [])\nload(DB)\n"
+        )),
+        ["unknown"; 2]
+    );
+    assert_eq!(
+        databases(&format!(
+            "{imported}def f(s: Store, p=DB): Store(p)\nf(1)\n"
+        )),
+        ["a.db", "unknown"]
+    );
+    assert_eq!(databases(imported), ["unknown"; 2]);
+}
+
+#[test]
+fn callers_in_files_that_do_not_mention_sqlite_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "store.py",
+        "import sqlite3\ndef load(path):\n    return sqlite3.connect(path)\n",
+    );
+    write("main.py", "from store import load\nload('main.db')\n");
+    write("test_store.py", "from store import load\nload('test.db')\n");
+    let report = scan(&[folder.path().to_owned()], &Services::default());
+    assert_eq!(report.calls[0].database, "main.db");
+}

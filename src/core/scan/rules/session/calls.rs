@@ -109,7 +109,7 @@ const KNOWN_METHODS: [&str; 62] = [
 ];
 
 /// Which mode a session of some statements needs.
-pub fn mode(case: &Case<'_, '_>, region: &Region<'_>) -> Mode {
+pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>) -> Mode {
     if !writes_what_it_read(&case.connection, region.home, &region.kept) {
         return Mode::Auto;
     }

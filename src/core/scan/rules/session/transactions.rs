@@ -36,7 +36,11 @@ pub const SUSPECTED: &str = "a write is not committed on some path, so the stdli
                          a bug, perhaps";
 
 /// Look at all paths.
-pub fn prove(case: &Case<'_, '_>, region: &Region<'_>, places: &Places) -> Result<Proof, Refusal> {
+pub fn prove<'a>(
+    case: &Case<'a, '_>,
+    region: &Region<'a>,
+    places: &Places,
+) -> Result<Proof, Refusal> {
     let yielded = yielded(region, places)?;
     check_function(case, region, yielded)?;
     check_places(region, places)?;

@@ -1,0 +1,150 @@
+//! Who calls the functions and classes of a project, and with what: as far as all of it is seen.
+
+use super::imports::is_test;
+use super::names::{Names, ScopeId, ScopeKind};
+use super::project::{FileId, Project};
+use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor, ast};
+use super::walk::{Scoped, walk_expr, walk_stmt};
+use std::collections::HashMap;
+
+/// The calls of one function or class.
+#[derive(Debug, Default)]
+pub struct Callers<'a> {
+    /// The calls outside of tests, each with where it stands.
+    pub calls: Vec<(FileId, ScopeId, &'a ExprCall)>,
+    /// It is named without a call somewhere, as a callback or a base class: others may call it.
+    pub or_others: bool,
+}
+
+/// By the dotted names of what is called.
+pub type Index<'a> = HashMap<String, Callers<'a>>;
+
+/// Go through all files.
+pub fn index<'a>(project: &Project<'a>) -> Index<'a> {
+    let mut index = Index::new();
+    for (id, file) in project.files() {
+        let is_production = !is_test(&file.parsed.source.path);
+        let mut collector = Collector {
+            project,
+            file: id,
+            names: &file.names,
+            scope: ScopeId::MODULE,
+            called: None,
+            is_production,
+            index: &mut index,
+        };
+        collector.visit_body(&file.parsed.module.body);
+    }
+    index
+}
+
+/// The argument that a call gives for a parameter; None if it gives none, an error if that can't be told.
+pub fn argument<'a>(
+    call: &'a ExprCall,
+    function: &ast::StmtFunctionDef,
+    name: &str,
+    is_method: bool,
+) -> Result<Option<&'a Expr>, ()> {
+    let arguments = &call.arguments;
+    let is_starred = arguments.args.iter().any(Expr::is_starred_expr)
+        || arguments
+            .keywords
+            .iter()
+            .any(|keyword| keyword.arg.is_none());
+    if is_starred {
+        return Err(());
+    }
+    let by_name = arguments.keywords.iter().find(|keyword| {
+        keyword
+            .arg
+            .as_ref()
+            .is_some_and(|argument| argument.as_str() == name)
+    });
+    if let Some(keyword) = by_name {
+        return Ok(Some(&keyword.value));
+    }
+    let parameters = &function.parameters;
+    let mut positional = parameters.posonlyargs.iter().chain(&parameters.args);
+    let position = positional.position(|parameter| parameter.parameter.name.as_str() == name);
+    let position = position.map(|position| position - usize::from(is_method && position > 0));
+    Ok(position.and_then(|position| arguments.args.get(position)))
+}
+
+struct Collector<'a, 'p, 'i> {
+    project: &'p Project<'a>,
+    file: FileId,
+    names: &'p Names<'a>,
+    scope: ScopeId,
+    /// The function of the call that is looked at, which is no other use of it.
+    called: Option<&'a Expr>,
+    is_production: bool,
+    index: &'i mut Index<'a>,
+}
+
+impl<'a> Collector<'a, '_, '_> {
+    /// The dotted name of an expression, if the project defines what it names.
+    fn own(&self, expression: &Expr) -> Option<String> {
+        let named = self.project.named(self.file, self.scope, expression);
+        let name = named.certain()?;
+        self.project.defines(name).then(|| name.to_owned())
+    }
+}
+
+impl<'a> Scoped<'a> for Collector<'a, '_, '_> {
+    fn names(&self) -> &Names<'a> {
+        self.names
+    }
+
+    fn scope(&mut self) -> &mut ScopeId {
+        &mut self.scope
+    }
+}
+
+impl<'a> Visitor<'a> for Collector<'a, '_, '_> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        walk_stmt(self, statement);
+    }
+
+    // What is annotated is not called.
+    fn visit_annotation(&mut self, _: &'a Expr) {}
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Call(call) => {
+                if self.is_production
+                    && let Some(name) = self.own(&call.func)
+                {
+                    let callers = self.index.entry(name).or_default();
+                    callers.calls.push((self.file, self.scope, call));
+                }
+                self.called = Some(&call.func);
+            }
+            Expr::Name(_) | Expr::Attribute(_) => {
+                let is_called = self
+                    .called
+                    .is_some_and(|called| called.range() == expression.range());
+                if !is_called && let Some(name) = self.own(expression) {
+                    self.index.entry(name).or_default().or_others = true;
+                }
+            }
+            _ => {}
+        }
+        walk_expr(self, expression);
+    }
+}
+
+/// The function or class that is called when a parameter of a function gets its value: the class, for its `__init__`.
+pub fn called_for(names: &Names<'_>, function: ScopeId) -> Option<String> {
+    let ScopeKind::Function(node) = names.scope(function).kind else {
+        return None;
+    };
+    let parent = names.scope(function).parent?;
+    match names.scope(parent).kind {
+        _ if !node.decorator_list.is_empty() => None,
+        ScopeKind::Module => Some(names.qualified_name(function)),
+        ScopeKind::Class(_) if node.name.as_str() == "__init__" => {
+            Some(names.qualified_name(parent))
+        }
+        _ => None,
+    }
+}
