@@ -155,6 +155,11 @@ impl<'a> Visitor<'a> for Collector<'a, '_, '_> {
                     }
                 }
             }
+            Stmt::AnnAssign(assign) => {
+                if let Some(value) = &assign.value {
+                    self.connection.bind(self.scope, &assign.target, value);
+                }
+            }
             Stmt::With(with) => {
                 for item in &with.items {
                     if self.connection.is(self.scope, &item.context_expr) {

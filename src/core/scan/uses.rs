@@ -26,6 +26,8 @@ pub enum Use {
     Yielded,
     /// The connection's name is bound.
     Bound,
+    /// It is used by a function that stands in its function.
+    WithinFunction,
     /// What no rule can go by, and why.
     Refused(&'static str),
 }
@@ -138,14 +140,44 @@ impl<'a> Finder<'a, '_, '_> {
             return;
         }
         let what = match self.is_within_another_function() {
-            true => Use::Refused("a function within its function uses it"),
-            false => self.use_of(expression, is_it),
+            true => Use::WithinFunction,
+            false => match self.use_in_generator() {
+                Use::Fine => self.use_of(expression, is_it),
+                refused => refused,
+            },
         };
         self.found.push(Named {
             range: expression.range(),
             what,
             is_connection: is_it,
         });
+    }
+
+    /// What stands in a generator is done when its values are taken, but for what it goes through first.
+    fn use_in_generator(&self) -> Use {
+        let around = self.around.iter().rev().enumerate();
+        for (depth, around) in around {
+            match around {
+                Around::Statement(_) => break,
+                Around::Expression(Expr::Generator(generator)) => {
+                    let first = &generator.generators[0].iter;
+                    let inner = depth
+                        .checked_sub(1)
+                        .and_then(|inner| self.around.iter().rev().nth(inner));
+                    let is_first = match inner {
+                        Some(Around::Expression(inner)) => {
+                            first.range().contains_range(inner.range())
+                        }
+                        _ => true,
+                    };
+                    if !is_first {
+                        return self.use_of_lazy(depth + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Use::Fine
     }
 
     fn is_within_another_function(&self) -> bool {
@@ -185,6 +217,21 @@ impl<'a> Finder<'a, '_, '_> {
         match statement {
             Stmt::Expr(_) => Use::Fine,
             Stmt::If(_) | Stmt::While(_) => Use::Tested,
+            Stmt::Assign(assign) if !is_it && !assign.value.is_call_expr() => {
+                Use::Refused("a cursor of it gets another name")
+            }
+            Stmt::AnnAssign(assign)
+                if !is_it
+                    && assign
+                        .value
+                        .as_ref()
+                        .is_some_and(|value| value.is_call_expr()) =>
+            {
+                match &*assign.target {
+                    Expr::Name(_) => Use::Fine,
+                    _ => Use::Refused("a cursor of it is kept"),
+                }
+            }
             Stmt::Assign(assign) if !is_it => match &*assign.targets {
                 [Expr::Name(_)] => Use::Fine,
                 _ => Use::Refused("a cursor of it is kept"),
@@ -287,7 +334,7 @@ impl<'a> Finder<'a, '_, '_> {
             .is_some_and(|first| first.range() == expression.range());
         match function.strip_prefix("builtins.") {
             Some(name) if LOOK.contains(&name) => Use::Fine,
-            Some(name) if STRICT.contains(&name) && !is_it => Use::Fine,
+            Some(name) if STRICT.contains(&name) && !is_it && is_first => Use::Fine,
             Some("next") if !is_it && is_first => Use::Fine,
             Some(name) if LAZY.contains(&name) && !is_it => self.use_of_lazy(1),
             _ => Use::Given,

@@ -5,6 +5,7 @@
 //! by how it is left: to the next one, by `return`, `break`, `continue` or an exception. An exception may come from every
 //! expression.
 
+pub mod managers;
 mod passing;
 mod states;
 
@@ -223,7 +224,10 @@ impl<'a> Flow<'a, '_, '_> {
                 let subject = self.expression(&choice.subject, states);
                 let mut ends = Ends::next(subject.next);
                 for case in &choice.cases {
-                    ends = ends.joined(self.suite(&case.body, subject.next));
+                    let guard = self.optional(case.guard.as_deref(), ends.next);
+                    ends = ends.with_exits_of(guard);
+                    ends.next |= guard.next;
+                    ends = ends.joined(self.suite(&case.body, ends.next));
                 }
                 ends.with_exits_of(subject)
             }
@@ -341,8 +345,13 @@ impl<'a> Flow<'a, '_, '_> {
                 *blocks.entry(key(with.range)).or_default() |= entered.next;
             }
         }
-        let body = self.suite(&with.body, entered.next);
-        let body = match ending {
+        let mut body = self.suite(&with.body, entered.next);
+        let swallows = self.unknowns == Unknowns::DoAnything
+            && managers::may_swallow(self.connection, self.scope, with);
+        if swallows {
+            body.next |= body.raised.turn(States::DIRTY, States::CAUGHT);
+        }
+        let mut body = match ending {
             Entered::No => body,
             Entered::Itself => Ends {
                 raised: self.after(body.raised, Effect::RollsBack),
@@ -353,6 +362,9 @@ impl<'a> Flow<'a, '_, '_> {
                 body.map(|states| self.after(states, Effect::Closes))
             }
         };
+        if swallows {
+            body.next |= body.raised;
+        }
         body.with_exits_of(entered)
     }
 
@@ -382,6 +394,8 @@ impl<'a> Flow<'a, '_, '_> {
         let mut effects = Effects {
             flow: self,
             found: Vec::new(),
+            // With `-O` it is left out.
+            optional: usize::from(statement.is_assert_stmt()),
         };
         visitor::walk_stmt(&mut effects, statement);
         let found = effects.found;
@@ -399,19 +413,25 @@ impl<'a> Flow<'a, '_, '_> {
         let mut effects = Effects {
             flow: self,
             found: Vec::new(),
+            optional: 0,
         };
         effects.visit_expr(expression);
         let found = effects.found;
         self.apply(&found, states)
     }
 
-    fn apply(&mut self, effects: &[(TextRange, Effect)], states: States) -> Ends {
+    fn apply(&mut self, effects: &[Found], states: States) -> Ends {
         let mut ends = Ends {
             next: states,
             raised: states,
             ..Ends::default()
         };
-        for (range, effect) in effects {
+        for Found {
+            range,
+            effect,
+            is_optional,
+        } in effects
+        {
             if matches!(effect, Effect::Closes | Effect::Opens) {
                 self.note_discarded(ends.next);
             }
@@ -419,7 +439,11 @@ impl<'a> Flow<'a, '_, '_> {
             if let Effect::Passed(transfer) = effect {
                 ends.raised |= transfer.raised(ends.next);
             }
-            ends.next = self.after(ends.next, *effect);
+            let after = self.after(ends.next, *effect);
+            ends.next = match is_optional {
+                true => ends.next | after,
+                false => after,
+            };
             ends.raised |= ends.next;
         }
         ends
@@ -496,7 +520,80 @@ fn catches_all(handler: &ExceptHandler) -> bool {
 /// Collects effects in the order in which they happen.
 struct Effects<'a, 'p, 'c, 'f> {
     flow: &'f Flow<'a, 'p, 'c>,
-    found: Vec<(TextRange, Effect)>,
+    found: Vec<Found>,
+    /// How many expressions are around that may not be evaluated.
+    optional: usize,
+}
+
+/// An effect, and whether it may not come about.
+struct Found {
+    range: TextRange,
+    effect: Effect,
+    is_optional: bool,
+}
+
+impl<'a> Effects<'a, '_, '_, '_> {
+    fn note(&mut self, range: TextRange, effect: Effect) {
+        let is_optional = self.optional > 0;
+        self.found.push(Found {
+            range,
+            effect,
+            is_optional,
+        });
+    }
+
+    fn visit_optional(&mut self, expressions: impl IntoIterator<Item = &'a Expr>) {
+        self.optional += 1;
+        expressions
+            .into_iter()
+            .for_each(|expression| self.visit_expr(expression));
+        self.optional -= 1;
+    }
+
+    fn visit_comprehension_of(&mut self, generators: &'a [ast::Comprehension], parts: &[&'a Expr]) {
+        for (index, generator) in generators.iter().enumerate() {
+            match index {
+                0 => self.visit_expr(&generator.iter),
+                _ => self.visit_optional([&generator.iter]),
+            }
+            self.visit_optional(&generator.ifs);
+        }
+        self.visit_optional(parts.iter().copied());
+    }
+
+    /// Visit what is within an expression, with regard to what of it may not be evaluated.
+    fn visit_within(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::If(either) => {
+                self.visit_expr(&either.test);
+                self.visit_optional([&*either.body, &*either.orelse]);
+            }
+            Expr::BoolOp(operation) => {
+                let (first, others) = operation.values.split_at(1);
+                first.iter().for_each(|value| self.visit_expr(value));
+                self.visit_optional(others);
+            }
+            Expr::Compare(compare) if compare.comparators.len() > 1 => {
+                self.visit_expr(&compare.left);
+                self.visit_optional(&compare.comparators);
+            }
+            Expr::ListComp(list) => self.visit_comprehension_of(&list.generators, &[&list.elt]),
+            Expr::SetComp(set) => self.visit_comprehension_of(&set.generators, &[&set.elt]),
+            Expr::Generator(generator) => {
+                self.visit_comprehension_of(&generator.generators, &[&generator.elt]);
+            }
+            Expr::DictComp(dict) => {
+                let parts: Vec<&Expr> = dict
+                    .key
+                    .as_deref()
+                    .into_iter()
+                    .chain([&*dict.value])
+                    .collect();
+                self.visit_comprehension_of(&dict.generators, &parts);
+            }
+            _ => visitor::walk_expr(self, expression),
+        }
+    }
 }
 
 impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
@@ -504,7 +601,7 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
         if matches!(expression, Expr::Lambda(_)) {
             return;
         }
-        visitor::walk_expr(self, expression);
+        self.visit_within(expression);
         if let Expr::Yield(ast::ExprYield {
             value: Some(value),
             range,
@@ -512,12 +609,12 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
         }) = expression
             && self.flow.connection.is(self.flow.scope, value)
         {
-            self.found.push((*range, Effect::Given));
+            self.note(*range, Effect::Given);
         }
         if let Expr::Call(call) = expression {
-            let effect = self.flow.effect_of(call);
-            self.found
-                .extend(effect.map(|effect| (call.range(), effect)));
+            if let Some(effect) = self.flow.effect_of(call) {
+                self.note(call.range(), effect);
+            }
         }
     }
 }

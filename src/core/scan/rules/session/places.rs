@@ -15,6 +15,11 @@ impl Places {
         Self(uses::uses(case.project, &case.connection, home))
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Named> {
+        self.0.iter()
+    }
+
     /// Where they are.
     pub fn ranges(&self) -> impl Iterator<Item = TextRange> {
         self.0.iter().map(|place| place.range)

@@ -2,6 +2,7 @@
 
 use super::places::Places;
 use crate::core::scan::case::Case;
+use crate::core::scan::flow::managers;
 use crate::core::scan::held::Holder;
 use crate::core::scan::names::{Bound, ScopeId, ScopeKind};
 use crate::core::scan::sites::Around;
@@ -47,6 +48,8 @@ pub struct Region<'a> {
     pub home: ScopeId,
     /// The statements that are left, in their order.
     pub kept: Vec<&'a Stmt>,
+    /// Whether the session ends right behind the last one.
+    pub is_direct: bool,
     /// How many of these stand before the block that commits.
     pub before_block: usize,
     /// The statement whose `finally` is left out.
@@ -127,6 +130,7 @@ impl<'a> RegionFinder<'a, '_, '_> {
             name: self.name,
             home: self.home,
             kept,
+            is_direct: true,
             before_block: 0,
             left_out: None,
             deleted: Vec::new(),
@@ -157,6 +161,20 @@ impl<'a> RegionFinder<'a, '_, '_> {
         let opening = Opening::Item(item.context_expr.range());
         let mut region = self.region(form, opening, with.body.iter().collect());
         region.extent = with.range();
+        // What other items do at their end comes before.
+        let last = with.items.last().map_or(call, Ranged::range);
+        region.is_direct = last.contains_range(call);
+        let within = with
+            .items
+            .iter()
+            .skip_while(|item| !item.range().contains_range(call))
+            .skip(1);
+        let lets_through = |item: &ast::WithItem| {
+            managers::is_known(&self.case.connection, self.home, &item.context_expr)
+        };
+        if !within.into_iter().all(lets_through) {
+            return Err("something within the same 'with' may swallow exceptions");
+        }
         if is_plain {
             // It is left open by the block: what closes it behind has nothing to do any more.
             let behind = self.suite[self.index + 1..].iter();

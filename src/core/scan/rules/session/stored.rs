@@ -291,6 +291,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
                 Some(with) => with.body.iter().collect(),
                 None => kept,
             },
+            is_direct: true,
             before_block: 0,
             left_out: None,
             deleted: Vec::new(),

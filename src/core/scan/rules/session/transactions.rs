@@ -128,8 +128,23 @@ impl<'a> Visitor<'a> for Suspended {
                 self.reason = Some("its function yields in between");
             }
             Expr::Lambda(_) => {}
+            Expr::Call(call) if is_of_all_names(call) => {
+                self.reason = Some("its function hands on all of its names");
+            }
             _ => visitor::walk_expr(self, expression),
         }
+    }
+}
+
+/// `locals()`, `vars()`, `eval(…)`, `exec(…)`
+fn is_of_all_names(call: &ExprCall) -> bool {
+    match &*call.func {
+        Expr::Name(name) => match name.id.as_str() {
+            "locals" | "vars" => call.arguments.is_empty(),
+            "eval" | "exec" => true,
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -147,8 +162,13 @@ fn check_places(region: &Region<'_>, places: &Places) -> Result<(), Refusal> {
         let mut deleted = region.deleted.iter();
         deleted.any(|lines| lines.contains_range(range))
     };
-    for place in places.within(region.extent) {
+    for place in places.all() {
+        let is_within = region.extent.contains_range(place.range);
         match place.what {
+            Use::WithinFunction => {
+                return Err("a function within its function uses it".to_owned());
+            }
+            _ if !is_within => {}
             Use::Refused(reason) if !is_deleted(place.range) => return Err(reason.to_owned()),
             Use::Tested if !is_deleted(place.range) => {
                 return Err("it is asked whether it is there".to_owned());
@@ -253,11 +273,12 @@ impl Prover<'_, '_, '_> {
             return Err(NOT_ALONE.to_owned());
         }
         let is_commit = |statement: &Stmt| matches!(statement, Stmt::Expr(expression) if matches!(&*expression.value, Expr::Call(call) if self.method(call) == Some("commit")));
-        let is_last = self
-            .region
-            .kept
-            .last()
-            .is_some_and(|last| last.range() == statement.range());
+        let is_last = self.region.is_direct
+            && self
+                .region
+                .kept
+                .last()
+                .is_some_and(|last| last.range() == statement.range());
         if !is_last && !suite.get(index + 1).is_some_and(is_commit) {
             self.proof.committed.push(statement.range());
         }
@@ -314,12 +335,29 @@ impl Prover<'_, '_, '_> {
         if !is_plain || effects.any(is_ending) {
             return Err("a 'with' of it does more than to write rows".to_owned());
         }
-        let mut leaves = Leaves(false);
+        let mut leaves = Leaves::default();
         leaves.visit_body(&with.body);
-        match leaves.0 {
-            true => Err("a 'with' of it is left by break or continue".to_owned()),
-            false => Ok(()),
+        if leaves.breaks {
+            return Err("a 'with' of it is left by break or continue".to_owned());
         }
+        // Its commit would come behind what stands around it does.
+        if leaves.returns && self.is_within_others(with.range) {
+            return Err("a 'with' of it is left by return".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a `finally` or another block stands around a range that is done when it is left.
+    fn is_within_others(&self, range: TextRange) -> bool {
+        let mut others = Others {
+            range,
+            is_found: false,
+        };
+        self.region
+            .kept
+            .iter()
+            .for_each(|statement| others.visit_stmt(statement));
+        others.is_found
     }
 
     fn look_at_ends(&mut self, ends: Ends, trace: &Trace) -> Result<(), Refusal> {
@@ -424,7 +462,7 @@ impl Prover<'_, '_, '_> {
                 .is_some_and(|last| last.range().contains_range(*range));
             let is_redundant = match effect {
                 Effect::Runs(Sql::Redundant) => states.is_within(States::CLEAN),
-                Effect::Commits => is_last && self.region.kept.len() > 1,
+                Effect::Commits => is_last && self.region.is_direct && self.region.kept.len() > 1,
                 _ => false,
             };
             let alone = self.statement_of(*range).filter(|(suite, index)| {
@@ -471,14 +509,46 @@ impl<'a> Visitor<'a> for Handlers<'a> {
     fn visit_expr(&mut self, _: &'a Expr) {}
 }
 
-struct Leaves(bool);
+struct Others {
+    range: TextRange,
+    is_found: bool,
+}
+
+impl<'a> Visitor<'a> for Others {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        let is_around =
+            statement.range().contains_range(self.range) && statement.range() != self.range;
+        if is_around {
+            self.is_found |= match statement {
+                Stmt::Try(attempt) => !attempt.finalbody.is_empty(),
+                Stmt::With(_) => true,
+                _ => false,
+            };
+            visitor::walk_stmt(self, statement);
+        }
+    }
+
+    fn visit_expr(&mut self, _: &'a Expr) {}
+}
+
+#[derive(Default)]
+struct Leaves {
+    breaks: bool,
+    returns: bool,
+}
 
 impl<'a> Visitor<'a> for Leaves {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
-            Stmt::Break(_) | Stmt::Continue(_) => self.0 = true,
+            Stmt::Break(_) | Stmt::Continue(_) => self.breaks = true,
+            Stmt::Return(_) => self.returns = true,
+            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
             // They leave these only.
-            Stmt::For(_) | Stmt::While(_) | Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
+            Stmt::For(_) | Stmt::While(_) => {
+                let breaks = self.breaks;
+                visitor::walk_stmt(self, statement);
+                self.breaks = breaks;
+            }
             _ => visitor::walk_stmt(self, statement),
         }
     }
