@@ -34,15 +34,31 @@ fn told(source: &Source, at: TextSize) -> String {
     )
 }
 
-/// Where a text that makes or changes tables has the word REFERENCES.
+/// Where a text has REFERENCES with a table behind it; in small letters, it may be prose without a column.
 fn in_text(text: &str) -> Option<usize> {
+    let mut from = 0;
     // Uppercase of ASCII keeps every offset.
-    let text = text.to_ascii_uppercase();
-    let at = text.find("REFERENCES")?;
-    let is_of_table = ["TABLE", "FOREIGN KEY"]
-        .iter()
-        .any(|word| text.contains(word));
-    is_of_table.then_some(at)
+    let upper = text.to_ascii_uppercase();
+    while let Some(found) = upper[from..].find(WORD) {
+        let at = from + found;
+        from = at + WORD.len();
+        let rest = text[from..].trim_start_matches([' ', '\t', '\n', '\r']);
+        let table = rest.trim_start_matches(is_of_name);
+        let is_table = rest.len() > table.len() && rest.len() < text.len() - from;
+        let is_written_large = text[at..].starts_with(WORD);
+        let has_column = table.trim_start().starts_with('(');
+        let is_of_table = upper.contains("TABLE") || upper.contains("FOREIGN KEY");
+        if is_table && (is_written_large || has_column || is_of_table) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+const WORD: &str = "REFERENCES";
+
+fn is_of_name(sign: char) -> bool {
+    sign.is_alphanumeric() || matches!(sign, '_' | '"' | '\'' | '`' | '[' | ']' | '.')
 }
 
 #[cfg(test)]
@@ -60,7 +76,10 @@ mod tests {
             "a.py:1"
         );
         assert_eq!(place("# CREATE TABLE t (a REFERENCES u)\n"), None);
+        assert!(place("x = f'CREATE TABLE {n} (a INT REFERENCES t(id))'\n").is_some());
+        assert!(place("x = {'p': 'INTEGER references t (id)'}\n").is_some());
         assert_eq!(place("x = 'see the references'\n"), None);
+        assert_eq!(place("x = 'it references names'\n"), None);
     }
 
     #[test]

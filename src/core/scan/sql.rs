@@ -34,6 +34,9 @@ impl Sql {
             // Before such a one the stdlib begins no transaction.
             Keyword::Query if changes_rows(text) => Self::Refused("it writes behind WITH"),
             Keyword::Query | Keyword::Explain => Self::Reads,
+            Keyword::Dml if is_limited(text) => {
+                Self::Refused("this SQLite has no ORDER BY and LIMIT on UPDATE and DELETE")
+            }
             Keyword::Dml => Self::Writes,
             Keyword::Schema => Self::Schema,
             Keyword::Begin | Keyword::End => Self::Controls,
@@ -76,6 +79,13 @@ fn begins_with(text: &str, word: &str) -> bool {
     text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word.as_bytes())
 }
 
+/// Whether an UPDATE or DELETE has a LIMIT that is not one of a query within it.
+pub fn is_limited(text: &str) -> bool {
+    let last = text.rsplit(')').next().unwrap_or(text).to_ascii_lowercase();
+    let is_change = begins_with(text, "update") || begins_with(text, "delete");
+    is_change && last.split_whitespace().any(|word| word == "limit")
+}
+
 /// Whether a text holds a word that changes rows; better too often than not.
 fn changes_rows(text: &str) -> bool {
     let is_sign = |sign: char| !sign.is_ascii_alphanumeric() && sign != '_';
@@ -102,9 +112,7 @@ fn of_pragma(text: &str) -> Sql {
         ("foreign_keys", Some("on" | "1" | "true" | "yes")) => Sql::Redundant,
         ("journal_mode", Some("wal")) => Sql::Redundant,
         ("synchronous", Some("normal" | "1")) => Sql::Redundant,
-        ("busy_timeout", Some(value)) if value.parse().is_ok_and(|ms: u32| ms <= 5000) => {
-            Sql::Redundant
-        }
+        ("busy_timeout", Some("5000")) => Sql::Redundant,
         (
             "cache_size"
             | "temp_store"
@@ -165,6 +173,7 @@ mod tests {
         }
         for text in [
             "PRAGMA user_version = 3",
+            "DELETE FROM t ORDER BY a LIMIT 3",
             "PRAGMA journal_mode = DELETE",
             "VACUUM",
             "DETACH x",

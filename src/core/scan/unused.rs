@@ -66,7 +66,7 @@ fn uses(file: &ProjectFile<'_>, name: &str) -> usize {
 }
 
 /// Whether another file takes the name from this one, or a text says so: `patch("app.store.sqlite3")`.
-fn is_named_elsewhere(project: &Project<'_>, id: FileId, name: &str) -> bool {
+pub fn is_named_elsewhere(project: &Project<'_>, id: FileId, name: &str) -> bool {
     let dotted = &project.file(id).dotted;
     let last = dotted.rsplit('.').next().unwrap_or(dotted);
     let as_member = format!("{last}.{name}");

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::held::Holder;
 use super::names::{Names, ScopeId, ScopeKind};
 use super::sites::Around;
+use super::sql::is_limited;
 use super::syntax::{Expr, ExprCall, Stmt, Visitor};
 use super::walk::{Scoped, walk_expr, walk_stmt};
 use crate::core::text::{Keyword, leading_keyword};
@@ -82,6 +83,9 @@ impl<'a> Collector<'a, '_, '_> {
         };
         match method {
             "execute" | "executemany" | "executescript" => self.look_at_statement(call),
+            "cursor" if !call.arguments.is_empty() => {
+                self.usage.sets.insert("cursor class".to_owned());
+            }
             "commit" => self.usage.commits += 1,
             "rollback" => self.usage.rollbacks += 1,
             name @ ("create_function"
@@ -108,7 +112,12 @@ impl<'a> Collector<'a, '_, '_> {
         };
         match leading_keyword(&text) {
             Keyword::Query | Keyword::Explain => self.usage.reads += 1,
-            Keyword::Dml => self.usage.writes += 1,
+            Keyword::Dml => {
+                self.usage.writes += 1;
+                if is_limited(&text) {
+                    self.usage.sets.insert("LIMIT of a change".to_owned());
+                }
+            }
             Keyword::Schema => self.usage.schema += 1,
             Keyword::Begin | Keyword::End | Keyword::Attach => {
                 let word = text.split_whitespace().next().unwrap_or_default();

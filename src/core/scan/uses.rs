@@ -335,6 +335,9 @@ impl<'a> Finder<'a, '_, '_> {
         match function.strip_prefix("builtins.") {
             Some(name) if LOOK.contains(&name) => Use::Fine,
             Some(name) if STRICT.contains(&name) && !is_it && is_first => Use::Fine,
+            Some(name) if STRICT.contains(&name) && !is_it => {
+                Use::Refused("a cursor of it is kept")
+            }
             Some("next") if !is_it && is_first => Use::Fine,
             Some(name) if LAZY.contains(&name) && !is_it => self.use_of_lazy(1),
             _ => Use::Given,

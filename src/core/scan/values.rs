@@ -296,6 +296,16 @@ impl<'a> Evaluator<'_, 'a> {
             .collect()
     }
 
+    /// Whether a name stands where it is bound and where it is gone through, and nowhere else: nothing changes its list.
+    fn is_named_twice(&self, name: &str) -> bool {
+        let texts = self
+            .project
+            .files()
+            .map(|(_, file)| file.parsed.source.text.as_bytes());
+        let count = |text| memchr::memmem::find_iter(text, name.as_bytes()).count();
+        texts.map(count).sum::<usize>() == 2
+    }
+
     /// The elements of a list or tuple that is written out, there or where its name is bound.
     fn elements(&self, at: At, values: &'a Expr) -> Option<&'a [Expr]> {
         match values {
@@ -312,7 +322,9 @@ impl<'a> Evaluator<'_, 'a> {
                             scope,
                             ..
                         },
-                    ] => self.elements(at.in_scope(*scope).deeper()?, value),
+                    ] if value.is_tuple_expr() || self.is_named_twice(name.id.as_str()) => {
+                        self.elements(at.in_scope(*scope).deeper()?, value)
+                    }
                     _ => None,
                 }
             }

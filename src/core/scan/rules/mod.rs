@@ -9,6 +9,7 @@ mod open_close;
 pub mod proposal;
 mod redundant;
 mod session;
+mod stdlib_only;
 mod stored;
 mod swap;
 mod with_connection;

@@ -1,6 +1,6 @@
 //! DBM001: the call stays as it is and opens a pooled connection.
 
-use super::{Needed, Proposal, Rule, Verdict};
+use super::{Needed, Proposal, Rule, Verdict, stdlib_only};
 use crate::core::scan::case::Case;
 use crate::core::scan::edits::Edit;
 use crate::core::scan::importing::{Import, is_free_for};
@@ -47,6 +47,9 @@ pub fn refusal(case: &Case<'_, '_>) -> Option<&'static str> {
         || keywords.any(|keyword| keyword.arg.as_deref().is_some_and(is_factory))
     {
         return Some("a factory must be derived from dbmanager.sqlite3.Connection");
+    }
+    if let Some(reason) = stdlib_only::reason(case) {
+        return Some(reason);
     }
     if !is_free_for(case.file(), site.scope, Import::Package) {
         return Some("the name 'dbmanager' means something else here");

@@ -94,7 +94,7 @@ fn note_of_timeout(value: &Expr) -> Option<String> {
         _ => None,
     };
     match seconds {
-        Some(seconds) if seconds <= SESSION_WAITS => None,
+        Some(SESSION_WAITS) => None,
         _ => Some(
             "sessions of this process wait for each other for 30 s (pool_timeout), and for other processes for 5 s \
              (PRAGMA busy_timeout)"

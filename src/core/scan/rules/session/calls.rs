@@ -4,6 +4,7 @@ use super::region::Region;
 use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
 use crate::core::scan::importing::is_stdlib;
+use crate::core::scan::names::{Binding, Bound, ScopeKind};
 use crate::core::scan::syntax::{Expr, ExprCall, Visitor, visitor};
 
 /// A session's mode.
@@ -42,70 +43,37 @@ impl Mode {
     }
 }
 
-/// Methods of the stdlib's values and loggers.
-const KNOWN_METHODS: [&str; 62] = [
-    "add",
-    "append",
-    "astimezone",
-    "capitalize",
-    "clear",
-    "copy",
-    "count",
-    "critical",
-    "date",
-    "debug",
-    "decode",
-    "difference",
-    "discard",
-    "encode",
-    "endswith",
-    "error",
-    "exception",
-    "exists",
-    "extend",
-    "find",
+/// Builtins that give values of their own.
+const PLAIN_FUNCTIONS: [&str; 14] = [
+    "bytes",
+    "dict",
+    "float",
     "format",
-    "get",
-    "group",
-    "hex",
-    "hexdigest",
-    "index",
-    "info",
-    "insert",
-    "intersection",
-    "isdigit",
-    "isoformat",
-    "items",
-    "join",
-    "keys",
-    "log",
-    "lower",
-    "lstrip",
-    "match",
-    "most_common",
-    "pop",
-    "popitem",
-    "remove",
-    "replace",
-    "reverse",
-    "rstrip",
-    "search",
-    "setdefault",
-    "sort",
-    "split",
-    "splitlines",
-    "startswith",
-    "strftime",
-    "strip",
-    "sub",
-    "timestamp",
-    "title",
-    "total_seconds",
-    "union",
-    "update",
-    "upper",
-    "values",
-    "warning",
+    "frozenset",
+    "int",
+    "list",
+    "range",
+    "repr",
+    "round",
+    "set",
+    "sorted",
+    "str",
+    "tuple",
+];
+/// Modules whose functions do.
+const PLAIN_MODULES: [&str; 12] = [
+    "base64",
+    "collections",
+    "datetime",
+    "decimal",
+    "hashlib",
+    "json",
+    "logging",
+    "math",
+    "pathlib",
+    "re",
+    "time",
+    "uuid",
 ];
 
 /// Which mode a session of some statements needs.
@@ -134,8 +102,48 @@ struct Others<'a, 'p, 'c> {
 }
 
 impl Others<'_, '_, '_> {
-    /// Whether a call is of a function that can't open the database.
-    fn is_harmless(&self, call: &ExprCall) -> bool {
+    /// Whether a method is one of a value that the stdlib made, or of a logger.
+    fn is_of_value(&self, function: &Expr) -> bool {
+        let Expr::Attribute(method) = function else {
+            return false;
+        };
+        match &*method.value {
+            Expr::StringLiteral(_)
+            | Expr::FString(_)
+            | Expr::List(_)
+            | Expr::Dict(_)
+            | Expr::Set(_) => true,
+            Expr::Name(name) => {
+                let names = &self.case.file().names;
+                let bound = names.lookup(name.id.as_str(), self.region.home);
+                let is_value = |binding: &Binding<'_>| match binding.bound {
+                    Bound::Value(value) => self.is_value(value),
+                    _ => false,
+                };
+                bound.is_some_and(|(_, bindings)| bindings.iter().all(is_value))
+            }
+            _ => false,
+        }
+    }
+
+    fn is_value(&self, value: &Expr) -> bool {
+        match value {
+            Expr::Call(call) => self.gives_plain_value(call),
+            Expr::StringLiteral(_)
+            | Expr::FString(_)
+            | Expr::List(_)
+            | Expr::Dict(_)
+            | Expr::Set(_)
+            | Expr::Tuple(_)
+            | Expr::ListComp(_)
+            | Expr::DictComp(_)
+            | Expr::SetComp(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a call gives a value whose methods are the stdlib's, and run nothing of others.
+    fn gives_plain_value(&self, call: &ExprCall) -> bool {
         let (connection, scope) = (&self.case.connection, self.region.home);
         if connection.method(scope, call).is_some() {
             return true;
@@ -144,13 +152,65 @@ impl Others<'_, '_, '_> {
             .case
             .project
             .named(self.case.site.file, scope, &call.func);
-        let is_known = !named.or_other
-            && named
-                .names
-                .iter()
-                .all(|name| is_stdlib(name) && !name.starts_with("sqlite3."));
-        let is_method = matches!(&*call.func, Expr::Attribute(method) if KNOWN_METHODS.contains(&method.attr.as_str()));
-        is_known || is_method
+        named
+            .certain()
+            .is_some_and(|name| match name.split_once('.') {
+                Some(("builtins", function)) => PLAIN_FUNCTIONS.contains(&function),
+                Some((module, _)) => PLAIN_MODULES.contains(&module),
+                None => false,
+            })
+    }
+
+    /// Whether a call is of a function that can't open the database.
+    fn is_harmless(&self, call: &ExprCall) -> bool {
+        self.is_harmless_function(call) || self.is_of_value(&call.func)
+    }
+
+    fn is_harmless_function(&self, call: &ExprCall) -> bool {
+        let (connection, scope) = (&self.case.connection, self.region.home);
+        if connection.method(scope, call).is_some() {
+            return true;
+        }
+        let named = self
+            .case
+            .project
+            .named(self.case.site.file, scope, &call.func);
+        let is_other = |name: &String| is_stdlib(name) && !name.starts_with("sqlite3.");
+        !named.or_other && named.names.iter().all(is_other)
+    }
+}
+
+/// Whether a function calls itself, as far as its name tells, while it has a session.
+pub fn calls_itself(case: &Case<'_, '_>, region: &Region<'_>) -> bool {
+    let ScopeKind::Function(function) = case.file().names.scope(region.home).kind else {
+        return false;
+    };
+    let mut finder = Itself {
+        name: function.name.as_str(),
+        is_found: false,
+    };
+    region
+        .kept
+        .iter()
+        .for_each(|statement| finder.visit_stmt(statement));
+    finder.is_found
+}
+
+struct Itself<'n> {
+    name: &'n str,
+    is_found: bool,
+}
+
+impl<'a> Visitor<'a> for Itself<'_> {
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        if let Expr::Call(call) = expression {
+            self.is_found |= match &*call.func {
+                Expr::Name(name) => name.id.as_str() == self.name,
+                Expr::Attribute(method) => method.attr.as_str() == self.name,
+                _ => false,
+            };
+        }
+        visitor::walk_expr(self, expression);
     }
 }
 

@@ -12,7 +12,7 @@ mod rewrite;
 mod stored;
 mod transactions;
 
-use super::{Choice, Import, Needed, Proposal, Verdict};
+use super::{Choice, Import, Needed, Proposal, Verdict, stdlib_only};
 use crate::core::scan::case::Case;
 use crate::core::scan::held::Holder;
 use crate::core::scan::importing::is_free_for;
@@ -49,6 +49,9 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
     if !is_free_for(case.file(), case.site.scope, Import::Manager) {
         return Err("the name 'DatabaseManager' means something else here".to_owned());
     }
+    if let Some(reason) = stdlib_only::reason(case) {
+        return Err(reason.to_owned());
+    }
     let arguments = arguments::of(case)?;
     let manager = Manager::of(case, &arguments, choice);
     let places = Places::of(case, home);
@@ -61,6 +64,11 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
         proof.redundant.clear();
     }
     proof.conditions.extend(manager.condition.clone());
+    if calls::calls_itself(case, &region) {
+        let deep =
+            "if it does not call itself more than 19 deep: each call has a session of its own";
+        proof.conditions.push(deep.to_owned());
+    }
     let mode = calls::mode(case, &region);
     let session = format!("{}.session({})", manager.expression, mode.argument());
     let edits =

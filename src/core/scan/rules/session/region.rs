@@ -3,11 +3,12 @@
 use super::places::Places;
 use crate::core::scan::case::Case;
 use crate::core::scan::flow::managers;
-use crate::core::scan::held::Holder;
+use crate::core::scan::held::{Held, Holder};
 use crate::core::scan::names::{Bound, ScopeId, ScopeKind};
 use crate::core::scan::sites::Around;
 use crate::core::scan::suites;
 use crate::core::scan::syntax::{ExceptHandler, Expr, Ranged, Stmt, TextRange, TextSize, ast};
+use crate::core::scan::unused::is_named_elsewhere;
 use crate::core::scan::uses::Use;
 use std::ptr;
 
@@ -84,6 +85,9 @@ impl<'a> Region<'a> {
         };
         let range = case.site.call.range();
         let (suite, index) = suites::innermost(body, range).ok_or(OUTSIDE)?;
+        if home == ScopeId::MODULE {
+            check_module(case, places, name)?;
+        }
         let finder = RegionFinder {
             case,
             places,
@@ -97,6 +101,19 @@ impl<'a> Region<'a> {
             Stmt::Assign(_) | Stmt::AnnAssign(_) => finder.of_assignment(),
             _ => Err("it is not bound by a plain assignment"),
         }
+    }
+}
+
+/// A module's connection must be its own, and closed.
+fn check_module(case: &Case<'_, '_>, places: &Places, name: &str) -> Result<(), Refusal> {
+    let is_closed = places.all().any(|place| place.what == Use::Closed);
+    let is_entered = case.held == Held::With || case.held == Held::Closing;
+    if !is_closed && !is_entered {
+        return Err("nothing in its module closes it");
+    }
+    match is_named_elsewhere(case.project, case.site.file, name) {
+        true => Err("other modules may use it"),
+        false => Ok(()),
     }
 }
 
@@ -444,10 +461,10 @@ impl<'a> RegionFinder<'a, '_, '_> {
     /// The statements behind an assignment, of which the last one may close the connection.
     fn of_followers(&self, followers: &'a [Stmt]) -> Result<Region<'a>, Refusal> {
         let opening = Opening::Assignment(self.suite[self.index].range());
-        let closers = followers
-            .iter()
-            .rev()
-            .take_while(|statement| self.places.is_closer(statement));
+        let is_plain_closer = |statement: &&Stmt| {
+            self.places.is_closer(statement) && !self.has_comment(statement.range())
+        };
+        let closers = followers.iter().rev().take_while(is_plain_closer);
         let (kept, closers) = followers.split_at(followers.len() - closers.count());
         let mut region = self.region(Form::Close, opening, kept.iter().collect());
         for closer in closers {

@@ -10,6 +10,7 @@ use crate::core::scan::importing::{Import, is_free_for};
 use crate::core::scan::layout::Layout;
 use crate::core::scan::names::{ScopeId, ScopeKind};
 use crate::core::scan::rules::{Choice, Needed, Proposal, Verdict};
+use crate::core::scan::sql::Sql;
 use crate::core::scan::suites;
 use crate::core::scan::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
 use crate::core::scan::uses::Use;
@@ -32,13 +33,24 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, Refusal
     };
     let arguments = arguments::of(case)?;
     let manager = Manager::of(case, &arguments, choice);
+    if let Some(set) = case.usage.sets.iter().find(|set| !is_told_anew(set)) {
+        return Err(format!(
+            "its connection is told once what each session would have to be told: {set}"
+        ));
+    }
+    if has_heirs(case, class) {
+        return Err("other classes are derived from its class".to_owned());
+    }
     let mut stored = Stored::of(case, class, attribute)?;
     let methods = stored.methods();
     let users: Vec<&str> = methods
         .iter()
         .map(|method| method.node.name.as_str())
         .collect();
-    let mut conditions = vec![format!("if nothing but its class uses '{attribute}'")];
+    let mut conditions = vec![format!(
+        "if nothing but its class uses '{attribute}', and no method counts on what another one did on the connection, as with \
+         temporary tables"
+    )];
     conditions.extend(manager.condition.clone());
     for method in &methods {
         conditions.extend(stored.rewrite(method, &users)?);
@@ -56,6 +68,33 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, Refusal
             import: Import::Manager,
             local: super::super::swap::local_import(case),
         }],
+    })
+}
+
+/// What is set on a connection and on each session, or has sessions have it anyway.
+fn is_told_anew(set: &str) -> bool {
+    let is_redundant = || Sql::of(set, true) == Sql::Redundant;
+    matches!(set, "row_factory" | "text_factory") || is_redundant()
+}
+
+/// Whether a class of the project is derived from this one.
+fn has_heirs(case: &Case<'_, '_>, class: ScopeId) -> bool {
+    let dotted = format!(
+        "{}.{}",
+        case.file().dotted,
+        case.file().names.qualified_name(class)
+    );
+    let project = case.project;
+    project.files().any(|(id, file)| {
+        file.names
+            .scopes()
+            .any(|(_, scope)| match (scope.kind, scope.parent) {
+                (ScopeKind::Class(node), Some(around)) => node.bases().iter().any(|base| {
+                    let named = project.named(id, around, base);
+                    named.names.contains(&dotted)
+                }),
+                _ => false,
+            })
     })
 }
 

@@ -437,19 +437,32 @@ impl Prover<'_, '_, '_> {
             )
         };
         let is_written = trace.effects.iter().any(|(_, effect, _)| writes(effect));
-        let is_set = |text: &String| {
-            text.to_ascii_lowercase()
-                .replace(' ', "")
-                .starts_with("pragmaforeign_keys")
-        };
         let Some(place) = self.case.project.foreign_keys() else {
             return;
         };
-        if is_written && !self.case.usage.sets.iter().any(is_set) {
+        if is_written && !self.sets_foreign_keys() {
             self.require(format!(
                 "if the data keeps to the foreign keys ({place}): sessions enforce them, and this connection does not"
             ));
         }
+    }
+
+    /// Whether a statement of its own says how foreign keys are to be, on every path.
+    fn sets_foreign_keys(&self) -> bool {
+        let connection = &self.case.connection;
+        let statements = self
+            .region
+            .kept
+            .iter()
+            .filter_map(|statement| match statement {
+                Stmt::Expr(expression) => match &*expression.value {
+                    Expr::Call(call) => connection.statement(self.region.home, call),
+                    _ => None,
+                },
+                _ => None,
+            });
+        let mut texts = statements.map(|text| text.to_ascii_lowercase().replace(' ', ""));
+        texts.any(|text| text.trim().starts_with("pragmaforeign_keys"))
     }
 
     /// Pragmas that a session has set, and a commit right before its end.
