@@ -93,6 +93,23 @@ pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
     }
 }
 
+/// The last name of the module that a site's database is named in, and the name there.
+pub fn constant(project: &Project<'_>, site: &Site<'_>) -> Option<(String, String)> {
+    let mut expression = argument(site.call)?;
+    if let Expr::Call(call) = expression {
+        expression = call.arguments.args.first()?;
+    }
+    // `DATA / "app.db"`
+    while let Expr::BinOp(operation) = expression {
+        expression = &operation.left;
+    }
+    let named = project.named(site.file, site.scope, expression);
+    let (module, name) = named.certain()?.rsplit_once('.')?;
+    let last = module.rsplit('.').next().unwrap_or(module);
+    let is_known = module == "builtins" || project.module(module).is_some();
+    (!is_known).then(|| (last.to_owned(), name.to_owned()))
+}
+
 /// The function or class of the file whose parameter names a site's database, if one does.
 pub fn called_with_path(project: &Project<'_>, site: &Site<'_>) -> Option<String> {
     let names = &project.file(site.file).names;

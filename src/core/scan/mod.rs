@@ -5,6 +5,7 @@ mod case;
 pub mod connection;
 pub mod database;
 pub mod dependence;
+mod depth;
 mod describe;
 mod edits;
 pub mod files;

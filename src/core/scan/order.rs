@@ -1,6 +1,7 @@
 //! The services with what is known of each, in the order in which they are best moved: least critical and easiest first.
 
 use super::hazards::Hazard;
+use super::held::Held;
 use super::imports::Importers;
 use super::libraries::Kind;
 use super::report::Call;
@@ -24,6 +25,8 @@ pub struct Service {
     pub files: usize,
     /// The statements that write, as far as they are known.
     pub writes: usize,
+    /// Whether it has statements whose text is not known, or gives connections to others.
+    pub may_write: bool,
     /// How many of its connections may stay open when something goes wrong.
     pub may_leak: usize,
     /// How many of its connections may lose a write that nothing commits.
@@ -78,6 +81,7 @@ fn weight(service: &Service) -> usize {
         + 3 * service.writes
         + 2 * (service.may_leak + service.lost_writes)
         + service.calls
+        + if service.may_write { 5 } else { 0 }
         + untested
 }
 
@@ -95,6 +99,13 @@ fn describe(name: &str, calls: &[&Call], importers: Importers, pooled: usize) ->
             .iter()
             .map(|call| call.usage.writes + call.usage.schema)
             .sum(),
+        may_write: calls.iter().any(|call| {
+            call.usage.unknown > 0
+                || matches!(
+                    call.held,
+                    Held::Factory | Held::Yielded | Held::Argument | Held::Other
+                )
+        }),
         may_leak: calls.iter().filter(|call| may_leak(call)).count(),
         lost_writes: calls
             .iter()
@@ -130,6 +141,7 @@ fn reasons(service: &Service) -> Vec<String> {
     let mut reasons = vec![
         counted(service.calls, "call", "calls"),
         match service.writes {
+            0 if service.may_write => "what it writes is not known".to_owned(),
             0 => "reads only".to_owned(),
             writes => counted(writes, "statement that writes", "statements that write"),
         },

@@ -2,23 +2,36 @@
 
 use super::files;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, Builder};
 
-/// Do something with each, in several threads; the results are in order.
-pub fn in_parallel<T: Copy + Sync, R: Send>(items: &[T], act: impl Fn(T) -> R + Sync) -> Vec<R> {
+/// Do something with each, in several threads with so much room each; the results are in order.
+pub fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    stack_bytes: usize,
+    act: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         while let index = next.fetch_add(1, Ordering::Relaxed)
             && let Some(item) = items.get(index)
         {
-            done.push((index, act(*item)));
+            done.push((index, act(item)));
         }
         done
     };
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let others: Vec<_> = (1..files::threads()).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
+        let spawn = || {
+            Builder::new()
+                .stack_size(stack_bytes)
+                .spawn_scoped(scope, work)
+        };
+        // Where the system has no room for a thread, the others do its work.
+        let others: Vec<_> = (0..files::threads()).filter_map(|_| spawn().ok()).collect();
+        let mut done = match others.is_empty() {
+            true => work(),
+            false => Vec::new(),
+        };
         for other in others {
             // A panic goes on in the thread that waits.
             done.extend(

@@ -2,6 +2,7 @@
 
 use super::case::Case;
 use super::database::{self, is_sqlite_url};
+use super::depth;
 use super::describe::describe;
 use super::files::{self, Unreadable, Walked};
 use super::hits::Hits;
@@ -23,6 +24,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// The room of a thread that goes through files of a usual depth.
+const STACK_BYTES: usize = 64 << 20;
+
 /// What a file is before names are followed.
 pub enum Read {
     Parsed(Parsed),
@@ -43,13 +47,11 @@ pub struct Collection {
 
 /// Read the Python files below `roots`.
 pub fn collect(roots: &[PathBuf]) -> Collection {
-    let read = Collected::default();
-    let walked = files::walk(roots, &WORDS, |path, content| {
-        read.push(read_file(path, content))
-    });
+    let found = Contents::default();
+    let walked = files::walk(roots, &WORDS, |path, content| found.push(path, content));
     let mut parsed = Vec::new();
     let mut unparsable = Vec::new();
-    for file in read.take() {
+    for file in found.read() {
         match file {
             Read::Parsed(file) => parsed.push(file),
             Read::Unparsable(file, hits) => unparsable.push((file, hits)),
@@ -121,20 +123,21 @@ fn who_imports(
     imports::importers(roots, &modules, services, dotted_name)
 }
 
-/// What several threads collect.
+/// Files that several threads have come by, with their contents.
 #[derive(Default)]
-struct Collected(Mutex<Vec<Read>>);
+struct Contents(Mutex<Vec<(PathBuf, Vec<u8>)>>);
 
-impl Collected {
-    fn push(&self, file: Read) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(file);
+impl Contents {
+    fn push(&self, path: &Path, content: &[u8]) {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.push((path.to_owned(), content.to_owned()));
     }
 
-    fn take(self) -> Vec<Read> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    fn read(self) -> Vec<Read> {
+        let found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        in_parallel(&found, depth::STACK_BYTES, |(path, content)| {
+            read_file(path, content)
+        })
     }
 }
 
@@ -152,18 +155,18 @@ fn add_importers(parsed: &mut Vec<Parsed>, roots: &[PathBuf]) {
         }
         let known: HashSet<PathBuf> = parsed.iter().map(|file| file.source.path.clone()).collect();
         let names: Vec<&str> = exports.iter().map(|(_, name)| name.as_str()).collect();
-        let read = Collected::default();
+        let found = Contents::default();
         files::walk(roots, &names, |path, content| {
             let may_import = |(module, name): &(String, String)| {
                 let has = |word: &str| memmem::find(content, word.as_bytes()).is_some();
-                has(name) && (has(module) || has("from ."))
+                has(name) && (has(module) || has("from .") || is_module(path, module))
             };
             if !known.contains(path) && exports.iter().any(may_import) {
-                read.push(read_file(path, content));
+                found.push(path, content);
             }
         });
         // What is no Python does not hold the word either, so nothing is left out with it.
-        parsed.extend(read.take().into_iter().filter_map(|file| match file {
+        parsed.extend(found.read().into_iter().filter_map(|file| match file {
             Read::Parsed(file) => Some(file),
             Read::Unparsable(..) => None,
         }));
@@ -188,6 +191,15 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
     of_functions.chain(given_paths(&project)).collect()
 }
 
+/// Whether a file is a module of that last name.
+fn is_module(path: &Path, name: &str) -> bool {
+    let stem = path.file_stem();
+    let package = path.parent().and_then(Path::file_name);
+    stem.is_some_and(|stem| stem == name)
+        || (stem.is_some_and(|stem| stem == "__init__")
+            && package.is_some_and(|package| package == name))
+}
+
 /// A name of a module, by the module's last name.
 fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
     let dotted = &project.file(file).dotted;
@@ -195,13 +207,19 @@ fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
     (module.to_owned(), name.to_owned())
 }
 
-/// The functions and classes that open the database whose path they are given: which one that is, their callers know.
+/// What else tells which database is opened: the functions and classes that are given its path, whose callers know, and
+/// constants of other modules.
 fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
     let given = each_file(project, |file, _, cases, _| {
         let unknown = cases.iter().filter(|case| case.database.path.is_none());
-        let called = unknown.filter_map(|case| database::called_with_path(project, case.site));
-        called
-            .map(|name| export(project, file, &name))
+        unknown
+            .flat_map(|case| {
+                let called = database::called_with_path(project, case.site);
+                let called = called.map(|name| export(project, file, &name));
+                called
+                    .into_iter()
+                    .chain(database::constant(project, case.site))
+            })
             .collect::<Vec<_>>()
     });
     given.into_iter().flatten().collect()
@@ -245,7 +263,8 @@ pub fn each_file<'a, T: Send>(
 ) -> Vec<T> {
     let last_names = sites::last_names(project);
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
-    in_parallel(&files, |id| {
+    in_parallel(&files, STACK_BYTES, |id| {
+        let id = *id;
         let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, id, scope, call);
         let sites = sites::find(project, id, &last_names, is_sqlite);
         let others: Vec<&Site<'_>> = sites.calls.iter().collect();
@@ -280,6 +299,9 @@ pub fn read_file(path: &Path, content: &[u8]) -> Read {
         Err(reason) => return unparsable(0, reason),
     };
     match parse(&source.text) {
+        Ok(module) if depth::is_too_deep(&module) => {
+            unparsable(0, format!("it is nested more than {} deep", depth::DEEPEST))
+        }
         Ok(module) => Read::Parsed(Parsed { source, module }),
         Err(error) => unparsable(source.position(error.offset).line, error.message),
     }

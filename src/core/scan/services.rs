@@ -32,20 +32,27 @@ impl Services {
 
 /// Whether a pattern names a module or a package that it is in.
 fn matches(pattern: &str, module: &str) -> bool {
-    match pattern.split_once('*') {
-        None => {
-            module == pattern
-                || module
-                    .strip_prefix(pattern)
-                    .is_some_and(|rest| rest.starts_with('.'))
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = module.strip_prefix(first) else {
+        return false;
+    };
+    let is_whole = |rest: &str| rest.is_empty() || rest.starts_with('.');
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return is_whole(rest);
+    };
+    // The first place of each part leaves the most for the others.
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
         }
-        Some((before, after)) => module.strip_prefix(before).is_some_and(|rest| {
-            after.is_empty()
-                || rest
-                    .char_indices()
-                    .any(|(at, _)| matches(after, &rest[at..]))
-        }),
     }
+    last.is_empty()
+        || rest
+            .match_indices(last)
+            .any(|(at, _)| is_whole(&rest[at + last.len()..]))
 }
 
 /// Up to the member of a package of services; else the package that the module is in, or the module itself.
@@ -86,6 +93,7 @@ mod tests {
                 vec!["app.invoices".to_owned(), "app.billing*".to_owned()],
             ),
             ("web".to_owned(), vec!["*.views".to_owned()]),
+            ("many".to_owned(), vec![format!("{}z", "x*".repeat(20))]),
         ]);
         let services = Services(services);
         for (module, service) in [
@@ -94,6 +102,11 @@ mod tests {
             ("app.invoicesx", "app"),
             ("app.billing2", "billing"),
             ("app.shop.views", "web"),
+            ("app.views.a.views.b", "web"),
+            (
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            ),
         ] {
             assert_eq!(services.of(module), service, "{module}");
         }

@@ -220,10 +220,11 @@ fn declared_encoding(content: &[u8]) -> Option<String> {
 }
 
 fn encoding_named_in(comment: &[u8]) -> Option<String> {
-    let at = memchr::memmem::find(comment, b"coding")? + b"coding".len();
-    let rest = comment[at..]
-        .strip_prefix(b":")
-        .or_else(|| comment[at..].strip_prefix(b"="))?;
+    let ends =
+        memchr::memmem::find_iter(comment, b"coding").map(|at| &comment[at + b"coding".len()..]);
+    let rest = ends
+        .filter_map(|rest| rest.strip_prefix(b":").or_else(|| rest.strip_prefix(b"=")))
+        .next()?;
     let name = rest.trim_ascii_start().iter().copied();
     let name: String = name
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
@@ -298,6 +299,7 @@ mod tests {
 
     #[test]
     fn a_cookie_counts_in_the_comments_of_the_first_two_lines_only() {
+        assert!(decode(b"# This coding is fine; -*- coding: latin-1 -*-\na = '\xe4'\n").is_ok());
         assert!(decode(b"a = 1\n# coding: klingon\n").is_ok());
         assert!(decode(b"\n\n# coding: klingon\n").is_ok());
         assert!(decode(b"\n# coding: klingon\n").is_err());

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::held::Holder;
 use super::names::{Names, ScopeId, ScopeKind};
 use super::sites::Around;
-use super::sql::is_limited;
+use super::sql::{Sql, is_limited};
 use super::syntax::{Expr, ExprCall, Stmt, Visitor};
 use super::walk::{Scoped, walk_expr, walk_stmt};
 use crate::core::text::{Keyword, leading_keyword};
@@ -111,6 +111,9 @@ impl<'a> Collector<'a, '_, '_> {
             return;
         };
         match leading_keyword(&text) {
+            Keyword::Query if self.connection.runs(self.scope, call) != Sql::Reads => {
+                self.usage.writes += 1;
+            }
             Keyword::Query | Keyword::Explain => self.usage.reads += 1,
             Keyword::Dml => {
                 self.usage.writes += 1;

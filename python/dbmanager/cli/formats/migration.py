@@ -19,7 +19,7 @@ def write(told: dict[str, Any], to: IO[str]) -> None:
     if rewritten:
         console.print(_rewritten(rewritten))
     for line in _left(left):
-        console.print(line)
+        console.print(Text(line))
     if rewritten and told["patches"]:
         places = ", ".join(f"{patch['file']}:{patch['line']}" for patch in told["patches"])
         console.print(

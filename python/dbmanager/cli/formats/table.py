@@ -40,7 +40,7 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
         console.print(_services(report["services"]))
         console.print(_databases(report["calls"]))
     for line in _notes(report):
-        console.print(line)
+        console.print(Text(line))
 
 
 def console_for(to: IO[str]) -> Console:

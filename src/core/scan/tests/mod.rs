@@ -390,3 +390,38 @@ fn callers_in_files_that_do_not_mention_sqlite_are_found() {
     let report = scan(&[folder.path().to_owned()], &Services::default());
     assert_eq!(report.calls[0].database, "main.db");
 }
+
+#[test]
+fn constants_of_modules_that_do_not_mention_sqlite_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("config.py", "DB = 'app.db'\n");
+    write(
+        "store.py",
+        "import sqlite3\nfrom config import DB\nimport config\nsqlite3.connect(DB)\nsqlite3.connect(str(config.DB))\n",
+    );
+    let report = scan(&[folder.path().to_owned()], &Services::default());
+    let databases: Vec<_> = report
+        .calls
+        .iter()
+        .map(|call| call.database.as_str())
+        .collect();
+    assert_eq!(databases, ["app.db"; 2]);
+}
+
+#[test]
+fn a_file_that_is_nested_too_deeply_is_told_with_its_hits() {
+    let text = format!(
+        "import sqlite3\nx = a{}\nsqlite3.connect('d')\n",
+        ".b()".repeat(50_000)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deep.py"), text).unwrap();
+    let report = scan(&[folder.path().to_owned()], &Services::default());
+    assert_eq!(report.unparsable[0].hits, 1);
+    assert!(
+        report.unparsable[0]
+            .reason
+            .contains("nested more than 1000 deep")
+    );
+}
