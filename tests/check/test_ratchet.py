@@ -41,6 +41,14 @@ def test_what_is_allowed_is_no_finding(allowed: Project) -> None:
     assert (result.exit_code, result.stdout) == (0, "4 direct calls, no findings\n")
 
 
+def test_a_function_that_is_passed_on_counts_as_a_call(allowed: Project) -> None:
+    call = "asyncio.to_thread(sqlite3.connect, p)"
+    text = f"import asyncio, sqlite3\nasync def f(p):\n    await {call}\n"
+    allowed.write("app/services/sales.py", text)
+    [new] = allowed.findings()
+    assert kinds([new]) == [("new", "app/services/sales.py", 3)]
+
+
 def test_a_second_update_changes_no_byte(allowed: Project) -> None:
     before = allowed.baseline.read_bytes(), allowed.baseline.stat().st_mtime_ns
     result = allowed.check("--update")

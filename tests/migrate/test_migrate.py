@@ -64,7 +64,9 @@ def test_calls_are_rewritten_and_all_else_stays_byte_for_byte(application: Path)
 def test_a_second_migration_changes_nothing(application: Path) -> None:
     done("migrate", "app", folder=application)
     first = contents(application)
-    assert "0 calls rewritten" in done("migrate", "app", "--allow-dirty", folder=application)
+    assert "0 calls rewritten in 0 files, 1 left" in done(
+        "migrate", "app", "--allow-dirty", folder=application
+    )
     assert contents(application) == first
 
 
@@ -186,6 +188,18 @@ def test_tests_that_replace_connect_are_told(application: Path) -> None:
     told = done("migrate", ".", folder=application)
     assert "these replace sqlite3.connect" in told
     assert "test_shop.py:2" in told
+
+
+def test_what_is_not_looked_at_is_told(application: Path) -> None:
+    (application / "app/old.py").write_text("import sqlite3\nprint sqlite3.connect('a')\n")
+    (application / "app/part.py").write_text(
+        "import sqlite3, functools\nC = functools.partial(sqlite3.connect, 'a')\n"
+    )
+    commit(application)
+    told = done("migrate", "app", folder=application)
+    assert "app/old.py:2 is no Python" in told
+    assert "left, by hand: the function is named, and others may call it\n  app/part.py:2" in told
+    assert "2 calls rewritten in 2 files, 2 left" in told
 
 
 def test_quiet_tells_nothing(application: Path) -> None:

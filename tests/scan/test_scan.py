@@ -173,7 +173,45 @@ def test_github_annotations_and_csv_have_a_line_for_each_call(application: Path)
     assert len(lines) == 5
     text = scan(".", "--format", "csv", folder=application).stdout
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["keywords"] for row in rows] == ["", "timeout=10", "", ""]
+    assert [row["keywords"] for row in rows[:-1]] == ["", "timeout=10", "", ""]
+    assert (rows[-1]["file"], rows[-1]["line"]) == ("app/broken.py", "2")
+
+
+def test_functions_that_are_passed_on_are_told_with_their_places(tmp_path: Path) -> None:
+    call = "asyncio.to_thread(sqlite3.connect, p)"
+    text = f"import asyncio, sqlite3\nasync def f(p):\n    await {call}\n"
+    (tmp_path / "a.py").write_text(f"{text}CONNECT = sqlite3.connect\n")
+    found = report(".", folder=tmp_path)["references"]
+    assert [(one["line"], one["scope"], one["is_given"], one["call"]) for one in found] == [
+        (3, "f", True, "asyncio.to_thread(sqlite3.connect, p)"),
+        (4, "<module>", False, "sqlite3.connect"),
+    ]
+
+
+def test_names_of_files_are_shown_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "x[").mkdir()
+    (tmp_path / "x[/b].py").write_text("import sqlite3\nprint sqlite3.connect('a')\n")
+    (tmp_path / "a#b%41 c.py").write_text("import sqlite3\nsqlite3.connect('a')\n")
+    ended = scan(".", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "x[/b].py:2 is no Python" in ended.stdout
+    run = json.loads(scan(".", "--format", "sarif", folder=tmp_path).stdout)["runs"][0]
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "a%23b%2541%20c.py"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_what_can_not_be_written_is_told_in_a_sentence(application: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dbmanager", "scan", ".", "--json"],
+            cwd=application,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (ended.returncode, ended.stderr) == (2, "dbmanager: No space left on device\n")
 
 
 def test_a_report_may_go_to_a_file_and_only_the_number_may_be_asked_for(application: Path) -> None:

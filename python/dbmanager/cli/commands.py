@@ -67,4 +67,12 @@ for command in (check, completion, doctor, migrate, rules, scan, undo):
 
 def main(arguments: Sequence[str]) -> NoReturn:
     """Run a command, and end the process with its exit code."""
-    commands.main(list(arguments), prog_name="dbmanager")
+    # What the terminal's encoding lacks is shown by its number.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        commands.main(list(arguments), prog_name="dbmanager")
+    except OSError as error:
+        # A full disk, a configuration that can't be read, a folder that is gone.
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"dbmanager: {error.strerror or error}{where}\n")
+        sys.exit(2)

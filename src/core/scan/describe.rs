@@ -3,9 +3,11 @@
 use super::case::Case;
 use super::files;
 use super::names::ScopeKind;
-use super::report::Call;
+use super::project::ProjectFile;
+use super::report::{Call, Reference};
 use super::rules::{self, Choice};
 use super::services::Services;
+use super::sites;
 use super::syntax::Ranged;
 use std::collections::BTreeMap;
 
@@ -22,11 +24,7 @@ pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
         kind: site.kind,
         module: file.dotted.clone(),
         service: services.of(&file.dotted),
-        scope: if scope.is_empty() {
-            "<module>".to_owned()
-        } else {
-            scope
-        },
+        scope: shown_scope(scope),
         scope_kind: scope_kind(case),
         held: case.held,
         keywords: keywords(case),
@@ -45,6 +43,35 @@ pub fn describe(case: &Case<'_, '_>, services: &Services) -> Call {
         proposed: judgement.proposed,
         call: source.slice(site.call.range()).to_owned(),
         code: source.lines(site.call.range()).to_owned(),
+    }
+}
+
+/// Describe a place that names a function and does not call it.
+pub fn describe_reference(
+    file: &ProjectFile<'_>,
+    reference: &sites::Reference,
+    services: &Services,
+) -> Reference {
+    let source = &file.parsed.source;
+    let position = source.position(reference.within.start());
+    let scope = file.names.qualified_name(reference.scope);
+    Reference {
+        file: files::shown(&source.path),
+        line: position.line,
+        column: position.column,
+        kind: reference.kind,
+        service: services.of(&file.dotted),
+        scope: shown_scope(scope),
+        is_given: reference.within != reference.range,
+        call: source.slice(reference.within).to_owned(),
+        code: source.lines(reference.within).to_owned(),
+    }
+}
+
+fn shown_scope(scope: String) -> String {
+    match scope.is_empty() {
+        true => "<module>".to_owned(),
+        false => scope,
     }
 }
 

@@ -48,7 +48,11 @@ impl Hits {
                 .any(|site| within(site.call.func.range()))
             {
                 hits.call += 1;
-            } else if sites.references.iter().any(|range| within(*range)) {
+            } else if sites
+                .references
+                .iter()
+                .any(|reference| within(reference.range))
+            {
                 hits.reference += 1;
             } else {
                 hits.other += 1;

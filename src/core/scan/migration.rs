@@ -4,14 +4,14 @@
 //! comes in the next round, with the file read anew. Nothing is written here.
 
 use super::case::Case;
-use super::describe::describe;
+use super::describe::{describe, describe_reference};
 use super::edits::{self, Edit};
 use super::files;
 use super::importing::{self, Import};
 use super::names::ScopeKind;
 use super::patches::{self, Patch};
 use super::project::{FileId, Parsed, Project};
-use super::report::{Call, NotRead, Unparsable};
+use super::report::{Call, NotRead, Reference, Unparsable};
 use super::rules::{self, Choice, Needed, Proposal, Verdict};
 use super::scanning::{self, Collection, collect, each_file};
 use super::services::Services;
@@ -81,6 +81,8 @@ pub struct Migration {
     pub rewritten: Vec<Rewritten>,
     /// The calls that are left, as a scan of the new files tells them.
     pub left: Vec<Call>,
+    /// The functions where they are named without a call: whoever gets them may call them.
+    pub references: Vec<Reference>,
     /// Places that put something in the place of `sqlite3.connect`, which rewritten modules do not call.
     pub patches: Vec<Patch>,
     /// The files that are no Python.
@@ -313,11 +315,19 @@ impl<'o> Rewriting<'o> {
                 .filter(|call| self.options.is_about(&call.service))
                 .collect()
         });
+        let references = each_file(&project, |file, sites, _, _| -> Vec<Reference> {
+            let file = project.file(file);
+            let references = sites.references.iter();
+            let told = references.map(|one| describe_reference(file, one, self.services));
+            told.filter(|one| self.options.is_about(&one.service))
+                .collect()
+        });
         let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
         let patches = files.iter().flat_map(|id| patches::patches(&project, *id));
         Migration {
             rewritten: self.rewritten,
             left: left.into_iter().flatten().collect(),
+            references: references.into_iter().flatten().collect(),
             patches: patches.collect(),
             failures: self.failures,
             changes,

@@ -60,6 +60,29 @@ pub struct Call {
     pub code: String,
 }
 
+/// A place that names a function which opens a database, and does not call it: whoever gets it may.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reference {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
+    /// The library.
+    pub kind: Kind,
+    /// The service that the module belongs to.
+    pub service: String,
+    /// The function or class around it, `<module>` if there is none.
+    pub scope: String,
+    /// Whether it is given to a call: `asyncio.to_thread(sqlite3.connect, path)`.
+    pub is_given: bool,
+    /// The call that it is given to, or itself.
+    pub call: String,
+    /// Its lines.
+    pub code: String,
+}
+
 /// A file that is not read as Python.
 #[derive(Debug, Clone, Serialize)]
 pub struct Unparsable {
@@ -96,6 +119,8 @@ pub struct Report {
     pub unparsable: Vec<Unparsable>,
     /// The files and folders that could not be read, and why.
     pub unreadable: Vec<NotRead>,
+    /// The functions where they are named without a call.
+    pub references: Vec<Reference>,
     /// Places that put something in the place of `sqlite3.connect`: mostly tests.
     pub patches: Vec<Patch>,
     /// What a search by text finds, by what it turned out to be.
@@ -116,6 +141,7 @@ impl Default for Report {
             calls: Vec::new(),
             unparsable: Vec::new(),
             unreadable: Vec::new(),
+            references: Vec::new(),
             patches: Vec::new(),
             hits: Hits::default(),
             services: Vec::new(),

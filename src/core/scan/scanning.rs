@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::database::{self, is_sqlite_url};
 use super::depth;
-use super::describe::describe;
+use super::describe::{describe, describe_reference};
 use super::files::{self, Unreadable, Walked};
 use super::hits::Hits;
 use super::imports::{self, Importers};
@@ -242,10 +242,15 @@ pub fn report(
         let service = services.of(&project.file(file).dotted);
         let patches = patches::patches(project, file);
         let hits = Hits::of(project.file(file).parsed, sites);
-        (hits, calls, patches, (service, pooled))
+        let references = sites.references.iter();
+        let references =
+            references.map(|one| describe_reference(project.file(file), one, services));
+        let references: Vec<_> = references.collect();
+        (hits, calls, references, patches, (service, pooled))
     });
-    for (hits, calls, patches, (service, pooled)) in described {
+    for (hits, calls, references, patches, (service, pooled)) in described {
         report.hits.add(hits);
+        report.references.extend(references);
         report.patches.extend(patches);
         report.calls.extend(calls);
         if pooled > 0 {

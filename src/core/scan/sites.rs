@@ -46,7 +46,20 @@ pub struct Sites<'a> {
     /// How many calls give a manager.
     pub managers: usize,
     /// Where one of the functions is named and not called: passed on, bound, put in another's place.
-    pub references: Vec<TextRange>,
+    pub references: Vec<Reference>,
+}
+
+/// A place that names one of the functions, and calls it not.
+#[derive(Debug)]
+pub struct Reference {
+    /// Where.
+    pub range: TextRange,
+    /// The call that it is given to; itself, if it is given to none.
+    pub within: TextRange,
+    /// The scope that it is evaluated in.
+    pub scope: ScopeId,
+    /// The library.
+    pub kind: Kind,
 }
 
 /// The last names under which the project's files may name one of the functions: their own, and what these are bound to.
@@ -170,7 +183,16 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
             && !matches!(kind, Kind::Sqlalchemy | Kind::Dbmanager)
             && named.names.iter().any(is_function)
         {
-            self.sites.references.push(expression.range());
+            let given = self.around.last().and_then(|around| match around {
+                Around::Expression(Expr::Call(call)) => Some(call.range()),
+                _ => None,
+            });
+            self.sites.references.push(Reference {
+                range: expression.range(),
+                within: given.unwrap_or(expression.range()),
+                scope: self.scope,
+                kind,
+            });
         }
     }
 }

@@ -14,6 +14,9 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
     for file in report["unparsable"]:
         where = place(file["file"], file["line"], 1)
         to.write(annotation("warning", where, "no Python", file["reason"]))
+    for file in report["unreadable"]:
+        where = place(file["file"], 1, 1)
+        to.write(annotation("warning", where, "can't be read", file["reason"]))
 
 
 def annotation(level: str, place: str, title: str, text: str) -> str:

@@ -18,18 +18,35 @@ def write(told: dict[str, Any], to: IO[str]) -> None:
     rewritten, left = told["rewritten"], told["left"]
     if rewritten:
         console.print(_rewritten(rewritten))
-    for line in _left(left):
+    for line in _left(told):
         console.print(Text(line))
     if rewritten and told["patches"]:
         places = ", ".join(f"{patch['file']}:{patch['line']}" for patch in told["patches"])
-        console.print(
+        told_of = (
             "these replace sqlite3.connect, which rewritten modules do not call any more; "
             f"replace dbmanager.connect:\n  {places}"
         )
-    files = len({call["file"] for call in rewritten})
-    console.print(f"{len(rewritten)} calls rewritten in {files} files, {len(left)} left")
+        console.print(Text(told_of))
+    for line in _not_looked_at(told):
+        console.print(Text(line))
+    calls = counted(len(rewritten), "call")
+    files = counted(len({call["file"] for call in rewritten}), "file")
+    console.print(f"{calls} rewritten in {files}, {len(left) + len(told['references'])} left")
     if rewritten:
         console.print("Run the tests, and commit. `dbmanager undo` takes it back.")
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many there are."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _not_looked_at(told: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{one['file']}:{one['line']} is no Python: {one['reason']}" for one in told["unparsable"]
+    ]
+    lines += [f"{one['file']} can't be read: {one['reason']}" for one in told["unreadable"]]
+    return lines
 
 
 def _rewritten(calls: list[dict[str, Any]]) -> Table:
@@ -41,11 +58,14 @@ def _rewritten(calls: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _left(calls: list[dict[str, Any]]) -> list[str]:
+def _left(told: dict[str, Any]) -> list[str]:
     by_reason: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for call in calls:
+    for call in told["left"]:
         place = f"{call['file']}:{call['line']}"
         by_reason[call["verdict"], call["reason"]].append(place)
+    for reference in told["references"]:
+        place = f"{reference['file']}:{reference['line']}"
+        by_reason["by hand", "the function is named, and others may call it"].append(place)
     return [
         f"left, {verdict}: {reason}\n  {', '.join(places)}"
         for (verdict, reason), places in sorted(by_reason.items())

@@ -1,4 +1,7 @@
-"""A report as CSV, a row for each call."""
+"""A report as CSV, a row for each call.
+
+Files that can't be read, or are no Python, are rows without a call.
+"""
 
 import csv
 from typing import IO, Any
@@ -17,3 +20,6 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
         keywords = " ".join(f"{name}={value}" for name, value in call["keywords"].items())
         words = {"keywords": keywords, "hazards": " ".join(call["hazards"])}
         writer.writerow([{**call, **words}[column] for column in _COLUMNS])
+    for file in [*report["unparsable"], *report["unreadable"]]:
+        row = {"file": file["file"], "line": file.get("line", ""), "reason": file["reason"]}
+        writer.writerow([row.get(column, "") for column in _COLUMNS])

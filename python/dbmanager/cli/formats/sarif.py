@@ -7,6 +7,7 @@ import json
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import IO, Any
+from urllib.parse import quote
 
 from dbmanager.cli.formats.github import message
 
@@ -32,7 +33,10 @@ def write(report: dict[str, Any], to: IO[str]) -> None:
         "invocations": [
             {
                 "executionSuccessful": not report["unreadable"],
-                "toolExecutionNotifications": [_notification(one) for one in report["unparsable"]],
+                "toolExecutionNotifications": [
+                    *(_notification(one, "no Python") for one in report["unparsable"]),
+                    *(_notification(one, "can't be read") for one in report["unreadable"]),
+                ],
             }
         ],
     }
@@ -50,17 +54,18 @@ def _result(call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _notification(file: dict[str, Any]) -> dict[str, Any]:
+def _notification(file: dict[str, Any], what: str) -> dict[str, Any]:
     return {
         "level": "warning",
-        "message": {"text": f"no Python: {file['reason']}"},
-        "locations": [location(file["file"], max(file["line"], 1), 1)],
+        "message": {"text": f"{what}: {file['reason']}"},
+        "locations": [location(file["file"], max(file.get("line", 1), 1), 1)],
     }
 
 
 def location(file: str, line: int, column: int) -> dict[str, Any]:
     """Say where something is."""
-    uri = PurePath(file).as_posix()
+    path = PurePath(file)
+    uri = path.as_uri() if path.is_absolute() else quote(path.as_posix())
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": uri},

@@ -40,8 +40,9 @@ class Place:
 
 
 def calls(report: dict[str, Any]) -> list[Place]:
-    """Give every call of a scan, of whatever library."""
-    return [_call(call) for call in report["calls"]]
+    """Give every call of a scan, of whatever library, and the functions that are given to calls."""
+    given = [reference for reference in report["references"] if reference["is_given"]]
+    return [_call(call) for call in [*report["calls"], *given]]
 
 
 def is_direct(place: Place, *, all_kinds: bool) -> bool:
@@ -73,6 +74,6 @@ def _call(call: dict[str, Any]) -> Place:
         column=call["column"],
         service=call["service"],
         kind=call["kind"],
-        database=call["database"],
+        database=call.get("database", "unknown"),
         lines=[line.strip() for line in call["code"].split("\n")],
     )

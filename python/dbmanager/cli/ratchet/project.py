@@ -41,8 +41,8 @@ class Project:
     def scan(self) -> dict[str, Any]:
         """Scan the files; name them, and the databases there, relative to the folder."""
         report = scanned(self._roots)
-        for entries in (report["calls"], report["unparsable"], report["unreadable"]):
-            for entry in entries:
+        for name in ("calls", "references", "unparsable", "unreadable"):
+            for entry in report[name]:
                 entry["file"] = self.named(entry["file"])
         for call in report["calls"]:
             call["database"] = self.shown_database(call["database"])

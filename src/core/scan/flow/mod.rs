@@ -611,10 +611,10 @@ impl<'a> Visitor<'a> for Effects<'a, '_, '_, '_> {
         {
             self.note(*range, Effect::Given);
         }
-        if let Expr::Call(call) = expression {
-            if let Some(effect) = self.flow.effect_of(call) {
-                self.note(call.range(), effect);
-            }
+        if let Expr::Call(call) = expression
+            && let Some(effect) = self.flow.effect_of(call)
+        {
+            self.note(call.range(), effect);
         }
     }
 }
