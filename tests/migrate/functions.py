@@ -32,6 +32,13 @@ _SIMPLE = [
     "conn.commit()",
     "conn.rollback()",
     "conn.row_factory = None",
+    "flag and conn.commit()",
+    "None if flag % 2 else conn.commit()",
+    "[conn.commit() for i in range(flag)]",
+    'cur = conn.cursor()\nother = cur\nother.execute("DELETE FROM t")',
+    'seen.extend(row for row in conn.execute("SELECT n FROM t ORDER BY id"))',
+    'with suppress(ValueError):\n    conn.execute("INSERT INTO t (n) VALUES (11)")\n    int("x")',
+    'with open(__file__ if flag > 9 else "/dev/null"):\n    conn.execute("DELETE FROM t")',
     "fill(conn, flag)",
     "seen.append(count(conn=conn))",
     "store(conn)",
@@ -43,7 +50,7 @@ _SIMPLE = [
     'seen.append("step")',
 ]
 _HEAD = """import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 seen = []
 
@@ -120,44 +127,52 @@ def attempts(draw: st.DrawFn, depth: int, in_loop: bool) -> str:
     return text
 
 
+# A line that is a name in capitals stands for statements.
+_SHAPES = [
+    "OPEN\nBODY\nconn.close()\nreturn 2",
+    "OPEN\nBODY\nreturn 2",
+    "OPEN\ntry:\n    BODY\nfinally:\n    conn.close()\nreturn 2",
+    "OPEN\nSETUP\ntry:\n    BODY\nfinally:\n    conn.close()",
+    'OPEN\ntry:\n    BODY\nfinally:\n    conn.close()\n    seen.append("end")\nreturn 2',
+    "OPEN\ntry:\n    BODY\nexcept Exception:\n    HANDLED\nfinally:\n    conn.close()\nreturn 2",
+    "OPEN\ntry:\n    with conn:\n        BODY\nfinally:\n    conn.close()\nreturn 2",
+    "try:\n    OPEN\n    BODY\nfinally:\n    conn.close()\nreturn 2",
+    (
+        "conn = None\ntry:\n    OPEN\n    BODY\nexcept sqlite3.Error:\n    ENDED\n"
+        "finally:\n    if conn:\n        conn.close()"
+    ),
+    "with sqlite3.connect(path) as conn:\n    BODY\nreturn 2",
+    "with closing(sqlite3.connect(path)) as conn:\n    BODY\nreturn 2",
+    "with closing(sqlite3.connect(path)) as conn, conn:\n    BODY\nreturn 2",
+    (
+        "with sqlite3.connect(path) as conn:\n    BODY\n"
+        "with closing(sqlite3.connect(path)) as conn:\n    SECOND"
+    ),
+    "OPEN\nBODY\nconn.close()\nOPEN\nSECOND\nconn.close()\nreturn 2",
+    "for i in range(2):\n    OPEN\n    BODY\n    conn.close()\nreturn 2",
+]
+
+
 @st.composite
 def functions(draw: st.DrawFn) -> str:
     """A function that opens a connection in one of the ways that are seen most."""
-    body = draw(suites())
-    opened = "conn = sqlite3.connect(path)"
-    shape = draw(st.integers(0, 9))
-    match shape:
-        case 0:
-            text = f"{opened}\n{body}\nconn.close()\nreturn 2"
-        case 1:
-            text = f"{opened}\n{body}\nreturn 2"
-        case 2:
-            text = f"{opened}\ntry:\n{indented(body)}\nfinally:\n    conn.close()\nreturn 2"
-        case 3:
-            setup = draw(st.sampled_from(_SIMPLE))
-            text = f"{opened}\n{setup}\ntry:\n{indented(body)}\nfinally:\n    conn.close()"
-        case 4:
-            text = f"with sqlite3.connect(path) as conn:\n{indented(body)}\nreturn 2"
-        case 5:
-            text = f"with closing(sqlite3.connect(path)) as conn:\n{indented(body)}\nreturn 2"
-        case 6:
-            handled = draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"]))
-            text = (
-                f"conn = None\ntry:\n    {opened}\n{indented(body)}\n"
-                f"except sqlite3.Error:\n    {handled}\n"
-                "finally:\n    if conn:\n        conn.close()"
-            )
-        case 7:
-            handled = draw(st.sampled_from(_HANDLED))
-            text = (
-                f"{opened}\ntry:\n{indented(body)}\nexcept Exception:\n    {handled}\n"
-                "finally:\n    conn.close()\nreturn 2"
-            )
-        case 8:
-            text = (
-                f"{opened}\ntry:\n    with conn:\n{indented(indented(body))}\n"
-                "finally:\n    conn.close()\nreturn 2"
-            )
-        case _:
-            text = f"try:\n    {opened}\n{indented(body)}\nfinally:\n    conn.close()\nreturn 2"
+    parts = {
+        "OPEN": "conn = sqlite3.connect(path)",
+        "BODY": draw(suites()),
+        "SECOND": draw(suites(1)),
+        "SETUP": draw(st.sampled_from(_SIMPLE)),
+        "HANDLED": draw(st.sampled_from(_HANDLED)),
+        "ENDED": draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"])),
+    }
+    shape = draw(st.sampled_from(_SHAPES)).split("\n")
+    text = "\n".join(filled(line, parts) for line in shape)
     return _HEAD + indented(text) + "\n"
+
+
+def filled(line: str, parts: dict[str, str]) -> str:
+    """Put statements in the place of their name."""
+    name = line.strip()
+    if name not in parts:
+        return line
+    indentation = line.removesuffix(name)
+    return "\n".join(f"{indentation}{part}" for part in parts[name].split("\n"))

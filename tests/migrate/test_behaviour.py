@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, event, given, settings
 from dbmanager import DatabaseManager, _core
 from tests.migrate.functions import FLAGS, functions
 
-EXAMPLES = int(os.environ.get("DBMANAGER_FUNCTIONS", "150"))
+# Long in `make soak`.
+EXAMPLES = 3000 if os.environ.get("HYPOTHESIS_PROFILE") == "slow" else 150
+EXAMPLES = int(os.environ.get("DBMANAGER_FUNCTIONS", EXAMPLES))
 SETUP = """
 CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 INSERT INTO t VALUES (1, 1), (2, 2);
@@ -79,6 +81,7 @@ def left(path: Path) -> list[Any]:
     return [tables, rows]
 
 
+@pytest.mark.machine
 @given(source=functions())
 @settings(
     max_examples=EXAMPLES,
@@ -87,9 +90,10 @@ def left(path: Path) -> list[Any]:
 )
 def test_a_function_behaves_alike_before_and_after(source: str, folder: Path) -> None:
     compile(source, "module.py", "exec")
-    after, [call] = migrated(source, folder)
-    event(call["rule"])
+    after, calls = migrated(source, folder)
+    rules = ", ".join(sorted(call["rule"] for call in calls))
+    event(rules)
     for flag in FLAGS:
         before = behaviour(source, folder / "before.db", flag)
         now = behaviour(after, folder / "after.db", flag)
-        assert now == before, f"flag {flag}, by {call['rule']}:\n{source}\n{after}"
+        assert now == before, f"flag {flag}, by {rules}:\n{source}\n{after}"
