@@ -56,7 +56,7 @@ def behaviour(source: str, path: Path, flag: int) -> dict[str, Any]:
     exec(compile(source, "module.py", "exec"), namespace)
     try:
         given: object = namespace["f"](str(path), flag)
-    except (ValueError, sqlite3.Error, UnboundLocalError) as error:
+    except (TypeError, ValueError, sqlite3.Error, UnboundLocalError) as error:
         given = (type(error).__name__, str(error))
     # A connection that was left open goes with its frame.
     gc.collect()

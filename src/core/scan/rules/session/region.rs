@@ -61,6 +61,8 @@ pub struct Region<'a> {
     pub moved_in: Vec<TextRange>,
     /// Lines that move one step further out.
     pub moved_out: Vec<TextRange>,
+    /// Parts of lines that are left out.
+    pub cut: Vec<TextRange>,
     /// Statements that go and leave nothing else in their suites.
     pub emptied: Vec<TextRange>,
     /// Two statements of which the second one is a step further in, if there are any.
@@ -153,6 +155,7 @@ impl<'a> RegionFinder<'a, '_, '_> {
             deleted: Vec::new(),
             moved_in: Vec::new(),
             moved_out: Vec::new(),
+            cut: Vec::new(),
             emptied: Vec::new(),
             step: None,
             extent: statement.cover(last),
@@ -178,8 +181,18 @@ impl<'a> RegionFinder<'a, '_, '_> {
         let opening = Opening::Item(item.context_expr.range());
         let mut region = self.region(form, opening, with.body.iter().collect());
         region.extent = with.range();
+        if let Some(cut) = self.entered_again(with)? {
+            region.form = Form::With;
+            region.cut.push(cut);
+        }
         // What other items do at their end comes before.
-        let last = with.items.last().map_or(call, Ranged::range);
+        let others = with.items.iter().filter(|item| {
+            !region
+                .cut
+                .iter()
+                .any(|cut| cut.contains_range(item.range()))
+        });
+        let last = others.last().map_or(call, Ranged::range);
         region.is_direct = last.contains_range(call);
         let within = with
             .items
@@ -206,6 +219,32 @@ impl<'a> RegionFinder<'a, '_, '_> {
         match outside.any(|range| !self.is_of_another(range, region.extent)) {
             true => Err("it is used after its block"),
             false => Ok(region),
+        }
+    }
+
+    /// `closing(connect(…)) as connection, connection`: what is to be cut of it.
+    fn entered_again(&self, with: &ast::StmtWith) -> Result<Option<TextRange>, Refusal> {
+        let call = self.case.site.call.range();
+        let is_it = |item: &ast::WithItem| {
+            let mut places = self.places.within(item.range());
+            places.any(|place| place.what == Use::Entered)
+        };
+        let mut entered = with
+            .items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| is_it(item));
+        let Some((index, item)) = entered.next() else {
+            return Ok(None);
+        };
+        let is_only = entered.next().is_none();
+        let before = index
+            .checked_sub(1)
+            .map(|before| with.items[before].range());
+        let is_plain = matches!(item.context_expr, Expr::Name(_)) && item.optional_vars.is_none();
+        match before.filter(|before| is_only && is_plain && before.contains_range(call)) {
+            Some(before) => Ok(Some(TextRange::new(before.end(), item.range().end()))),
+            None => Err("it is entered in a way that the rules do not know"),
         }
     }
 

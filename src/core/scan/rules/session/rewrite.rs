@@ -58,6 +58,10 @@ pub fn edits(
             .for_each(|line| layout.insert_above(first.range(), line));
     }
     put_in(&mut layout, case, region, proof)?;
+    region
+        .cut
+        .iter()
+        .for_each(|range| layout.replace(*range, ""));
     for range in &region.emptied {
         layout.replace(*range, "pass");
     }

@@ -336,6 +336,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             deleted: Vec::new(),
             moved_in: Vec::new(),
             moved_out: Vec::new(),
+            cut: Vec::new(),
             emptied: Vec::new(),
             step: Some((method.node.range.start(), method.node.body[0].start())),
             extent: first.cover(last),
