@@ -27,7 +27,8 @@ def paths_of_databases() -> list[tuple[str, str]]:
     """Give the files of the databases that are named there, each an absolute path with its name."""
     _, named = databases()
     urls = {
-        name: entry["url"] if isinstance(entry, dict) else entry for name, entry in named.items()
+        name: entry.get("url") if isinstance(entry, dict) else entry
+        for name, entry in named.items()
     }
     paths = {name: _path(url) for name, url in urls.items() if isinstance(url, str)}
     return [(path, name) for name, path in paths.items() if path is not None]

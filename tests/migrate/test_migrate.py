@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,16 @@ def test_a_service_is_moved_alone_and_taken_back_alone(application: Path) -> Non
     done("migrate", "app", "--service", "app.services.billing", folder=application)
     both = contents(application)
     listed = done("undo", "--list", folder=application).splitlines()
-    assert listed == ["000001  app.services.shop  1 file", "000002  app.services.billing  1 file"]
+    begun = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+    for line, told in zip(
+        listed,
+        [
+            f"000001  {begun}  app.services.shop  1 file",
+            f"000002  {begun}  app.services.billing  1 file",
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(told, line)
     done("undo", "--service", "app.services.shop", folder=application)
     one = contents(application)
     assert one["app/services/shop.py"] == SHOP.encode()

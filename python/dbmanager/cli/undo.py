@@ -60,9 +60,8 @@ def _list(run: journal.Run) -> None:
     note = "" if run.is_complete else " (interrupted)"
     for service in sorted(run.services):
         count = len(run.files(service))
-        click.echo(
-            f"{run.folder.name}  {service}  {count} {'file' if count == 1 else 'files'}{note}"
-        )
+        files = "1 file" if count == 1 else f"{count} files"
+        click.echo(f"{run.folder.name}  {run.begun}  {service}  {files}{note}")
 
 
 def _shown(path: Path, root: Path) -> str:

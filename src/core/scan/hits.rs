@@ -34,25 +34,17 @@ impl Hits {
     /// Classify the places of a parsed file.
     pub fn of(parsed: &Parsed, sites: &Sites<'_>) -> Self {
         let mut hits = Self::default();
+        let calls = sorted(sites.calls.iter().map(|site| site.call.func.range()));
+        let references = sorted(sites.references.iter().map(|reference| reference.range));
         for place in places(&parsed.source.text) {
-            let offset = place.start();
-            let within = |range: TextRange| range.contains_range(place);
-            if let Some(quoted) = parsed.module.quoted_at(offset) {
+            if let Some(quoted) = parsed.module.quoted_at(place.start()) {
                 match quoted {
                     Quoted::Text => hits.string += 1,
                     Quoted::Comment => hits.comment += 1,
                 }
-            } else if sites
-                .calls
-                .iter()
-                .any(|site| within(site.call.func.range()))
-            {
+            } else if holds(&calls, place) {
                 hits.call += 1;
-            } else if sites
-                .references
-                .iter()
-                .any(|reference| within(reference.range))
-            {
+            } else if holds(&references, place) {
                 hits.reference += 1;
             } else {
                 hits.other += 1;
@@ -92,4 +84,16 @@ fn places(text: &str) -> Vec<TextRange> {
         }
     }
     places
+}
+
+fn sorted(ranges: impl Iterator<Item = TextRange>) -> Vec<TextRange> {
+    let mut ranges: Vec<TextRange> = ranges.collect();
+    ranges.sort_by_key(|range| range.start());
+    ranges
+}
+
+/// Whether one of some ranges that do not touch each other holds a place.
+fn holds(ranges: &[TextRange], place: TextRange) -> bool {
+    let behind = ranges.partition_point(|range| range.start() <= place.start());
+    behind > 0 && ranges[behind - 1].contains_range(place)
 }

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class Run:
     def is_complete(self) -> bool:
         """Whether all files were written."""
         return bool(self._manifest["complete"])
+
+    @property
+    def begun(self) -> str:
+        """When it was, in ISO 8601."""
+        return str(self._manifest["begun"])
 
     @property
     def services(self) -> set[str]:
@@ -123,7 +129,9 @@ def begin(root: Path, changes: Sequence[Change], services: Sequence[str]) -> Run
             "sha256_after": _sha256(change.after),
         }
         entries.append(entry)
-    _write_manifest(folder, {"version": _VERSION, "complete": False, "files": entries})
+    begun = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest = {"version": _VERSION, "begun": begun, "complete": False, "files": entries}
+    _write_manifest(folder, manifest)
     return Run(folder)
 
 

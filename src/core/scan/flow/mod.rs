@@ -444,7 +444,10 @@ impl<'a> Flow<'a, '_, '_> {
                 true => ends.next | after,
                 false => after,
             };
-            ends.raised |= ends.next;
+            // A call that raises opens nothing.
+            if *effect != Effect::Opens {
+                ends.raised |= ends.next;
+            }
         }
         ends
     }

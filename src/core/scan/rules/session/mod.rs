@@ -71,8 +71,7 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
     }
     let mode = calls::mode(case, &region);
     let session = format!("{}.session({})", manager.expression, mode.argument());
-    let edits =
-        rewrite::edits(case, &region, &proof, &session, &[]).ok_or("its lines can't be moved")?;
+    let edits = rewrite::edits(case, &region, &proof, &session, &[])?;
     let redundant = (!proof.redundant.is_empty()).then_some("DBM201");
     Ok(Proposal {
         rule: match proof.is_yielded {

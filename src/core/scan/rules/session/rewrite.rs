@@ -8,19 +8,23 @@ use crate::core::scan::layout::{self, Layout};
 use crate::core::scan::suites::{self, suites_of};
 use crate::core::scan::syntax::{Ranged, Stmt, TextRange, TextSize};
 
-/// Make them; None if lines stand where they can't be moved from.
+const MOVED: &str = "its lines can't be moved";
+const COMMENT: &str = "a comment would be lost";
+
+/// Make them, or tell why not.
 pub fn edits(
     case: &Case<'_, '_>,
     region: &Region<'_>,
     proof: &Proof,
     session: &str,
     set: &[String],
-) -> Option<Vec<Edit>> {
+) -> Result<Vec<Edit>, &'static str> {
     let source = case.source();
     let step = region.step.or_else(|| step_of_file(case, region));
     let unit = step.map_or(Some("    ".to_owned()), |(outer, inner)| {
         layout::unit(source, outer, inner)
-    })?;
+    });
+    let unit = unit.ok_or(MOVED)?;
     let mut layout = Layout::new(source, &case.file().parsed.module, unit);
     match region.opening {
         Opening::Item(range) => layout.replace(range, session),
@@ -29,7 +33,7 @@ pub fn edits(
         }
         Opening::Assignment(range) => {
             if case.has_comment(range) {
-                return None;
+                return Err(COMMENT);
             }
             layout.replace(range, format!("with {session} as {}:", region.name));
         }
@@ -51,13 +55,13 @@ pub fn edits(
         .iter()
         .any(|range| is_losing_a_comment(case, *range))
     {
-        return None;
+        return Err(COMMENT);
     }
     if let Some(first) = region.kept.first() {
         set.iter()
             .for_each(|line| layout.insert_above(first.range(), line));
     }
-    put_in(&mut layout, case, region, proof)?;
+    put_in(&mut layout, case, region, proof).ok_or(MOVED)?;
     region
         .cut
         .iter()
@@ -65,7 +69,7 @@ pub fn edits(
     for range in &region.emptied {
         layout.replace(*range, "pass");
     }
-    layout.edits()
+    layout.edits().ok_or(MOVED)
 }
 
 fn put_in(

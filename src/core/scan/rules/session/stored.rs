@@ -366,7 +366,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             self.instance, self.manager, self.local
         );
         let edits = rewrite::edits(self.case, &region, &proof, &session, &set);
-        self.edits.extend(edits.ok_or("its lines can't be moved")?);
+        self.edits.extend(edits?);
         let skipped = block.map(|with| with.items[0].context_expr.range());
         for place in method.places.within(region.extent) {
             let is_skipped = skipped.is_some_and(|skipped| skipped == place.range);
