@@ -5,7 +5,7 @@ use super::names::{Names, ScopeId, ScopeKind};
 use super::project::{FileId, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor, ast};
 use super::walk::{Scoped, walk_expr, walk_stmt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The calls of one function or class.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub type Index<'a> = HashMap<String, Callers<'a>>;
 /// Go through all files.
 pub fn index<'a>(project: &Project<'a>) -> Index<'a> {
     let mut index = Index::new();
+    let defined = project.names_of_openers();
     for (id, file) in project.files() {
         let is_production = !is_test(&file.parsed.source.path);
         let mut collector = Collector {
@@ -31,6 +32,7 @@ pub fn index<'a>(project: &Project<'a>) -> Index<'a> {
             scope: ScopeId::MODULE,
             called: None,
             is_production,
+            defined: &defined,
             index: &mut index,
         };
         collector.visit_body(&file.parsed.module.body);
@@ -78,12 +80,22 @@ struct Collector<'a, 'p, 'i> {
     /// The function of the call that is looked at, which is no other use of it.
     called: Option<&'a Expr>,
     is_production: bool,
+    /// The last names of all that is looked for.
+    defined: &'i HashSet<&'a str>,
     index: &'i mut Index<'a>,
 }
 
 impl<'a> Collector<'a, '_, '_> {
     /// The dotted name of an expression, if the project defines what it names.
     fn own(&self, expression: &Expr) -> Option<String> {
+        let last = match expression {
+            Expr::Name(name) => name.id.as_str(),
+            Expr::Attribute(attribute) => attribute.attr.as_str(),
+            _ => return None,
+        };
+        if !self.defined.contains(last) {
+            return None;
+        }
         let named = self.project.named(self.file, self.scope, expression);
         let name = named.certain()?;
         self.project.defines(name).then(|| name.to_owned())

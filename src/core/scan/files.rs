@@ -35,6 +35,19 @@ pub struct Walked {
 /// Read every Python file below `roots`, and hand those that hold one of the words to `each`, in any order and from
 /// several threads.
 pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Sync) -> Walked {
+    walk_all(roots, words, |path, content, has_word| {
+        if has_word {
+            each(path, content);
+        }
+    })
+}
+
+/// `walk`, with every Python file handed on, and whether it holds one of the words.
+pub fn walk_all(
+    roots: &[PathBuf],
+    words: &[&str],
+    each: impl Fn(&Path, &[u8], bool) + Sync,
+) -> Walked {
     let mut walked = Walked::default();
     let absolute = |root: &PathBuf| std::path::absolute(root).unwrap_or_else(|_| root.clone());
     let wholes: Vec<PathBuf> = roots.iter().map(absolute).collect();
@@ -63,7 +76,7 @@ pub fn walk(roots: &[PathBuf], words: &[&str], each: impl Fn(&Path, &[u8]) + Syn
 fn walk_below(
     root: &Path,
     words: &[&str],
-    each: &(impl Fn(&Path, &[u8]) + Sync),
+    each: &(impl Fn(&Path, &[u8], bool) + Sync),
     obeys_parents: bool,
 ) -> Walked {
     let mut builder = WalkBuilder::new(root);
@@ -96,12 +109,8 @@ fn walk_below(
                 Ok(Some(path)) => {
                     files.fetch_add(1, Ordering::Relaxed);
                     bytes.fetch_add(content.len(), Ordering::Relaxed);
-                    if finder
-                        .as_ref()
-                        .is_none_or(|finder| finder.is_match(&content))
-                    {
-                        each(&path, &content);
-                    }
+                    let has = |finder: &AhoCorasick| finder.is_match(&content);
+                    each(&path, &content, finder.as_ref().is_none_or(has));
                 }
                 Err(error) => locked(unreadable).push(error),
             }

@@ -2,10 +2,10 @@
 
 use super::files;
 use super::services::Services;
+use aho_corasick::AhoCorasick;
 use memchr::memmem;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// Who imports a service's modules.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -16,25 +16,28 @@ pub struct Importers {
     pub tests: BTreeSet<String>,
 }
 
-/// Find who imports the given modules, each of a service.
+/// The lines of a file that import something.
+pub type Lines = (PathBuf, String);
+
+/// Find who imports the given modules, each of a service, among files of which the lines are known that import.
 pub fn importers(
-    roots: &[PathBuf],
+    files: &[Lines],
     modules: &BTreeMap<String, String>,
     services: &Services,
-    dotted_name: impl Fn(&Path) -> String + Sync,
+    mut dotted_name: impl FnMut(&Path) -> String,
 ) -> BTreeMap<String, Importers> {
-    let last = |module: &str| module.rsplit('.').next().unwrap_or(module).to_owned();
-    let words: BTreeSet<String> = modules.keys().map(|module| last(module)).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let found: Mutex<BTreeMap<String, Importers>> = Mutex::default();
-    files::walk(roots, &words, |path, content| {
+    let last = |module: &String| module.rsplit('.').next().unwrap_or(module).to_owned();
+    let words: BTreeSet<String> = modules.keys().map(last).collect();
+    let finder = AhoCorasick::new(words).ok();
+    let mut found: BTreeMap<String, Importers> = BTreeMap::new();
+    let may_import = |lines: &String| finder.as_ref().is_none_or(|finder| finder.is_match(lines));
+    for (path, lines) in files.iter().filter(|(_, lines)| may_import(lines)) {
         let importer = dotted_name(path);
-        let imported = imported_by(&importer, path, content);
-        let used = modules
+        let imported = imported_by(&importer, path, lines.as_bytes());
+        let used = imported
             .iter()
-            .filter(|(module, _)| imported.contains(*module) && **module != importer);
-        for (_, service) in used {
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            .filter_map(|module| modules.get_key_value(module));
+        for (_, service) in used.filter(|(module, _)| **module != importer) {
             let importers = found.entry(service.clone()).or_default();
             if is_test(path) {
                 importers.tests.insert(files::shown(path));
@@ -42,8 +45,8 @@ pub fn importers(
                 importers.services.insert(services.of(&importer));
             }
         }
-    });
-    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+    found
 }
 
 /// Whether a file is one of tests, by pytest's and unittest's names.
@@ -66,25 +69,28 @@ fn imported_by(importer: &str, path: &Path, content: &[u8]) -> BTreeSet<String> 
         false => importer.rsplit_once('.').map_or("", |(package, _)| package),
     };
     let mut imported = BTreeSet::new();
+    for line in lines(content) {
+        add_imported(line.trim_start(), package, &mut imported);
+    }
+    imported
+}
+
+/// The lines with the word `import`.
+pub fn lines(content: &[u8]) -> impl Iterator<Item = &str> {
     let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut looked_at = 0;
-    for at in memmem::find_iter(content, b"import ") {
+    memmem::find_iter(content, b"import ").filter_map(move |at| {
         let begin = content[..at]
             .iter()
             .rposition(is_end)
             .map_or(0, |end| end + 1);
         if begin < looked_at {
-            continue;
+            return None;
         }
-        looked_at = content[at..]
-            .iter()
-            .position(is_end)
-            .map_or(content.len(), |end| at + end);
-        if let Ok(line) = std::str::from_utf8(&content[begin..looked_at]) {
-            add_imported(line.trim_start(), package, &mut imported);
-        }
-    }
-    imported
+        let rest = content[at..].iter().position(is_end);
+        looked_at = rest.map_or(content.len(), |end| at + end);
+        std::str::from_utf8(&content[begin..looked_at]).ok()
+    })
 }
 
 fn add_imported(line: &str, package: &str, imported: &mut BTreeSet<String>) {

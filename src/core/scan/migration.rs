@@ -105,6 +105,7 @@ pub fn migrate(roots: &[PathBuf], services: &Services, options: &Options) -> Mig
         unparsable,
         walked,
         foreign_keys,
+        ..
     } = collect(roots);
     Migration {
         unparsable: unparsable.into_iter().map(|(file, _)| file).collect(),

@@ -7,7 +7,7 @@ use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
 use super::schema;
 use super::source::Source;
 use super::syntax::{Expr, Module, ast};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -182,6 +182,47 @@ impl<'a> Project<'a> {
             };
             bindings.iter().any(is_definition)
         })
+    }
+
+    /// The names of the functions and classes that stand in modules and whose text opens a database, and what these are bound
+    /// to: all others need no look at who calls them.
+    pub fn names_of_openers(&self) -> HashSet<&'a str> {
+        let mut names = HashSet::new();
+        for file in &self.files {
+            let opens = |range| {
+                let text = file.parsed.source.slice(range).as_bytes();
+                let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
+                has("connect(") || has("Connection(") || has("create_engine(")
+            };
+            for name in file.names.names_in(ScopeId::MODULE) {
+                let is_opener = |binding: &Binding<'_>| match binding.bound {
+                    Bound::Function(function) => opens(function.range),
+                    Bound::Class(class) => opens(class.range),
+                    _ => false,
+                };
+                let bindings = file.names.bound_in(ScopeId::MODULE, name);
+                if bindings.iter().any(is_opener) {
+                    names.insert(name);
+                }
+            }
+        }
+        loop {
+            let before = names.len();
+            for (bound, binding) in self.files.iter().flat_map(|file| file.names.bindings()) {
+                let last = match binding.bound {
+                    Bound::Member { name, .. } => name,
+                    Bound::Value(Expr::Name(name)) => name.id.as_str(),
+                    Bound::Value(Expr::Attribute(attribute)) => attribute.attr.as_str(),
+                    _ => continue,
+                };
+                if names.contains(last) {
+                    names.insert(bound);
+                }
+            }
+            if names.len() == before {
+                return names;
+            }
+        }
     }
 
     /// Who calls a function or class; None if nobody is seen.

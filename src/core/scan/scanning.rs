@@ -6,7 +6,7 @@ use super::depth;
 use super::describe::{describe, describe_reference};
 use super::files::{self, Unreadable, Walked};
 use super::hits::Hits;
-use super::imports::{self, Importers};
+use super::imports::{self, Importers, Lines};
 use super::libraries::{self, Kind, WORDS};
 use super::order;
 use super::parallel::in_parallel;
@@ -41,6 +41,8 @@ pub struct Collection {
     pub unparsable: Vec<(Unparsable, Hits)>,
     /// What was walked through.
     pub walked: Walked,
+    /// What every file imports.
+    pub imports: Vec<Lines>,
     /// Where a file of SQL declares a foreign key, if one does.
     pub foreign_keys: Option<String>,
 }
@@ -48,7 +50,18 @@ pub struct Collection {
 /// Read the Python files below `roots`.
 pub fn collect(roots: &[PathBuf]) -> Collection {
     let found = Contents::default();
-    let walked = files::walk(roots, &WORDS, |path, content| found.push(path, content));
+    let imports = Mutex::new(Vec::new());
+    let walked = files::walk_all(roots, &WORDS, |path, content, has_word| {
+        let lines: Vec<&str> = imports::lines(content).collect();
+        let lines = (path.to_owned(), lines.join("\n"));
+        imports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lines);
+        if has_word {
+            found.push(path, content);
+        }
+    });
     let mut parsed = Vec::new();
     let mut unparsable = Vec::new();
     for file in found.read() {
@@ -57,7 +70,8 @@ pub fn collect(roots: &[PathBuf]) -> Collection {
             Read::Unparsable(file, hits) => unparsable.push((file, hits)),
         }
     }
-    add_importers(&mut parsed, roots);
+    let imports = imports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    add_importers(&mut parsed, &imports, roots);
     parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
     unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
     Collection {
@@ -65,6 +79,7 @@ pub fn collect(roots: &[PathBuf]) -> Collection {
         parsed,
         unparsable,
         walked,
+        imports,
     }
 }
 
@@ -75,6 +90,7 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
         unparsable,
         walked,
         foreign_keys,
+        imports,
     } = collect(roots);
     let project = Project::new(&parsed, roots).with_foreign_keys(foreign_keys.as_ref());
     let report = report(&project, unparsable, services);
@@ -82,7 +98,7 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
         services: order::services(
             &report.calls,
-            &who_imports(&report.calls, roots, services),
+            &who_imports(&report.calls, &imports, roots, services),
             &report.pooled,
         ),
         summary: Summary::of(&report.calls, walked.files, walked.bytes),
@@ -105,6 +121,7 @@ pub fn services_of_files(roots: &[PathBuf], services: &Services) -> BTreeMap<Str
 /// Who imports the modules that have calls.
 fn who_imports(
     calls: &[Call],
+    files: &[Lines],
     roots: &[PathBuf],
     services: &Services,
 ) -> BTreeMap<String, Importers> {
@@ -115,12 +132,10 @@ fn who_imports(
     if modules.is_empty() {
         return BTreeMap::new();
     }
-    let packages = Mutex::new(Packages::default());
-    let dotted_name = |path: &Path| {
-        let mut packages = packages.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut packages = Packages::default();
+    imports::importers(files, &modules, services, |path| {
         packages.dotted_name(path, roots)
-    };
-    imports::importers(roots, &modules, services, dotted_name)
+    })
 }
 
 /// Files that several threads have come by, with their contents.
@@ -142,8 +157,8 @@ impl Contents {
 }
 
 /// Parse the files as well that import one of the functions under a name that does not tell it: `from app.compat import
-/// connect`. Their text may not hold the word.
-fn add_importers(parsed: &mut Vec<Parsed>, roots: &[PathBuf]) {
+/// connect`. Their text may not hold the word. So with those that tell which database is opened.
+fn add_importers(parsed: &mut Vec<Parsed>, imports: &[Lines], roots: &[PathBuf]) {
     let mut asked = BTreeSet::new();
     loop {
         let exports: Vec<_> = unnamed_exports(parsed, roots)
@@ -153,24 +168,37 @@ fn add_importers(parsed: &mut Vec<Parsed>, roots: &[PathBuf]) {
         if exports.is_empty() {
             return;
         }
-        let known: HashSet<PathBuf> = parsed.iter().map(|file| file.source.path.clone()).collect();
-        let names: Vec<&str> = exports.iter().map(|(_, name)| name.as_str()).collect();
+        let known: HashSet<&Path> = parsed.iter().map(|file| &*file.source.path).collect();
+        let files = imports.iter().filter(|(path, _)| !known.contains(&**path));
         let found = Contents::default();
-        files::walk(roots, &names, |path, content| {
-            let may_import = |(module, name): &(String, String)| {
-                let has = |word: &str| memmem::find(content, word.as_bytes()).is_some();
-                has(name) && (has(module) || has("from .") || is_module(path, module))
-            };
-            if !known.contains(path) && exports.iter().any(may_import) {
-                found.push(path, content);
+        for (path, lines) in files {
+            let mut named = exports
+                .iter()
+                .filter(|export| may_name(path, lines, export));
+            let has = |content: &[u8], name: &str| memmem::find(content, name.as_bytes()).is_some();
+            // What can't be read any more is told of by the walk, if it could not be read then.
+            if let Some(first) = named.next()
+                && let Ok(content) = std::fs::read(path)
+                && std::iter::once(first)
+                    .chain(named)
+                    .any(|(_, name)| has(&content, name))
+            {
+                found.push(path, &content);
             }
-        });
+        }
         // What is no Python does not hold the word either, so nothing is left out with it.
         parsed.extend(found.read().into_iter().filter_map(|file| match file {
             Read::Parsed(file) => Some(file),
             Read::Unparsable(..) => None,
         }));
     }
+}
+
+/// Whether a file imports a module by its last name, or is it; the name may be one of its package's, too.
+fn may_name(path: &Path, lines: &str, (module, name): &(String, String)) -> bool {
+    lines.contains(module.as_str())
+        || (lines.contains("from .") && lines.contains(name.as_str()))
+        || is_module(path, module)
 }
 
 /// Names by which modules of the project give the functions on, without saying so: the module's last name, and the name.
