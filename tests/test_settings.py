@@ -102,7 +102,8 @@ def test_without_pool_pre_ping_the_file_is_taken_on_trust(url: str, tmp_path: Pa
 
 
 def test_pool_pre_ping_after_ms_trusts_the_file_for_that_long(url: str, tmp_path: Path) -> None:
-    db = DatabaseManager(url, pool_pre_ping_after_ms=600_000)
+    # A checkpoint on a slow machine would look at the file meanwhile, and find another.
+    db = DatabaseManager(url, pool_pre_ping_after_ms=600_000, checkpoint_after=None)
     with db.session() as session:
         session.execute("CREATE TABLE old (x)")
     renamed_by_another_process(tmp_path / "app.db", tmp_path / "old.db")
