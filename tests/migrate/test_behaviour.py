@@ -81,6 +81,8 @@ def left(path: Path) -> list[Any]:
     return [tables, rows]
 
 
+# Some functions close nothing, which Python 3.13 warns of.
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 @pytest.mark.machine
 @given(source=functions())
 @settings(
