@@ -5,7 +5,7 @@ use super::database::{self, Database};
 use super::hazards::{self, Hazard};
 use super::held::{self, Held};
 use super::project::{Project, ProjectFile};
-use super::sites::Site;
+use super::sites::{Site, Sites};
 use super::source::Source;
 use super::syntax::{Quoted, TextRange};
 use super::usage::{self, Usage};
@@ -31,7 +31,7 @@ pub struct Case<'a, 'p> {
 
 impl<'a, 'p> Case<'a, 'p> {
     /// Look at a call, beside the `others` of its file.
-    pub fn of(project: &'p Project<'a>, site: &'p Site<'a>, others: &[&Site<'a>]) -> Self {
+    fn of(project: &'p Project<'a>, site: &'p Site<'a>, others: &[&Site<'a>]) -> Self {
         let (held, holder) = held::held(project, site);
         let database = database::database(project, site);
         let mut connection = Connection::new(project, site, holder);
@@ -46,6 +46,19 @@ impl<'a, 'p> Case<'a, 'p> {
             hazards,
             database,
         }
+    }
+
+    /// Look at the direct calls of a file.
+    pub fn of_calls(project: &'p Project<'a>, sites: &'p Sites<'a>) -> Vec<Self> {
+        let others: Vec<&Site<'a>> = sites.calls.iter().collect();
+        let case = |site| Self::of(project, site, &others);
+        sites.calls.iter().map(case).collect()
+    }
+
+    /// Look at the calls of a file that open pooled connections already.
+    pub fn of_pooled(project: &'p Project<'a>, sites: &'p Sites<'a>) -> Vec<Self> {
+        let case = |site| Self::of(project, site, &[]);
+        sites.pooled.iter().map(case).collect()
     }
 
     /// The file that the call is in.

@@ -15,6 +15,7 @@ use super::report::{Call, NotRead, Reference, Unparsable};
 use super::rules::{self, Choice, Needed, Proposal, Verdict};
 use super::scanning::{self, Collection, collect, each_file};
 use super::services::Services;
+use super::sites::Sites;
 use super::source::Source;
 use super::suites;
 use super::syntax::{Ranged, TextRange, TextSize, parse};
@@ -188,8 +189,10 @@ impl<'o> Rewriting<'o> {
 
     fn round(&self) -> Vec<(usize, Step)> {
         let project = self.project();
-        let steps = each_file(&project, |file, _, cases, pooled| {
-            self.step(&project, file, cases.iter().chain(pooled))
+        let steps = each_file(&project, |file, sites| {
+            let direct = Case::of_calls(&project, sites);
+            let pooled = Case::of_pooled(&project, sites);
+            self.step(&project, file, direct.iter().chain(&pooled))
         });
         let steps = steps.into_iter().enumerate();
         steps
@@ -308,32 +311,39 @@ impl<'o> Rewriting<'o> {
             }
         }
         self.rewritten.sort();
-        let project =
-            Project::new(&self.parsed, self.roots).with_foreign_keys(self.foreign_keys.as_ref());
-        let left = each_file(&project, |_, _, cases, _| -> Vec<Call> {
-            let calls = cases.iter().map(|case| describe(case, self.services));
-            calls
-                .filter(|call| self.options.is_about(&call.service))
-                .collect()
-        });
-        let references = each_file(&project, |file, sites, _, _| -> Vec<Reference> {
-            let file = project.file(file);
-            let references = sites.references.iter();
-            let told = references.map(|one| describe_reference(file, one, self.services));
-            told.filter(|one| self.options.is_about(&one.service))
-                .collect()
-        });
-        let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
-        let patches = files.iter().flat_map(|id| patches::patches(&project, *id));
+        let project = self.project();
+        let told = each_file(&project, |file, sites| self.left_of(&project, file, sites));
+        let mut migration = Migration::default();
+        for (calls, references, patches) in told {
+            migration.left.extend(calls);
+            migration.references.extend(references);
+            migration.patches.extend(patches);
+        }
         Migration {
             rewritten: self.rewritten,
-            left: left.into_iter().flatten().collect(),
-            references: references.into_iter().flatten().collect(),
-            patches: patches.collect(),
             failures: self.failures,
             changes,
-            ..Migration::default()
+            ..migration
         }
+    }
+
+    /// What is left of a file to be done, as far as it is asked for, and who replaces the function there.
+    fn left_of<'a>(
+        &self,
+        project: &Project<'a>,
+        id: FileId,
+        sites: &Sites<'a>,
+    ) -> (Vec<Call>, Vec<Reference>, Vec<Patch>) {
+        let patches = patches::patches(project, id);
+        let file = project.file(id);
+        if !self.options.is_about(&self.services.of(&file.dotted)) {
+            return (Vec::new(), Vec::new(), patches);
+        }
+        let cases = Case::of_calls(project, sites);
+        let calls = cases.iter().map(|case| describe(case, self.services));
+        let references = sites.references.iter();
+        let references = references.map(|one| describe_reference(file, one, self.services));
+        (calls.collect(), references.collect(), patches)
     }
 }
 

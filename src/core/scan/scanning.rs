@@ -238,17 +238,15 @@ fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
 /// What else tells which database is opened: the functions and classes that are given its path, whose callers know, and
 /// constants of other modules.
 fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
-    let given = each_file(project, |file, _, cases, _| {
-        let unknown = cases.iter().filter(|case| case.database.path.is_none());
-        unknown
-            .flat_map(|case| {
-                let called = database::called_with_path(project, case.site);
-                let called = called.map(|name| export(project, file, &name));
-                called
-                    .into_iter()
-                    .chain(database::constant(project, case.site))
-            })
-            .collect::<Vec<_>>()
+    let given = each_file(project, |file, sites| {
+        let is_unknown = |site: &&Site<'_>| database::database(project, site).path.is_none();
+        let unknown = sites.calls.iter().filter(is_unknown);
+        let names = unknown.flat_map(|site| {
+            let called = database::called_with_path(project, site);
+            let called = called.map(|name| export(project, file, &name));
+            called.into_iter().chain(database::constant(project, site))
+        });
+        names.collect::<Vec<_>>()
     });
     given.into_iter().flatten().collect()
 }
@@ -264,7 +262,8 @@ pub fn report(
         report.unparsable.push(file);
         report.hits.add(hits);
     }
-    let described = each_file(project, |file, sites, cases, _| {
+    let described = each_file(project, |file, sites| {
+        let cases = Case::of_calls(project, sites);
         let calls: Vec<Call> = cases.iter().map(|case| describe(case, services)).collect();
         let pooled = sites.pooled.len() + sites.managers;
         let service = services.of(&project.file(file).dotted);
@@ -288,23 +287,16 @@ pub fn report(
     report
 }
 
-/// Look at the calls of every file, and at those of this package's own function, in parallel; the answers are in the files'
-/// order.
+/// Find the calls of every file, and look at them, in parallel; the answers are in the files' order.
 pub fn each_file<'a, T: Send>(
     project: &Project<'a>,
-    look: impl Fn(FileId, &Sites<'a>, &[Case<'a, '_>], &[Case<'a, '_>]) -> T + Sync,
+    look: impl Fn(FileId, &Sites<'a>) -> T + Sync,
 ) -> Vec<T> {
     let last_names = sites::last_names(project);
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
     in_parallel(&files, STACK_BYTES, |id| {
-        let id = *id;
-        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, id, scope, call);
-        let sites = sites::find(project, id, &last_names, is_sqlite);
-        let others: Vec<&Site<'_>> = sites.calls.iter().collect();
-        let case = |site| Case::of(project, site, &others);
-        let cases: Vec<Case<'_, '_>> = sites.calls.iter().map(case).collect();
-        let pooled: Vec<Case<'_, '_>> = sites.pooled.iter().map(case).collect();
-        look(id, &sites, &cases, &pooled)
+        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, *id, scope, call);
+        look(*id, &sites::find(project, *id, &last_names, is_sqlite))
     })
 }
 
