@@ -3,7 +3,7 @@
 use super::imports::is_test;
 use super::names::{Names, ScopeId, ScopeKind};
 use super::project::{FileId, Project};
-use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor, ast};
+use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor, are_written_out, ast};
 use super::walk::{Scoped, walk_expr, walk_stmt};
 use std::collections::{HashMap, HashSet};
 
@@ -48,12 +48,7 @@ pub fn argument<'a>(
     is_method: bool,
 ) -> Result<Option<&'a Expr>, ()> {
     let arguments = &call.arguments;
-    let is_starred = arguments.args.iter().any(Expr::is_starred_expr)
-        || arguments
-            .keywords
-            .iter()
-            .any(|keyword| keyword.arg.is_none());
-    if is_starred {
+    if !are_written_out(arguments) {
         return Err(());
     }
     let by_name = arguments.keywords.iter().find(|keyword| {

@@ -6,9 +6,10 @@ use super::flow::{self, Entered};
 use super::held::{Held, Holder};
 use super::names::ScopeKind;
 use super::project::Project;
-use super::sites::{Around, Site};
+use super::sites::Site;
 use super::syntax::Stmt;
 use super::usage::Usage;
+use super::walk::Around;
 use serde::Serialize;
 use std::ptr;
 

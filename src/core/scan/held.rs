@@ -2,8 +2,9 @@
 
 use super::names::{Names, ScopeId, ScopeKind};
 use super::project::Project;
-use super::sites::{Around, Site};
+use super::sites::Site;
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
+use super::walk::Around;
 use serde::Serialize;
 
 /// How a connection is held.

@@ -38,7 +38,7 @@ mod unused;
 pub mod usage;
 mod uses;
 pub mod values;
-mod walk;
+pub mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -4,20 +4,11 @@
 use super::libraries::{self, Kind, LAST_NAMES};
 use super::names::{Bound, Names, ScopeId};
 use super::project::{FileId, Named, Project};
-use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
-use super::walk::{Scoped, walk_expr, walk_stmt};
+use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
+use super::walk::{
+    Around, Scoped, Surrounded, walk_expr_within, walk_item_within, walk_stmt_within,
+};
 use std::collections::HashSet;
-
-/// What an expression stands in.
-#[derive(Debug, Clone, Copy)]
-pub enum Around<'a> {
-    /// A statement.
-    Statement(&'a Stmt),
-    /// An expression.
-    Expression(&'a Expr),
-    /// `with expression as target`, before its statement's.
-    Item(&'a ast::WithItem),
-}
 
 /// A call that opens a database.
 #[derive(Debug)]
@@ -207,17 +198,19 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Scoped<'a> for Finder<'a, '_, F> {
     }
 }
 
+impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Surrounded<'a> for Finder<'a, '_, F> {
+    fn around(&mut self) -> &mut Vec<Around<'a>> {
+        &mut self.around
+    }
+}
+
 impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Visitor<'a> for Finder<'a, '_, F> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
-        self.around.push(Around::Statement(statement));
-        walk_stmt(self, statement);
-        self.around.pop();
+        walk_stmt_within(self, statement);
     }
 
     fn visit_with_item(&mut self, item: &'a ast::WithItem) {
-        self.around.push(Around::Item(item));
-        visitor::walk_with_item(self, item);
-        self.around.pop();
+        walk_item_within(self, item);
     }
 
     fn visit_expr(&mut self, expression: &'a Expr) {
@@ -231,8 +224,6 @@ impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Visitor<'a> for Finder<'a, '_, F> {
             }
             _ => {}
         }
-        self.around.push(Around::Expression(expression));
-        walk_expr(self, expression);
-        self.around.pop();
+        walk_expr_within(self, expression);
     }
 }

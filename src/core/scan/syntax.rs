@@ -71,6 +71,16 @@ pub struct SyntaxError {
     pub message: String,
 }
 
+/// Whether all arguments of a call stand there: none comes by `*` or `**`.
+pub fn are_written_out(arguments: &Arguments) -> bool {
+    let is_starred = arguments.args.iter().any(Expr::is_starred_expr);
+    !is_starred
+        && arguments
+            .keywords
+            .iter()
+            .all(|keyword| keyword.arg.is_some())
+}
+
 /// Parse a file's text.
 pub fn parse(text: &str) -> Result<Module, SyntaxError> {
     match parse_module(text) {

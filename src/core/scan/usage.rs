@@ -4,9 +4,9 @@
 use super::connection::Connection;
 use super::held::Holder;
 use super::names::{Names, ScopeId, ScopeKind};
-use super::sites::Around;
 use super::sql::{Sql, is_limited};
 use super::syntax::{Expr, ExprCall, Stmt, Visitor};
+use super::walk::Around;
 use super::walk::{Scoped, walk_expr, walk_stmt};
 use crate::core::text::{Keyword, leading_keyword};
 use serde::Serialize;

@@ -3,9 +3,10 @@
 use super::connection::Connection;
 use super::names::{Names, ScopeId, ScopeKind};
 use super::project::Project;
-use super::sites::Around;
-use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
-use super::walk::{Scoped, walk_expr, walk_stmt};
+use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
+use super::walk::{
+    Around, Scoped, Surrounded, walk_expr_within, walk_item_within, walk_stmt_within,
+};
 
 /// What is done with a connection or cursor at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -418,23 +419,23 @@ impl<'a> Scoped<'a> for Finder<'a, '_, '_> {
     }
 }
 
+impl<'a> Surrounded<'a> for Finder<'a, '_, '_> {
+    fn around(&mut self) -> &mut Vec<Around<'a>> {
+        &mut self.around
+    }
+}
+
 impl<'a> Visitor<'a> for Finder<'a, '_, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
-        self.around.push(Around::Statement(statement));
-        walk_stmt(self, statement);
-        self.around.pop();
+        walk_stmt_within(self, statement);
     }
 
     fn visit_with_item(&mut self, item: &'a ast::WithItem) {
-        self.around.push(Around::Item(item));
-        visitor::walk_with_item(self, item);
-        self.around.pop();
+        walk_item_within(self, item);
     }
 
     fn visit_expr(&mut self, expression: &'a Expr) {
         self.look(expression);
-        self.around.push(Around::Expression(expression));
-        walk_expr(self, expression);
-        self.around.pop();
+        walk_expr_within(self, expression);
     }
 }

@@ -1,7 +1,7 @@
 //! A walk through a tree that knows in which scope it is.
 
 use super::names::{Names, ScopeId};
-use super::syntax::{Expr, Stmt, Visitor, visitor};
+use super::syntax::{Expr, Stmt, Visitor, ast, visitor};
 
 /// A visitor that follows the scopes; its `visit_stmt` and `visit_expr` go on by `walk_stmt` and `walk_expr`.
 pub trait Scoped<'a>: Visitor<'a> + Sized {
@@ -64,4 +64,42 @@ pub fn walk_expr<'a, V: Scoped<'a>>(visitor: &mut V, expression: &'a Expr) {
         Expr::Generator(generator) => within(visitor, generator, walk),
         _ => walk(visitor),
     }
+}
+
+/// What an expression stands in.
+#[derive(Debug, Clone, Copy)]
+pub enum Around<'a> {
+    /// A statement.
+    Statement(&'a Stmt),
+    /// An expression.
+    Expression(&'a Expr),
+    /// `with expression as target`, before its statement's.
+    Item(&'a ast::WithItem),
+}
+
+/// A visitor that follows the scopes, and what it is within; its methods go on by the functions that end in `within`.
+pub trait Surrounded<'a>: Scoped<'a> {
+    /// What is around, from the file down.
+    fn around(&mut self) -> &mut Vec<Around<'a>>;
+}
+
+/// Go on into a statement.
+pub fn walk_stmt_within<'a, V: Surrounded<'a>>(visitor: &mut V, statement: &'a Stmt) {
+    visitor.around().push(Around::Statement(statement));
+    walk_stmt(visitor, statement);
+    visitor.around().pop();
+}
+
+/// Go on into an item of a `with`.
+pub fn walk_item_within<'a, V: Surrounded<'a>>(visitor: &mut V, item: &'a ast::WithItem) {
+    visitor.around().push(Around::Item(item));
+    visitor::walk_with_item(visitor, item);
+    visitor.around().pop();
+}
+
+/// Go on into an expression.
+pub fn walk_expr_within<'a, V: Surrounded<'a>>(visitor: &mut V, expression: &'a Expr) {
+    visitor.around().push(Around::Expression(expression));
+    walk_expr(visitor, expression);
+    visitor.around().pop();
 }

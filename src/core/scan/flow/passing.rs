@@ -6,7 +6,7 @@ use crate::core::scan::connection::Connection;
 use crate::core::scan::held::Holder;
 use crate::core::scan::names::{ScopeId, ScopeKind};
 use crate::core::scan::sql::Sql;
-use crate::core::scan::syntax::{Expr, ExprCall, Stmt, Visitor, ast, visitor};
+use crate::core::scan::syntax::{Expr, ExprCall, Stmt, Visitor, are_written_out, ast, visitor};
 use crate::core::scan::usage::usage;
 use crate::core::scan::uses::{Use, uses};
 
@@ -96,11 +96,6 @@ fn parameter<'a>(
 ) -> Option<&'a str> {
     let is_it = |argument: &Expr| connection.is_it_or_cursor(scope, argument);
     let arguments = &call.arguments;
-    let is_starred = arguments.args.iter().any(Expr::is_starred_expr)
-        || arguments
-            .keywords
-            .iter()
-            .any(|keyword| keyword.arg.is_none());
     let mut positions = arguments
         .args
         .iter()
@@ -117,7 +112,7 @@ fn parameter<'a>(
         positions.next(),
         keywords.next(),
     ) {
-        _ if is_starred => None,
+        _ if !are_written_out(arguments) => None,
         (Some((index, argument)), None, None, None) if connection.is(scope, argument) => {
             let mut all = parameters.posonlyargs.iter().chain(&parameters.args);
             all.nth(index)

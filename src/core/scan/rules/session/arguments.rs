@@ -1,7 +1,7 @@
 //! What a call asks of its connection, and how a session gives it.
 
 use crate::core::scan::case::Case;
-use crate::core::scan::syntax::{Expr, Ranged, ast};
+use crate::core::scan::syntax::{Expr, Ranged, are_written_out, ast};
 
 /// The arguments of a call for which a session stands in.
 #[derive(Debug)]
@@ -36,24 +36,21 @@ pub fn of(case: &Case<'_, '_>) -> Result<Arguments, String> {
         note: None,
         is_for_threads: false,
     };
-    for (index, value) in given.args.iter().enumerate() {
-        if value.is_starred_expr() {
-            return Err(NOT_WRITTEN_OUT.to_owned());
-        }
-        let name = NAMES.get(index).copied().unwrap_or("");
+    if !are_written_out(given) {
+        return Err("its arguments are not written out".to_owned());
+    }
+    for (name, value) in NAMES.into_iter().zip(&given.args) {
         arguments.take(case, name, value)?;
     }
     for keyword in &given.keywords {
-        let name = keyword.arg.as_ref().ok_or(NOT_WRITTEN_OUT)?;
-        arguments.take(case, name.as_str(), &keyword.value)?;
+        let name = keyword.arg.as_ref().map_or("", |name| name.as_str());
+        arguments.take(case, name, &keyword.value)?;
     }
     match arguments.path.is_empty() {
         true => Err("it names no database".to_owned()),
         false => Ok(arguments),
     }
 }
-
-const NOT_WRITTEN_OUT: &str = "its arguments are not written out";
 
 impl Arguments {
     fn take(&mut self, case: &Case<'_, '_>, name: &str, value: &Expr) -> Result<(), String> {

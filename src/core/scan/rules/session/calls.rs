@@ -5,6 +5,7 @@ use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
 use crate::core::scan::importing::is_stdlib;
 use crate::core::scan::names::{Binding, Bound, ScopeKind};
+use crate::core::scan::project::Named;
 use crate::core::scan::syntax::{Expr, ExprCall, Visitor, visitor};
 
 /// A session's mode.
@@ -142,16 +143,22 @@ impl Others<'_, '_, '_> {
         }
     }
 
+    fn is_method_of_it(&self, call: &ExprCall) -> bool {
+        let connection = &self.case.connection;
+        connection.method(self.region.home, call).is_some()
+    }
+
+    fn named(&self, call: &ExprCall) -> Named {
+        let (project, file) = (self.case.project, self.case.site.file);
+        project.named(file, self.region.home, &call.func)
+    }
+
     /// Whether a call gives a value whose methods are the stdlib's, and run nothing of others.
     fn gives_plain_value(&self, call: &ExprCall) -> bool {
-        let (connection, scope) = (&self.case.connection, self.region.home);
-        if connection.method(scope, call).is_some() {
+        if self.is_method_of_it(call) {
             return true;
         }
-        let named = self
-            .case
-            .project
-            .named(self.case.site.file, scope, &call.func);
+        let named = self.named(call);
         named
             .certain()
             .is_some_and(|name| match name.split_once('.') {
@@ -167,14 +174,10 @@ impl Others<'_, '_, '_> {
     }
 
     fn is_harmless_function(&self, call: &ExprCall) -> bool {
-        let (connection, scope) = (&self.case.connection, self.region.home);
-        if connection.method(scope, call).is_some() {
+        if self.is_method_of_it(call) {
             return true;
         }
-        let named = self
-            .case
-            .project
-            .named(self.case.site.file, scope, &call.func);
+        let named = self.named(call);
         let is_other = |name: &String| is_stdlib(name) && !name.starts_with("sqlite3.");
         !named.or_other && named.names.iter().all(is_other)
     }

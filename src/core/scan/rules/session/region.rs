@@ -5,11 +5,11 @@ use crate::core::scan::case::Case;
 use crate::core::scan::flow::managers;
 use crate::core::scan::held::{Held, Holder};
 use crate::core::scan::names::{Bound, ScopeId, ScopeKind};
-use crate::core::scan::sites::Around;
 use crate::core::scan::suites;
 use crate::core::scan::syntax::{ExceptHandler, Expr, Ranged, Stmt, TextRange, TextSize, ast};
 use crate::core::scan::unused::is_named_elsewhere;
 use crate::core::scan::uses::Use;
+use crate::core::scan::walk::Around;
 use std::ptr;
 
 /// What ends a connection, which is what the rules are named after.
@@ -77,6 +77,33 @@ const OUTSIDE: Refusal = "it is used outside of the statements that follow";
 const ONE_LINE: Refusal = "its statements share lines";
 
 impl<'a> Region<'a> {
+    /// One of which all lines stay as they are, and all statements are kept. It is bound to a name in a scope.
+    pub fn new(
+        form: Form,
+        opening: Opening,
+        (home, name): (ScopeId, &'a str),
+        kept: Vec<&'a Stmt>,
+        extent: TextRange,
+    ) -> Self {
+        Self {
+            form,
+            opening,
+            name,
+            home,
+            kept,
+            is_direct: true,
+            before_block: 0,
+            left_out: None,
+            deleted: Vec::new(),
+            moved_in: Vec::new(),
+            moved_out: Vec::new(),
+            cut: Vec::new(),
+            emptied: Vec::new(),
+            step: None,
+            extent,
+        }
+    }
+
     /// Find it.
     pub fn of(case: &Case<'a, '_>, places: &Places) -> Result<Self, Refusal> {
         let Holder::Name(home, name) = case.connection.holder() else {
@@ -143,23 +170,13 @@ impl<'a> RegionFinder<'a, '_, '_> {
     fn region(&self, form: Form, opening: Opening, kept: Vec<&'a Stmt>) -> Region<'a> {
         let statement = self.suite[self.index].range();
         let last = kept.last().map_or(statement, |last| last.range());
-        Region {
+        Region::new(
             form,
             opening,
-            name: self.name,
-            home: self.home,
+            (self.home, self.name),
             kept,
-            is_direct: true,
-            before_block: 0,
-            left_out: None,
-            deleted: Vec::new(),
-            moved_in: Vec::new(),
-            moved_out: Vec::new(),
-            cut: Vec::new(),
-            emptied: Vec::new(),
-            step: None,
-            extent: statement.cover(last),
-        }
+            statement.cover(last),
+        )
     }
 
     /// `with connect(…) as connection:` and `with closing(connect(…)) as connection:`

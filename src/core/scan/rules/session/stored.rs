@@ -314,33 +314,16 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             [Stmt::With(with)] if is_block(with, &method.places) => Some(with),
             _ => None,
         };
-        let mut region = Region {
-            form: if block.is_some() {
-                Form::With
-            } else {
-                Form::Close
-            },
-            opening: match block {
-                Some(with) => Opening::Item(with.items[0].context_expr.range()),
-                None => Opening::Above(first),
-            },
-            name: self.local,
-            home: method.scope,
-            kept: match block {
-                Some(with) => with.body.iter().collect(),
-                None => kept,
-            },
-            is_direct: true,
-            before_block: 0,
-            left_out: None,
-            deleted: Vec::new(),
-            moved_in: Vec::new(),
-            moved_out: Vec::new(),
-            cut: Vec::new(),
-            emptied: Vec::new(),
-            step: Some((method.node.range.start(), method.node.body[0].start())),
-            extent: first.cover(last),
+        let (form, opening, kept) = match block {
+            Some(with) => {
+                let item = with.items[0].context_expr.range();
+                (Form::With, Opening::Item(item), with.body.iter().collect())
+            }
+            None => (Form::Close, Opening::Above(first), kept),
         };
+        let name = (method.scope, self.local);
+        let mut region = Region::new(form, opening, name, kept, first.cover(last));
+        region.step = Some((method.node.range.start(), method.node.body[0].start()));
         if block.is_none() {
             region.moved_in.push(first.cover(last));
         }
