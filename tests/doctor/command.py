@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.command_line import dbmanager
 
 # Holds what it has open until its standard input ends.
 HOLDS = """
@@ -21,15 +22,7 @@ sys.stdin.read()
 
 
 def run(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dbmanager", "doctor", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    return dbmanager("doctor", *arguments, folder=folder)
 
 
 def report(*arguments: object, folder: Path | None = None) -> Any:

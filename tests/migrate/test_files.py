@@ -8,7 +8,7 @@ import pytest
 
 from dbmanager.cli.files import journal
 from dbmanager.cli.files.replacing import Change, ReplacingError, replace
-from tests.migrate.command import dbmanager, done
+from tests.command_line import dbmanager, done
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.migrate.command import dbmanager, done, git
+from tests.command_line import dbmanager, done
+from tests.migrate.git import git
 
 SHOP = """import sqlite3
 

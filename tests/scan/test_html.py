@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.migrate.command import done
+from tests.command_line import done
 from tests.scan.page import Element, page_of, read, report_of, scan, written
 from tests.scan.shop import BASELINE, write, write_large_shop, write_shop
 

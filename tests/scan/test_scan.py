@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import dbmanager
 from tests.scan.counted import counted_by_ast
 
 SHOP = '''
@@ -63,15 +63,7 @@ def application(tmp_path: Path) -> Path:
 
 
 def scan(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dbmanager", "scan", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    return dbmanager("scan", *arguments, folder=folder)
 
 
 def report(*paths: object, folder: Path) -> Any:

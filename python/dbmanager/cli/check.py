@@ -7,6 +7,7 @@ from typing import IO
 
 import click
 
+from dbmanager.cli import options
 from dbmanager.cli.output import opened
 from dbmanager.cli.ratchet import annotations, outcome, sarif, table
 from dbmanager.cli.ratchet.checking import Wanted, checked
@@ -18,7 +19,6 @@ _FORMATS: dict[str, Callable[[Outcome, IO[str]], None]] = {
     "github": annotations.write,
     "sarif": sarif.write,
 }
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -33,7 +33,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--baseline",
     "file",
-    type=_FILE,
+    type=options.FILE,
     default=Path("dbmanager-baseline.toml"),
     show_default=True,
     help="The file that says which calls are allowed.",
@@ -61,16 +61,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="What the shim saw at run time; may be given several times. If it is not given, "
     "dbmanager-inventory.json beside the baseline, if that is there.",
 )
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(list(_FORMATS)),
-    default="table",
-    show_default=True,
-    help="How to write it. 'github' makes annotations of GitHub Actions.",
-)
-@click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
-@click.option("-o", "--output", type=_FILE, help="Write to a file.")
+@options.form(_FORMATS)
+@options.as_json()
+@options.output()
 @click.option("-q", "--quiet", is_flag=True, help="Write nothing but the number of findings.")
 def check(
     *,

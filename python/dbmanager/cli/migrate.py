@@ -10,7 +10,7 @@ import click
 
 from dbmanager import _core
 from dbmanager._config import paths_of_databases, services
-from dbmanager.cli import progress
+from dbmanager.cli import options, progress
 from dbmanager.cli.files import diff, journal, work_tree
 from dbmanager.cli.files.replacing import Change, ReplacingError, replace
 from dbmanager.cli.formats import migration
@@ -23,13 +23,7 @@ Told = dict[str, Any]
     "src --service app.services.billing` rewrites one service; run its tests, commit, go on with "
     "the next. `dbmanager undo` takes the last migration back."
 )
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="PATH...",
-)
+@options.paths()
 @click.option("--diff", "only_diff", is_flag=True, help="Show the changes, write nothing.")
 @click.option(
     "--service",

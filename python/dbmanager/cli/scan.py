@@ -9,7 +9,7 @@ import click
 
 from dbmanager import _core
 from dbmanager._config import services
-from dbmanager.cli import progress
+from dbmanager.cli import options, progress
 from dbmanager.cli.formats import github, html, rows, sarif, table
 from dbmanager.cli.output import opened
 
@@ -53,25 +53,10 @@ def scanned(paths: tuple[Path, ...]) -> Report:
     "which to move the services. `dbmanager scan . --format sarif -o calls.sarif` writes them for "
     "a code scanning service."
 )
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="PATH...",
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(list(_FORMATS)),
-    default="table",
-    show_default=True,
-    help="How to write it. 'github' makes annotations of GitHub Actions, 'html' a page to look at.",
-)
-@click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."
-)
+@options.paths()
+@options.form(_FORMATS, ", 'html' a page to look at")
+@options.as_json()
+@options.output()
 @click.option("-q", "--quiet", is_flag=True, help="Write nothing but the number of calls.")
 def scan(
     paths: tuple[Path, ...], format_: str, is_json: bool, output: Path | None, quiet: bool

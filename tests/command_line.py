@@ -5,10 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-GIT = ("git", "-c", "user.email=a@example.org", "-c", "user.name=a")
 
-
-def dbmanager(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+def dbmanager(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dbmanager", *map(str, arguments)],
         cwd=folder,
@@ -23,11 +21,4 @@ def dbmanager(*arguments: object, folder: Path) -> subprocess.CompletedProcess[s
 def done(*arguments: object, folder: Path) -> str:
     ended = dbmanager(*arguments, folder=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
-def git(*arguments: str, folder: Path) -> str:
-    ended = subprocess.run(
-        [*GIT, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=True
-    )
     return ended.stdout
