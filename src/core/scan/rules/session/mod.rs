@@ -5,6 +5,7 @@
 
 mod arguments;
 mod calls;
+mod control;
 mod manager;
 mod places;
 mod region;

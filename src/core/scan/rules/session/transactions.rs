@@ -1,5 +1,6 @@
 //! The proof that a session keeps and discards what the connection did, or why there is none.
 
+use super::control::{AWAITS, Handlers, Leaves, Others, Suspended};
 use super::line_of;
 use super::places::Places;
 use super::region::{Form, Region};
@@ -8,9 +9,7 @@ use crate::core::scan::flow::{self, Effect, Ends, States, Trace, key};
 use crate::core::scan::names::ScopeKind;
 use crate::core::scan::sql::Sql;
 use crate::core::scan::suites;
-use crate::core::scan::syntax::{
-    ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
-};
+use crate::core::scan::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
 use crate::core::scan::uses::Use;
 
 /// What was found out.
@@ -100,62 +99,6 @@ fn check_function(
         (None, _) => Err("no name of its function holds it".to_owned()),
     }
 }
-
-struct Suspended {
-    yielded: Option<TextRange>,
-    reason: Option<&'static str>,
-}
-
-impl<'a> Visitor<'a> for Suspended {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        match statement {
-            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
-            Stmt::For(each) if each.is_async => self.reason = Some(AWAITS),
-            Stmt::With(with) if with.is_async => self.reason = Some(AWAITS),
-            // It would be entered again and again.
-            Stmt::For(_) | Stmt::While(_) if self.yields_within(statement.range()) => {
-                self.reason = Some("it is yielded in a loop");
-            }
-            _ => visitor::walk_stmt(self, statement),
-        }
-    }
-
-    fn visit_expr(&mut self, expression: &'a Expr) {
-        match expression {
-            Expr::Await(_) => self.reason = Some(AWAITS),
-            Expr::Yield(_) if self.yields_within(expression.range()) => {}
-            Expr::Yield(_) | Expr::YieldFrom(_) => {
-                self.reason = Some("its function yields in between");
-            }
-            Expr::Lambda(_) => {}
-            Expr::Call(call) if is_of_all_names(call) => {
-                self.reason = Some("its function hands on all of its names");
-            }
-            _ => visitor::walk_expr(self, expression),
-        }
-    }
-}
-
-/// `locals()`, `vars()`, `eval(…)`, `exec(…)`
-fn is_of_all_names(call: &ExprCall) -> bool {
-    match &*call.func {
-        Expr::Name(name) => match name.id.as_str() {
-            "locals" | "vars" => call.arguments.is_empty(),
-            "eval" | "exec" => true,
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-impl Suspended {
-    fn yields_within(&self, range: TextRange) -> bool {
-        self.yielded
-            .is_some_and(|yielded| range.contains_range(yielded))
-    }
-}
-
-const AWAITS: &str = "its function awaits in between";
 
 fn check_places(region: &Region<'_>, places: &Places) -> Result<(), Refusal> {
     let is_deleted = |range: TextRange| {
@@ -503,68 +446,3 @@ impl Prover<'_, '_, '_> {
 }
 
 const NOT_ALONE: &str = "it changes the schema in the midst of a statement";
-
-struct Handlers<'a>(Vec<&'a ast::ExceptHandlerExceptHandler>);
-
-impl<'a> Visitor<'a> for Handlers<'a> {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        if !matches!(statement, Stmt::FunctionDef(_) | Stmt::ClassDef(_)) {
-            visitor::walk_stmt(self, statement);
-        }
-    }
-
-    fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
-        let ExceptHandler::ExceptHandler(caught) = handler;
-        self.0.push(caught);
-        visitor::walk_except_handler(self, handler);
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
-struct Others {
-    range: TextRange,
-    is_found: bool,
-}
-
-impl<'a> Visitor<'a> for Others {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        let is_around =
-            statement.range().contains_range(self.range) && statement.range() != self.range;
-        if is_around {
-            self.is_found |= match statement {
-                Stmt::Try(attempt) => !attempt.finalbody.is_empty(),
-                Stmt::With(_) => true,
-                _ => false,
-            };
-            visitor::walk_stmt(self, statement);
-        }
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
-#[derive(Default)]
-struct Leaves {
-    breaks: bool,
-    returns: bool,
-}
-
-impl<'a> Visitor<'a> for Leaves {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        match statement {
-            Stmt::Break(_) | Stmt::Continue(_) => self.breaks = true,
-            Stmt::Return(_) => self.returns = true,
-            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
-            // They leave these only.
-            Stmt::For(_) | Stmt::While(_) => {
-                let breaks = self.breaks;
-                visitor::walk_stmt(self, statement);
-                self.breaks = breaks;
-            }
-            _ => visitor::walk_stmt(self, statement),
-        }
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
