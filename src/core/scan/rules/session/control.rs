@@ -22,12 +22,12 @@ impl<'a> Visitor<'a> for Handlers<'a> {
     fn visit_expr(&mut self, _: &'a Expr) {}
 }
 
-pub struct Others {
+pub struct Enclosing {
     pub range: TextRange,
     pub is_found: bool,
 }
 
-impl<'a> Visitor<'a> for Others {
+impl<'a> Visitor<'a> for Enclosing {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         let is_around =
             statement.range().contains_range(self.range) && statement.range() != self.range;

@@ -1,6 +1,6 @@
 //! The proof that a session keeps and discards what the connection did, or why there is none.
 
-use super::control::{AWAITS, Handlers, Leaves, Others, Suspended};
+use super::control::{AWAITS, Enclosing, Handlers, Leaves, Suspended};
 use super::line_of;
 use super::places::Places;
 use super::region::{Form, Region};
@@ -292,7 +292,7 @@ impl Prover<'_, '_, '_> {
 
     /// Whether a `finally` or another block stands around a range that is done when it is left.
     fn is_within_others(&self, range: TextRange) -> bool {
-        let mut others = Others {
+        let mut others = Enclosing {
             range,
             is_found: false,
         };
