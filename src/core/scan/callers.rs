@@ -2,10 +2,11 @@
 
 use super::imports::is_test;
 use super::names::{Names, ScopeId, ScopeKind};
+use super::parallel::{STACK_BYTES, in_parallel};
 use super::project::{FileId, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, Visitor, are_written_out, ast};
 use super::walk::{Scoped, walk_expr, walk_stmt};
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 /// The calls of one function or class.
 #[derive(Debug, Default)]
@@ -16,26 +17,37 @@ pub struct Callers<'a> {
     pub or_others: bool,
 }
 
+impl Callers<'_> {
+    fn add(&mut self, more: Self) {
+        self.calls.extend(more.calls);
+        self.or_others |= more.or_others;
+    }
+}
+
 /// By the dotted names of what is called.
 pub type Index<'a> = HashMap<String, Callers<'a>>;
 
 /// Go through all files.
 pub fn index<'a>(project: &Project<'a>) -> Index<'a> {
-    let mut index = Index::new();
     let defined = project.names_of_openers();
-    for (id, file) in project.files() {
-        let is_production = !is_test(&file.parsed.source.path);
+    let files: Vec<_> = project.files().collect();
+    let of_files = in_parallel(&files, STACK_BYTES, |(id, file)| {
         let mut collector = Collector {
             project,
-            file: id,
+            file: *id,
             names: &file.names,
             scope: ScopeId::MODULE,
             called: None,
-            is_production,
+            is_production: !is_test(&file.parsed.source.path),
             defined: &defined,
-            index: &mut index,
+            index: Index::default(),
         };
         collector.visit_body(&file.parsed.module.body);
+        collector.index
+    });
+    let mut index = Index::default();
+    for (name, callers) in of_files.into_iter().flatten() {
+        index.entry(name).or_default().add(callers);
     }
     index
 }
@@ -67,7 +79,7 @@ pub fn argument<'a>(
     Ok(position.and_then(|position| arguments.args.get(position)))
 }
 
-struct Collector<'a, 'p, 'i> {
+struct Collector<'a, 'p> {
     project: &'p Project<'a>,
     file: FileId,
     names: &'p Names<'a>,
@@ -76,11 +88,11 @@ struct Collector<'a, 'p, 'i> {
     called: Option<&'a Expr>,
     is_production: bool,
     /// The last names of all that is looked for.
-    defined: &'i HashSet<&'a str>,
-    index: &'i mut Index<'a>,
+    defined: &'p HashSet<&'a str>,
+    index: Index<'a>,
 }
 
-impl<'a> Collector<'a, '_, '_> {
+impl<'a> Collector<'a, '_> {
     /// The dotted name of an expression, if the project defines what it names.
     fn own(&self, expression: &Expr) -> Option<String> {
         let last = match expression {
@@ -97,7 +109,7 @@ impl<'a> Collector<'a, '_, '_> {
     }
 }
 
-impl<'a> Scoped<'a> for Collector<'a, '_, '_> {
+impl<'a> Scoped<'a> for Collector<'a, '_> {
     fn names(&self) -> &Names<'a> {
         self.names
     }
@@ -107,7 +119,7 @@ impl<'a> Scoped<'a> for Collector<'a, '_, '_> {
     }
 }
 
-impl<'a> Visitor<'a> for Collector<'a, '_, '_> {
+impl<'a> Visitor<'a> for Collector<'a, '_> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         walk_stmt(self, statement);
     }

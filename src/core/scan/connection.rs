@@ -7,7 +7,7 @@ use super::sites::Site;
 use super::sql::Sql;
 use super::syntax::{Expr, ExprCall, Ranged, TextRange};
 use super::values::{text_begins, texts_begin};
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 /// Functions that take rows from a cursor, or look at what they are given.
 const ONLY_READ: [&str; 21] = [
@@ -71,7 +71,7 @@ impl<'a, 'p> Connection<'a, 'p> {
             file,
             site: None,
             holder,
-            cursors: HashSet::new(),
+            cursors: HashSet::default(),
             depth,
         }
     }

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::names::ScopeId;
 use super::sql::Sql;
 use super::syntax::{Expr, ExprCall, Stmt, Visitor, ast, visitor};
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 /// Whether a write of the connection hangs on rows that it has read: by its parameters, or by a condition.
 pub fn writes_what_it_read<'a>(
@@ -15,7 +15,7 @@ pub fn writes_what_it_read<'a>(
     let mut reader = Reader {
         connection,
         scope,
-        read: HashSet::new(),
+        read: HashSet::default(),
         conditions: 0,
         is_found: false,
     };

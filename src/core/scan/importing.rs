@@ -5,7 +5,7 @@ use super::names::{Binding, Bound, ScopeId};
 use super::project::{FileId, Project, ProjectFile};
 use super::source::Source;
 use super::syntax::{Ranged, Stmt, TextRange, TextSize, ast};
-use std::collections::HashSet;
+use foldhash::HashSet;
 use std::sync::LazyLock;
 
 /// The stdlib's modules, as `sys.stdlib_module_names` of Python 3.11 to 3.13 tells them, without those that begin with `_`.

@@ -1,7 +1,7 @@
 //! The names that a file binds: in which scope, where, and to what (Python's own rules of scopes).
 
 use super::syntax::{ExceptHandler, Expr, Parameters, Stmt, TextSize, Visitor, ast, visitor};
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 use std::ptr;
 
 /// A scope of a file; the module's is `ScopeId::MODULE`.
@@ -57,6 +57,27 @@ pub enum Bound<'a> {
     Other,
 }
 
+impl Bound<'_> {
+    /// Whether the name may stand for something that another name stands for, too.
+    pub fn may_be_another(&self) -> bool {
+        match self {
+            Self::Import(_) | Self::Member { .. } => true,
+            Self::Value(value) => !matches!(
+                value,
+                Expr::StringLiteral(_)
+                    | Expr::BytesLiteral(_)
+                    | Expr::NumberLiteral(_)
+                    | Expr::List(_)
+                    | Expr::Tuple(_)
+                    | Expr::Dict(_)
+                    | Expr::Set(_)
+                    | Expr::FString(_)
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// One binding of a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
@@ -90,6 +111,8 @@ pub struct Names<'a> {
     made_by: HashMap<usize, ScopeId>,
     /// What is assigned to `self.attribute`, by class and attribute.
     attributes: HashMap<(ScopeId, &'a str), Vec<Binding<'a>>>,
+    /// The names of variables and attributes that stand for another name's value, each with the last part of that one.
+    aliases: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Names<'a> {
@@ -99,8 +122,9 @@ impl<'a> Names<'a> {
             names: Self {
                 body,
                 scopes: Vec::new(),
-                made_by: HashMap::new(),
-                attributes: HashMap::new(),
+                made_by: HashMap::default(),
+                attributes: HashMap::default(),
+                aliases: Vec::new(),
             },
             scope: ScopeId::MODULE,
         };
@@ -157,6 +181,11 @@ impl<'a> Names<'a> {
             .map(|((_, name), bindings)| (name, bindings));
         let all = named.chain(attributes);
         all.flat_map(|(name, bindings)| bindings.iter().map(|binding| (*name, binding)))
+    }
+
+    /// The names of variables and attributes that stand for another name's value, each with the last part of that one.
+    pub fn aliases(&self) -> &[(&'a str, &'a str)] {
+        &self.aliases
     }
 
     /// The bindings of a name in the scope itself.
@@ -249,12 +278,31 @@ impl<'a> Names<'a> {
         self.scopes.push(Scope {
             kind,
             parent,
-            bindings: HashMap::new(),
-            global: HashSet::new(),
-            nonlocal: HashSet::new(),
+            bindings: HashMap::default(),
+            global: HashSet::default(),
+            nonlocal: HashSet::default(),
             stars: Vec::new(),
         });
         ScopeId(self.scopes.len() - 1)
+    }
+}
+
+/// The last parts of the names that an expression's value may have, where it is nothing but a name or a choice of some.
+pub fn each_last_name<'e>(expression: &'e Expr, found: &mut impl FnMut(&'e str)) {
+    match expression {
+        Expr::Name(name) => found(name.id.as_str()),
+        Expr::Attribute(attribute) => found(attribute.attr.as_str()),
+        Expr::If(either) => {
+            each_last_name(&either.body, found);
+            each_last_name(&either.orelse, found);
+        }
+        Expr::BoolOp(operation) => {
+            for value in &operation.values {
+                each_last_name(value, found);
+            }
+        }
+        Expr::Named(named) => each_last_name(&named.value, found),
+        _ => {}
     }
 }
 
@@ -271,6 +319,7 @@ struct Collector<'a> {
 impl<'a> Collector<'a> {
     fn bind(&mut self, name: &'a str, offset: TextSize, bound: Bound<'a>) {
         let home = self.home_of(name);
+        self.alias(name, bound);
         let binding = Binding {
             offset,
             scope: self.scope,
@@ -281,6 +330,15 @@ impl<'a> Collector<'a> {
             .entry(name)
             .or_default()
             .push(binding);
+    }
+
+    fn alias(&mut self, name: &'a str, bound: Bound<'a>) {
+        let aliases = &mut self.names.aliases;
+        match bound {
+            Bound::Member { name: last, .. } => aliases.push((name, last)),
+            Bound::Value(value) => each_last_name(value, &mut |last| aliases.push((name, last))),
+            _ => {}
+        }
     }
 
     /// The scope that an assignment to a name in the present one binds it in.
@@ -350,6 +408,7 @@ impl<'a> Collector<'a> {
         else {
             return;
         };
+        self.alias(attribute.attr.as_str(), bound);
         let binding = Binding {
             offset: attribute.range.start(),
             scope: self.scope,

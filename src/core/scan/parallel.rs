@@ -4,11 +4,14 @@ use super::files;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Builder};
 
+/// The room of a thread that goes through files of a usual depth.
+pub const STACK_BYTES: usize = 64 << 20;
+
 /// Do something with each, in several threads with so much room each; the results are in order.
-pub fn in_parallel<T: Sync, R: Send>(
-    items: &[T],
+pub fn in_parallel<'i, T: Sync, R: Send>(
+    items: &'i [T],
     stack_bytes: usize,
-    act: impl Fn(&T) -> R + Sync,
+    act: impl Fn(&'i T) -> R + Sync,
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {

@@ -59,7 +59,7 @@ impl<'a> Finder<'a, '_> {
         }
         match &*call.arguments.args {
             [Expr::StringLiteral(target), ..] => names_function(target.value.to_str()),
-            [module, Expr::StringLiteral(name), ..] => {
+            [module, Expr::StringLiteral(name), ..] if name.value.to_str() == "connect" => {
                 let named = self.project.named(self.file, self.scope, module);
                 let mut whole = named
                     .names
@@ -72,8 +72,16 @@ impl<'a> Finder<'a, '_> {
     }
 
     fn is_function(&self, target: &Expr) -> bool {
-        let named = self.project.named(self.file, self.scope, target);
-        target.is_attribute_expr() && named.names.iter().any(|name| names_function(name))
+        let may_be = target
+            .as_attribute_expr()
+            .is_some_and(|attribute| attribute.attr.as_str() == "connect");
+        may_be
+            && self
+                .project
+                .named(self.file, self.scope, target)
+                .names
+                .iter()
+                .any(|name| names_function(name))
     }
 }
 

@@ -4,10 +4,12 @@
 use super::callers;
 use super::libraries;
 use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
+use super::parallel::{STACK_BYTES, in_parallel};
 use super::schema;
 use super::source::Source;
 use super::syntax::{Expr, Module, ast};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -108,7 +110,8 @@ impl Named {
 #[derive(Debug)]
 pub struct Project<'a> {
     files: Vec<ProjectFile<'a>>,
-    foreign_keys: Option<String>,
+    /// Looked for when it is asked for first, if no file of SQL declares one.
+    foreign_keys: OnceLock<Option<String>>,
     /// Made when it is asked for first.
     callers: OnceLock<callers::Index<'a>>,
     /// By their dotted names, those that there is one of.
@@ -123,9 +126,10 @@ impl<'a> Project<'a> {
     /// Put files together.
     pub fn new(parsed: &'a [Parsed], roots: &[PathBuf]) -> Self {
         let mut packages = Packages::default();
-        let files = parsed.iter().map(|parsed| ProjectFile {
+        let names = in_parallel(parsed, STACK_BYTES, |parsed| Names::of(&parsed.module.body));
+        let files = parsed.iter().zip(names).map(|(parsed, names)| ProjectFile {
             parsed,
-            names: Names::of(&parsed.module.body),
+            names,
             dotted: packages.dotted_name(&parsed.source.path, roots),
             is_package: parsed
                 .source
@@ -140,10 +144,9 @@ impl<'a> Project<'a> {
             .map(|(id, file)| (file.dotted.clone(), FileId(id)));
         let modules = modules.collect();
         let functions = functions_of(&files);
-        let foreign_keys = parsed.iter().find_map(schema::in_python);
         Self {
             files,
-            foreign_keys,
+            foreign_keys: OnceLock::new(),
             callers: OnceLock::new(),
             functions,
             modules,
@@ -187,7 +190,7 @@ impl<'a> Project<'a> {
     /// The names of the functions and classes that stand in modules and whose text opens a database, and what these are bound
     /// to: all others need no look at who calls them.
     pub fn names_of_openers(&self) -> HashSet<&'a str> {
-        let mut names = HashSet::new();
+        let mut names = HashSet::default();
         for file in &self.files {
             let opens = |range| {
                 let text = file.parsed.source.slice(range).as_bytes();
@@ -206,17 +209,17 @@ impl<'a> Project<'a> {
                 }
             }
         }
+        self.with_aliases(names)
+    }
+
+    /// These names, and all that stand for one of them somewhere, also by way of others.
+    pub fn with_aliases(&self, mut names: HashSet<&'a str>) -> HashSet<&'a str> {
         loop {
             let before = names.len();
-            for (bound, binding) in self.files.iter().flat_map(|file| file.names.bindings()) {
-                let last = match binding.bound {
-                    Bound::Member { name, .. } => name,
-                    Bound::Value(Expr::Name(name)) => name.id.as_str(),
-                    Bound::Value(Expr::Attribute(attribute)) => attribute.attr.as_str(),
-                    _ => continue,
-                };
+            let aliases = self.files.iter().flat_map(|file| file.names.aliases());
+            for (alias, last) in aliases {
                 if names.contains(last) {
-                    names.insert(bound);
+                    names.insert(alias);
                 }
             }
             if names.len() == before {
@@ -239,13 +242,20 @@ impl<'a> Project<'a> {
 
     /// This project, with a place in a file of SQL where a foreign key is declared, if there is one.
     pub fn with_foreign_keys(mut self, place: Option<&String>) -> Self {
-        self.foreign_keys = self.foreign_keys.or_else(|| place.cloned());
+        if let Some(place) = place {
+            self.foreign_keys = OnceLock::from(Some(place.clone()));
+        }
         self
     }
 
     /// Where a foreign key is declared, if there is one: file and line.
     pub fn foreign_keys(&self) -> Option<&str> {
-        self.foreign_keys.as_deref()
+        let look = || {
+            self.files
+                .iter()
+                .find_map(|file| schema::in_python(file.parsed))
+        };
+        self.foreign_keys.get_or_init(look).as_deref()
     }
 
     /// Whether a module is in the project: in the package of a file, or in one that holds another file.
@@ -434,6 +444,10 @@ impl<'a> Project<'a> {
         let mut exports = Vec::new();
         for (id, file) in self.files() {
             for name in file.names.names_in(ScopeId::MODULE) {
+                let mut bindings = file.names.bound_in(ScopeId::MODULE, name).iter();
+                if !bindings.any(|binding| binding.bound.may_be_another()) {
+                    continue;
+                }
                 let named = self.follow_name(id, ScopeId::MODULE, name, FOLLOWED);
                 if named.names.iter().any(|name| wanted(name)) {
                     exports.push((id, name));
@@ -445,7 +459,7 @@ impl<'a> Project<'a> {
 }
 
 fn functions_of(files: &[ProjectFile<'_>]) -> HashMap<String, Option<(FileId, ScopeId)>> {
-    let mut functions = HashMap::new();
+    let mut functions = HashMap::default();
     for (id, file) in files.iter().enumerate() {
         let is_function = |scope: &Scope<'_>| {
             matches!(scope.kind, ScopeKind::Function(_)) && scope.parent == Some(ScopeId::MODULE)

@@ -9,7 +9,7 @@ use super::hits::Hits;
 use super::imports::{self, Importers, Lines};
 use super::libraries::{self, Kind, WORDS};
 use super::order;
-use super::parallel::in_parallel;
+use super::parallel::{STACK_BYTES, in_parallel};
 use super::patches;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
@@ -23,9 +23,6 @@ use memchr::memmem;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-
-/// The room of a thread that goes through files of a usual depth.
-const STACK_BYTES: usize = 64 << 20;
 
 /// What a file is before names are followed.
 pub enum Read {

@@ -4,11 +4,18 @@ use super::files;
 use super::project::Parsed;
 use super::source::Source;
 use super::syntax::{Quoted, TextSize};
+use aho_corasick::AhoCorasick;
 use std::path::Path;
 
 /// The place in a Python file, as `file:line`.
 pub fn in_python(parsed: &Parsed) -> Option<String> {
     let Parsed { source, module } = parsed;
+    let mention = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build([WORD]);
+    if mention.is_ok_and(|mention| !mention.is_match(&source.text)) {
+        return None;
+    }
     let whole = source.whole();
     let mut texts = module
         .quoted_in(whole)

@@ -2,13 +2,13 @@
 //! without a call.
 
 use super::libraries::{self, Kind, LAST_NAMES};
-use super::names::{Bound, Names, ScopeId};
+use super::names::{Names, ScopeId, each_last_name};
 use super::project::{FileId, Named, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
 use super::walk::{
     Around, Scoped, Surrounded, walk_expr_within, walk_item_within, walk_stmt_within,
 };
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 /// A call that opens a database.
 #[derive(Debug)]
@@ -56,36 +56,13 @@ pub struct Reference {
 /// The last names under which the project's files may name one of the functions: their own, and what these are bound to.
 /// All others need no further look.
 pub fn last_names<'a>(project: &Project<'a>) -> HashSet<&'a str> {
-    let mut names: HashSet<&str> = LAST_NAMES.into();
-    loop {
-        let before = names.len();
-        for (_, file) in project.files() {
-            for (name, binding) in file.names.bindings() {
-                let leads = match binding.bound {
-                    Bound::Member { name, .. } => names.contains(name),
-                    Bound::Value(value) => may_name(&names, value),
-                    _ => false,
-                };
-                if leads {
-                    names.insert(name);
-                }
-            }
-        }
-        if names.len() == before {
-            return names;
-        }
-    }
+    project.with_aliases(LAST_NAMES.into_iter().collect())
 }
 
 fn may_name(names: &HashSet<&str>, expression: &Expr) -> bool {
-    match expression {
-        Expr::Name(name) => names.contains(name.id.as_str()),
-        Expr::Attribute(attribute) => names.contains(attribute.attr.as_str()),
-        Expr::If(either) => may_name(names, &either.body) || may_name(names, &either.orelse),
-        Expr::BoolOp(operation) => operation.values.iter().any(|value| may_name(names, value)),
-        Expr::Named(named) => may_name(names, &named.value),
-        _ => false,
-    }
+    let mut may = false;
+    each_last_name(expression, &mut |last| may |= names.contains(last));
+    may
 }
 
 /// Find the calls of a file. `last_names` are the project's, and `is_sqlite` tells whether an engine's URL is one of SQLite.
