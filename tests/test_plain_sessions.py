@@ -90,6 +90,28 @@ def commits_and_undoes(db: DatabaseManager, session: Open, told: list[Any]) -> N
         told.append(s.execute("SELECT x FROM t WHERE x >= 100").all())
 
 
+def enters_its_session_again(db: DatabaseManager, session: Open, told: list[Any]) -> None:
+    with session(db) as s:
+        s.execute("INSERT INTO t (x) VALUES (100)")
+        with s as same:
+            told.append((same is s, s.in_transaction))
+            s.execute("INSERT INTO t (x) VALUES (101)")
+        told.append(s.in_transaction)
+        with pytest.raises(ZeroDivisionError):
+            with s, s:
+                s.execute("INSERT INTO t (x) VALUES (102)")
+                told.append(1 / 0)
+        told.append(s.in_transaction)
+        s.execute("INSERT INTO t (x) VALUES (103)")
+    try:
+        with s:
+            told.append("entered")
+    except stdlib.Error as error:
+        told.append((type(error).__name__, str(error)))
+    with session(db) as s:
+        told.append(s.execute("SELECT x FROM t WHERE x >= 100").all())
+
+
 def reads_and_writes_while_rows_are_read(
     db: DatabaseManager, session: Open, told: list[Any]
 ) -> None:
@@ -494,7 +516,6 @@ def ends_of_transactions_while_others_are_open(
 
 def what_is_refused(db: DatabaseManager, session: Open, told: list[Any]) -> None:
     with session(db) as s:
-        told.append(told_by(s.__enter__))
         told.append(told_by(lambda: s.deserialize(b"")))
         told.append(told_by(lambda: s.nothing))
         told.append(told_by(lambda: s.cursor(lambda _session: 5)))
@@ -569,6 +590,7 @@ def a_write_behind_an_open_blob_with_an_old_snapshot(
 
 
 ALL: list[Steps] = [
+    enters_its_session_again,
     rows_in_every_form,
     commits_and_undoes,
     reads_and_writes_while_rows_are_read,

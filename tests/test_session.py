@@ -309,14 +309,59 @@ def test_generator_that_is_closed_by_another_thread_gives_back(db):
     assert rows(db) == []
 
 
-def test_session_can_be_entered_once(db):
+def test_session_can_be_opened_once(db):
     session = db.session()
     with session:
-        with pytest.raises(sqlite3.ProgrammingError, match="this session is open already"):
-            session.__enter__()
         session.execute("INSERT INTO t VALUES (1)")
     with pytest.raises(sqlite3.ProgrammingError, match="this session was used already"):
         session.__enter__()
+    assert rows(db) == [1]
+
+
+@pytest.mark.parametrize("mode", ["auto", "write"])
+def test_block_within_the_sessions_own_commits_as_a_connections_does(db, mode):
+    with pytest.raises(RuntimeError, match="outer"), db.session(mode=mode) as session:
+        session.execute("INSERT INTO t VALUES (1)")
+        with session as same:
+            assert same is session
+            session.execute("INSERT INTO t VALUES (2)")
+        assert not session.in_transaction
+        session.execute("INSERT INTO t VALUES (3)")
+        raise RuntimeError("outer")
+    assert rows(db) == [1, 2]
+
+
+def test_block_within_the_sessions_own_rolls_back_what_an_exception_leaves(db):
+    with db.session() as session:
+        session.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(KeyError), session, session:
+            session.execute("INSERT INTO t VALUES (2)")
+            raise KeyError
+        assert not session.in_transaction
+        session.execute("INSERT INTO t VALUES (3)")
+    assert rows(db) == [3]
+
+
+def test_function_that_was_written_for_a_connection_takes_a_session(db):
+    def save(connection, x):
+        with connection:
+            connection.execute("INSERT INTO t VALUES (?)", (x,))
+
+    with db.session() as session:
+        save(session, 1)
+        assert in_thread(lambda: rows(db)) == [1]
+        with closing(session):
+            save(session, 2)
+        with pytest.raises(sqlite3.ProgrammingError, match="used already"):
+            save(session, 3)
+    assert rows(db) == [1, 2]
+
+
+def test_inner_block_of_a_session_belongs_to_its_thread_as_well(db):
+    with db.session() as session:
+        with pytest.raises(sqlite3.ProgrammingError, match="thread"):
+            in_thread(session.__enter__)
+        session.execute("INSERT INTO t VALUES (1)")
     assert rows(db) == [1]
 
 

@@ -1611,13 +1611,15 @@ class Session(Connection):
     def __enter__(self) -> Self:
         """Lease a connection, and with mode ``"write"`` begin the transaction.
 
+        An open session can be entered again, as a connection can: see ``__exit__``.
+
         Waits up to `pool_timeout` for a connection, first come, first served, and as long again for the turn
         to write. Ctrl-C ends the wait.
 
         Raises:
             PoolTimeout: No connection came free, or it did not become this one's turn to write.
             OperationalError: The file can't be opened; or another session of this thread is writing.
-            ProgrammingError: The session was entered before, or its manager is closed.
+            ProgrammingError: The session has ended, or its manager is closed.
         """
     def __exit__(
         self,
@@ -1628,7 +1630,8 @@ class Session(Connection):
     ) -> Literal[False]:
         """Commit, or roll back if the block raised or the COMMIT failed, and give the connection back.
 
-        After ``close()`` inside the block there is nothing left to do.
+        After ``close()`` inside the block there is nothing left to do. The end of an inner ``with session:``
+        commits or rolls back as `Connection.__exit__`, and the session stays open.
 
         Raises:
             OperationalError: The COMMIT failed; everything is rolled back.

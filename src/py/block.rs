@@ -43,6 +43,8 @@ enum Phase {
 pub struct Block {
     manager: Arc<Manager>,
     phase: Guarded<Phase>,
+    /// How many further `with` blocks the session is in.
+    inner: Guarded<usize>,
     /// Its number among the open sessions.
     number: Guarded<u64>,
     /// The thread that entered it, as the stdlib names it.
@@ -228,6 +230,7 @@ impl Block {
         Self {
             manager: Arc::clone(manager),
             phase: Guarded::new(Phase::New),
+            inner: Guarded::new(0),
             number: Guarded::new(0),
             thread: Guarded::new(0),
             process: Guarded::new(0),
@@ -300,8 +303,9 @@ fn enter<'py>(session: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     match this.phase.get(py) {
         Phase::New => {}
         Phase::Open => {
-            let message = "this session is open already; use it as it is, without another `with`";
-            return Err(programming_error(py, message));
+            this.check(py)?;
+            this.inner.set(py, this.inner.get(py) + 1);
+            return Ok(session.clone());
         }
         Phase::Ended => {
             let message = "this session was used already; ask the DatabaseManager for another one";
@@ -337,19 +341,40 @@ fn exit(
     let py = session.py();
     let block = block_of(session)?;
     let this = block.get();
+    let failed = !(kind.is_none() && error.is_none() && traceback.is_none());
+    let inner = this.inner.get(py);
+    if inner > 0 {
+        this.inner.set(py, inner - 1);
+        return end_inner(session, failed);
+    }
     if this.phase.get(py) != Phase::Open {
         return Ok(false);
     }
     if this.is_of_this_process(py) {
         this.check(py)?;
     }
-    let failed = !(kind.is_none() && error.is_none() && traceback.is_none());
     let outcome = match failed || !this.is_of_this_process(py) {
         true => Ok(()),
         false => session.call_method0("_keep").map(drop),
     };
     this.end(session);
     outcome.map(|()| false)
+}
+
+/// The end of a `with` block within the session's own: as a connection's.
+fn end_inner(session: &Bound<'_, PyAny>, failed: bool) -> PyResult<bool> {
+    if failed {
+        session.call_method0("rollback")?;
+        return Ok(false);
+    }
+    if let Err(error) = session.call_method0("commit") {
+        if let Err(second) = session.call_method0("rollback") {
+            second.set_context(session.py(), Some(error));
+            return Err(second);
+        }
+        return Err(error);
+    }
+    Ok(false)
 }
 
 /// A session's `__del__`.

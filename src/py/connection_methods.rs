@@ -279,7 +279,7 @@ impl Connection {
     ///
     /// If there was any exception, a rollback takes place; otherwise we commit.
     #[pyo3(signature = (r#type, value, traceback, /))]
-    fn __exit__(
+    pub fn __exit__(
         &self,
         py: Python<'_>,
         r#type: &Bound<'_, PyAny>,

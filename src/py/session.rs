@@ -34,6 +34,8 @@ pub struct Session {
     manager: Arc<Manager>,
     mode: Mode,
     used: Guarded<bool>,
+    /// How many further `with` blocks it is in.
+    inner: Guarded<usize>,
     /// Its number among the open sessions; 0 before it was opened.
     number: Guarded<u64>,
     /// Another thread ended it, and what was not committed was rolled back.
@@ -96,6 +98,7 @@ impl Session {
             manager: Arc::clone(manager),
             mode,
             used: Guarded::new(false),
+            inner: Guarded::new(0),
             number: Guarded::new(0),
             was_ended: Guarded::new(false),
         };
@@ -177,12 +180,15 @@ impl Session {
         let py = slf.py();
         let this = slf.get();
         if this.used.get(py) {
-            let message = if slf.as_super().get().is_open(py) {
-                "this session is open already; use it as it is, without another `with`"
-            } else {
-                "this session was used already; ask the DatabaseManager for another one"
-            };
-            return Err(programming_error(py, message));
+            let connection = slf.as_super().get();
+            if !connection.is_open(py) {
+                let message =
+                    "this session was used already; ask the DatabaseManager for another one";
+                return Err(programming_error(py, message));
+            }
+            connection.check_thread(py)?;
+            this.inner.set(py, this.inner.get(py) + 1);
+            return Ok(slf.clone());
         }
         this.used.set(py, true);
         let manager = Arc::clone(&this.manager);
@@ -226,6 +232,11 @@ impl Session {
     ) -> PyResult<bool> {
         let py = slf.py();
         let connection = slf.as_super().get();
+        let inner = slf.get().inner.get(py);
+        if inner > 0 {
+            slf.get().inner.set(py, inner - 1);
+            return connection.__exit__(py, r#type, value, traceback);
+        }
         open_sessions::forget(py, slf.get().number.get(py));
         if let Err(error) = connection.check_thread(py) {
             // As a rule nobody else will come to give it back; what was not committed is rolled back.

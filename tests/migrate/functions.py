@@ -1,7 +1,7 @@
 """Functions with connections in random shapes, as source.
 
-Each is ``f(path, flag)``. Where it raises, returns early, breaks or goes on hangs on the flag, so
-that calling it with every flag goes through its paths.
+Each module has an ``f(path, flag)``. Where it raises, returns early, breaks or goes on hangs on the
+flag, so that calling it with every flag goes through its paths.
 """
 
 from hypothesis import strategies as st
@@ -49,8 +49,10 @@ _SIMPLE = [
     'for sql in ("CREATE TABLE IF NOT EXISTS x (a)", "CREATE TABLE v (a)"):\n    conn.execute(sql)',
     'seen.append("step")',
 ]
-_HEAD = """import sqlite3
-from contextlib import closing, suppress
+_HEAD = """import asyncio
+import gc
+import sqlite3
+from contextlib import closing, contextmanager, suppress
 
 seen = []
 
@@ -72,7 +74,6 @@ def store(conn):
     conn.commit()
 
 
-def f(path, flag):
 """
 _LEAVING = ["raise ValueError(flag)", 'return "early"', "conn.close()\nreturn 1"]
 _IN_LOOP = ["break", "continue"]
@@ -153,20 +154,196 @@ _SHAPES = [
 ]
 
 
+# How a module comes to its connection, and what then calls it.
+_PLAIN = """
+def f(path, flag):
+    SHAPE
+"""
+_METHOD = """
+class Store:
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, flag):
+        SHAPE
+
+
+def f(path, flag):
+    return Store(path).run(flag)
+"""
+_ASYNC = """
+async def run(path, flag):
+    SHAPE
+
+
+def f(path, flag):
+    return asyncio.run(run(path, flag))
+"""
+_FACTORY = """
+def opened(path, flag):
+    conn = sqlite3.connect(path)
+    SETUP
+    return conn
+
+
+def f(path, flag):
+    SHAPE
+"""
+_METHOD_FACTORY = """
+class Store:
+    def __init__(self, path):
+        self.path = path
+
+    def opened(self):
+        return sqlite3.connect(self.path)
+
+    def run(self, flag):
+        SHAPE
+
+
+def f(path, flag):
+    return Store(path).run(flag)
+"""
+_NESTED = """
+def f(path, flag):
+    def run():
+        SHAPE
+
+    run()
+    # The stdlib's connections wait for the collector.
+    gc.collect()
+    return [run() for _ in range(flag % 2)]
+"""
+_YIELDED = """
+@contextmanager
+def opened(path, flag):
+    conn = sqlite3.connect(path)
+    try:
+        yield conn
+    finally:
+        conn.close()
+
+
+def f(path, flag):
+    with opened(path, flag) as conn:
+        BODY
+    return 2
+"""
+_YIELDED_AND_COMMITTED = """
+@contextmanager
+def opened(path):
+    conn = sqlite3.connect(path)
+    try:
+        yield conn
+        conn.commit()
+    except Exception:
+        conn.rollback()
+        raise
+    finally:
+        conn.close()
+
+
+def f(path, flag):
+    with opened(path) as conn:
+        BODY
+    return 2
+"""
+_STORED = """
+class Store:
+    def __init__(self, path):
+        self.conn = sqlite3.connect(path)
+
+    def run(self, flag):
+        conn = self.conn
+        BODY
+
+    def add(self, n):
+        self.conn.execute("INSERT INTO t (n) VALUES (?)", (n,))
+        self.conn.commit()
+
+    def count(self):
+        return self.conn.execute("SELECT count(*) FROM t").fetchone()[0]
+
+    def close(self):
+        self.conn.close()
+
+
+def f(path, flag):
+    store = Store(path)
+    try:
+        store.add(flag)
+        seen.append(store.run(flag))
+        return store.count()
+    finally:
+        store.close()
+"""
+# These are left to the drop-in, if only safe rules are taken.
+_HELD_BY_OTHERS = [_YIELDED, _YIELDED_AND_COMMITTED, _STORED]
+_OPENED_BY = {
+    _PLAIN: "sqlite3.connect(path)",
+    _NESTED: "sqlite3.connect(path)",
+    _ASYNC: "sqlite3.connect(path)",
+    _METHOD: "sqlite3.connect(self.path)",
+    _FACTORY: "opened(path, flag)",
+    _METHOD_FACTORY: "self.opened()",
+}
+
+
 @st.composite
 def functions(draw: st.DrawFn) -> str:
-    """A function that opens a connection in one of the ways that are seen most."""
+    """A module whose function opens a connection in one of the ways that are seen most."""
+    module = draw(st.sampled_from([_PLAIN, _PLAIN, _PLAIN, *_OPENED_BY, *_HELD_BY_OTHERS]))
+    opened = _OPENED_BY.get(module, "")
+    awaited = ["await asyncio.sleep(0)"] if module == _ASYNC else []
     parts = {
-        "OPEN": "conn = sqlite3.connect(path)",
+        "OPEN": f"conn = {opened}",
         "BODY": draw(suites()),
         "SECOND": draw(suites(1)),
         "SETUP": draw(st.sampled_from(_SIMPLE)),
         "HANDLED": draw(st.sampled_from(_HANDLED)),
         "ENDED": draw(st.sampled_from(["pass", "conn.rollback()", "raise", "return 3"])),
     }
-    shape = draw(st.sampled_from(_SHAPES)).split("\n")
-    text = "\n".join(filled(line, parts) for line in shape)
-    return _HEAD + indented(text) + "\n"
+    if awaited and draw(st.booleans()):
+        parts["BODY"] += "\n" + awaited[0]
+    shape = draw(st.sampled_from(_SHAPES)).replace("sqlite3.connect(path)", opened)
+    return _HEAD + with_parts(module, {**parts, "SHAPE": with_parts(shape, parts)})
+
+
+# What leaves nothing uncommitted, and no schema changed.
+_FINISHED = [
+    'conn.execute("INSERT INTO t (n) VALUES (?)", (flag,))\nconn.commit()',
+    'with conn:\n    conn.execute("UPDATE t SET n = n + 10")',
+    'conn.execute("DELETE FROM t WHERE n > 20")\nconn.rollback()',
+    'seen.append(conn.execute("SELECT count(*), sum(n) FROM t").fetchone())',
+    'cur = conn.cursor()\nseen.append(cur.execute("SELECT n FROM t ORDER BY id").fetchall())',
+    (
+        'try:\n    conn.execute("INSERT INTO t (id, n) VALUES (1, 1)")\n'
+        "except sqlite3.IntegrityError:\n    conn.rollback()"
+    ),
+    (
+        'row = conn.execute("SELECT max(n) FROM t").fetchone()\n'
+        'conn.execute("INSERT INTO t (n) VALUES (?)", (row[0] + 1,))\nconn.commit()'
+    ),
+    'if flag == 2:\n    raise ValueError("two")',
+    'if flag == 3:\n    return "three"',
+    'with suppress(ValueError):\n    int("x")',
+    'for i in range(flag):\n    conn.execute("UPDATE t SET n = n + 1")\n    conn.commit()',
+]
+
+
+@st.composite
+def held_by_others(draw: st.DrawFn) -> str:
+    """A module whose connection is given on or kept, where each use ends what it begins."""
+    module = draw(st.sampled_from(_HELD_BY_OTHERS))
+    body = "\n".join(draw(st.lists(st.sampled_from(_FINISHED), min_size=1, max_size=4)))
+    if module == _STORED:
+        module = module.replace("        conn = self.conn\n", "")
+        body = body.replace("conn.", "self.conn.").replace("with conn", "with self.conn")
+    return _HEAD + with_parts(module, {"BODY": body})
+
+
+def with_parts(text: str, parts: dict[str, str]) -> str:
+    return "\n".join(filled(line, parts) for line in text.split("\n"))
 
 
 def filled(line: str, parts: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from dbmanager import DatabaseManager, _core
-from tests.migrate.functions import FLAGS, functions
+from tests.migrate.functions import FLAGS, functions, held_by_others
 
 # Long in `make soak`.
 EXAMPLES = 3000 if os.environ.get("HYPOTHESIS_PROFILE") == "slow" else 150
@@ -91,8 +91,25 @@ def left(path: Path) -> list[Any]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 def test_a_function_behaves_alike_before_and_after(source: str, folder: Path) -> None:
+    assert_alike(source, folder)
+
+
+@pytest.mark.machine
+@given(source=held_by_others())
+@settings(
+    max_examples=max(30, EXAMPLES // 5),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+def test_what_is_rewritten_on_request_behaves_alike_if_each_use_ends_what_it_begins(
+    source: str, folder: Path
+) -> None:
+    assert_alike(source, folder, unsafe=True)
+
+
+def assert_alike(source: str, folder: Path, *, unsafe: bool = False) -> None:
     compile(source, "module.py", "exec")
-    after, calls = migrated(source, folder)
+    after, calls = migrated(source, folder, unsafe=unsafe)
     rules = ", ".join(sorted(call["rule"] for call in calls))
     event(rules)
     for flag in FLAGS:

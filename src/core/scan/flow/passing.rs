@@ -76,10 +76,12 @@ pub fn transfer(
     let body: Vec<&Stmt> = function.body.iter().collect();
     let from = |states| {
         let (ends, trace) = trace_from(&inner, home, &body, None, states);
-        only_rows(&trace).then_some(Left {
+        let left = Left {
             next: ends.normal(),
             raised: ends.raised,
-        })
+        };
+        let is_open = !(left.next | left.raised).has(States::CLOSED);
+        (is_open && only_rows(&trace)).then_some(left)
     };
     Some(Transfer {
         clean: from(States::CLEAN)?,
@@ -130,7 +132,12 @@ fn parameter<'a>(
 
 fn keeps_nothing(connection: &Connection<'_, '_>, home: ScopeId) -> bool {
     let uses = uses(connection.project(), connection, home);
-    let is_fine = |what| matches!(what, Use::Fine | Use::RolledBack | Use::Given);
+    let is_fine = |what| {
+        matches!(
+            what,
+            Use::Fine | Use::RolledBack | Use::Given | Use::Entered
+        )
+    };
     uses.iter().all(|place| is_fine(place.what))
 }
 
@@ -145,7 +152,7 @@ fn only_rows(trace: &Trace) -> bool {
                 | Effect::Passed(_)
         )
     };
-    trace.blocks.is_empty() && trace.effects.iter().all(|(_, effect, _)| is_plain(effect))
+    trace.effects.iter().all(|(_, effect, _)| is_plain(effect))
 }
 
 fn yields(body: &[Stmt]) -> bool {

@@ -22,53 +22,6 @@ impl<'a> Visitor<'a> for Handlers<'a> {
     fn visit_expr(&mut self, _: &'a Expr) {}
 }
 
-pub struct Enclosing {
-    pub range: TextRange,
-    pub is_found: bool,
-}
-
-impl<'a> Visitor<'a> for Enclosing {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        let is_around =
-            statement.range().contains_range(self.range) && statement.range() != self.range;
-        if is_around {
-            self.is_found |= match statement {
-                Stmt::Try(attempt) => !attempt.finalbody.is_empty(),
-                Stmt::With(_) => true,
-                _ => false,
-            };
-            visitor::walk_stmt(self, statement);
-        }
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
-#[derive(Default)]
-pub struct Leaves {
-    pub breaks: bool,
-    pub returns: bool,
-}
-
-impl<'a> Visitor<'a> for Leaves {
-    fn visit_stmt(&mut self, statement: &'a Stmt) {
-        match statement {
-            Stmt::Break(_) | Stmt::Continue(_) => self.breaks = true,
-            Stmt::Return(_) => self.returns = true,
-            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
-            // They leave these only.
-            Stmt::For(_) | Stmt::While(_) => {
-                let breaks = self.breaks;
-                visitor::walk_stmt(self, statement);
-                self.breaks = breaks;
-            }
-            _ => visitor::walk_stmt(self, statement),
-        }
-    }
-
-    fn visit_expr(&mut self, _: &'a Expr) {}
-}
-
 pub struct Suspended {
     pub yielded: Option<TextRange>,
     pub reason: Option<&'static str>,

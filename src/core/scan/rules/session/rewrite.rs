@@ -1,11 +1,11 @@
 //! The edits that put a session in the place of a connection.
 
-use super::region::{Opening, Region, body_of};
+use super::region::{Opening, Region};
 use super::transactions::Proof;
 use crate::core::scan::case::Case;
 use crate::core::scan::edits::Edit;
 use crate::core::scan::layout::{self, Layout};
-use crate::core::scan::suites::{self, suites_of};
+use crate::core::scan::suites::suites_of;
 use crate::core::scan::syntax::{Ranged, Stmt, TextRange, TextSize};
 
 const MOVED: &str = "its lines can't be moved";
@@ -61,7 +61,13 @@ pub fn edits(
         set.iter()
             .for_each(|line| layout.insert_above(first.range(), line));
     }
-    put_in(&mut layout, case, region, proof).ok_or(MOVED)?;
+    let commit = format!("{}.commit()", region.name);
+    for range in &proof.committed {
+        layout.insert_below(*range, &commit);
+    }
+    for first in &proof.rolled_back {
+        layout.insert_above(*first, &format!("{}.rollback()", region.name));
+    }
     region
         .cut
         .iter()
@@ -70,38 +76,6 @@ pub fn edits(
         layout.replace(*range, "pass");
     }
     layout.edits().ok_or(MOVED)
-}
-
-fn put_in(
-    layout: &mut Layout<'_>,
-    case: &Case<'_, '_>,
-    region: &Region<'_>,
-    proof: &Proof,
-) -> Option<()> {
-    let commit = format!("{}.commit()", region.name);
-    for range in &proof.committed {
-        layout.insert_below(*range, &commit);
-    }
-    for first in &proof.rolled_back {
-        layout.insert_above(*first, &format!("{}.rollback()", region.name));
-    }
-    for range in &proof.blocks {
-        let body = body_of(case, region.home)?;
-        let (suite, index) = suites::innermost(body, *range)?;
-        let Stmt::With(with) = &suite[index] else {
-            return None;
-        };
-        let item = with.items.first()?.context_expr.range();
-        layout.replace(item, format!("{}.begin_nested()", region.name));
-        let is_last = region
-            .kept
-            .last()
-            .is_some_and(|last| last.range() == *range);
-        if !is_last {
-            layout.insert_below(*range, &commit);
-        }
-    }
-    Some(())
 }
 
 fn is_losing_a_comment(case: &Case<'_, '_>, range: TextRange) -> bool {

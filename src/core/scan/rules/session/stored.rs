@@ -353,12 +353,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
         let skipped = block.map(|with| with.items[0].context_expr.range());
         for place in method.places.within(region.extent) {
             let is_skipped = skipped.is_some_and(|skipped| skipped == place.range);
-            let is_block = proof.blocks.iter().any(|block| {
-                block.start() < place.range.start()
-                    && place.what == Use::Entered
-                    && block.contains_range(place.range)
-            });
-            if place.is_connection && !is_skipped && !is_block {
+            if place.is_connection && !is_skipped {
                 self.edits.push(Edit::replace(place.range, self.local));
             }
         }

@@ -1,6 +1,6 @@
 //! The proof that a session keeps and discards what the connection did, or why there is none.
 
-use super::control::{AWAITS, Enclosing, Handlers, Leaves, Suspended};
+use super::control::{AWAITS, Handlers, Suspended};
 use super::line_of;
 use super::places::Places;
 use super::region::{Form, Region};
@@ -9,7 +9,7 @@ use crate::core::scan::flow::{self, Effect, Ends, States, Trace, key};
 use crate::core::scan::names::ScopeKind;
 use crate::core::scan::sql::Sql;
 use crate::core::scan::suites;
-use crate::core::scan::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
+use crate::core::scan::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor};
 use crate::core::scan::uses::Use;
 
 /// What was found out.
@@ -21,8 +21,6 @@ pub struct Proof {
     pub committed: Vec<TextRange>,
     /// Handlers that need a `rollback()` at their begin, since closing discarded what was written.
     pub rolled_back: Vec<TextRange>,
-    /// `with connection:` blocks within it.
-    pub blocks: Vec<TextRange>,
     /// Statements that do what the session does anyway.
     pub redundant: Vec<TextRange>,
     /// Whether its function yields it.
@@ -58,7 +56,6 @@ pub fn prove<'a>(
     for (range, effect, states) in &trace.effects {
         prover.look_at(*range, *effect, *states)?;
     }
-    prover.look_at_blocks(&trace)?;
     prover.look_at_ends(ends, &trace)?;
     prover.look_at_foreign_keys(&trace);
     prover.find_redundant(&trace);
@@ -238,71 +235,6 @@ impl Prover<'_, '_, '_> {
         suites::innermost(body, range)
     }
 
-    fn look_at_blocks(&mut self, trace: &Trace) -> Result<(), Refusal> {
-        for ((start, end), states) in &trace.blocks {
-            let range = TextRange::new((*start).into(), (*end).into());
-            let Some((suite, index)) = self.statement_of(range) else {
-                continue;
-            };
-            let Stmt::With(with) = &suite[index] else {
-                continue;
-            };
-            if !states.is_within(States::CLEAN) {
-                return Err("a 'with' of it ends a transaction that began before".to_owned());
-            }
-            if self
-                .proof
-                .blocks
-                .iter()
-                .any(|outer| outer.contains_range(range))
-            {
-                return Err("a 'with' of it stands within another one".to_owned());
-            }
-            self.check_block(with, trace)?;
-            self.proof.blocks.push(range);
-        }
-        Ok(())
-    }
-
-    /// A block that commits becomes a savepoint and a commit behind it.
-    fn check_block(&self, with: &ast::StmtWith, trace: &Trace) -> Result<(), Refusal> {
-        let mut effects = trace.effects.iter();
-        let is_ending = |(range, effect, _): &(TextRange, Effect, States)| {
-            with.range.contains_range(*range)
-                && !matches!(
-                    effect,
-                    Effect::Runs(Sql::Reads | Sql::Writes | Sql::Sets | Sql::Redundant)
-                )
-        };
-        let is_plain = with.items.len() == 1 && with.items[0].optional_vars.is_none();
-        if !is_plain || effects.any(is_ending) {
-            return Err("a 'with' of it does more than to write rows".to_owned());
-        }
-        let mut leaves = Leaves::default();
-        leaves.visit_body(&with.body);
-        if leaves.breaks {
-            return Err("a 'with' of it is left by break or continue".to_owned());
-        }
-        // Its commit would come behind what stands around it does.
-        if leaves.returns && self.is_within_others(with.range) {
-            return Err("a 'with' of it is left by return".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Whether a `finally` or another block stands around a range that is done when it is left.
-    fn is_within_others(&self, range: TextRange) -> bool {
-        let mut others = Enclosing {
-            range,
-            is_found: false,
-        };
-        self.region
-            .kept
-            .iter()
-            .for_each(|statement| others.visit_stmt(statement));
-        others.is_found
-    }
-
     fn look_at_ends(&mut self, ends: Ends, trace: &Trace) -> Result<(), Refusal> {
         let normal = match self.region.form {
             // The end of its block commits; what stands before the block may be left without.
@@ -337,7 +269,8 @@ impl Prover<'_, '_, '_> {
         let commits = |(_, effect, states): &(TextRange, Effect, States)| {
             states.has(States::CAUGHT) && !matches!(effect, Effect::RollsBack | Effect::Closes)
         };
-        if effects.any(commits) {
+        let mut blocks = trace.blocks.values();
+        if effects.any(commits) || blocks.any(|states| states.has(States::CAUGHT)) {
             return Err("a handler goes on with something uncommitted".to_owned());
         }
         let caught = trace
