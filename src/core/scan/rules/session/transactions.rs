@@ -54,7 +54,7 @@ pub fn prove<'a>(
         proof: &mut proof,
     };
     for (range, effect, states) in &trace.effects {
-        prover.look_at(*range, *effect, *states)?;
+        prover.look_at(*range, *effect, *states, &trace)?;
     }
     prover.look_at_ends(ends, &trace)?;
     prover.look_at_foreign_keys(&trace);
@@ -133,7 +133,13 @@ impl Prover<'_, '_, '_> {
         }
     }
 
-    fn look_at(&mut self, range: TextRange, effect: Effect, states: States) -> Result<(), Refusal> {
+    fn look_at(
+        &mut self,
+        range: TextRange,
+        effect: Effect,
+        states: States,
+        trace: &Trace,
+    ) -> Result<(), Refusal> {
         if states.has(States::CLOSED) && !matches!(effect, Effect::Closes) {
             return Err("it is used after it was closed".to_owned());
         }
@@ -177,14 +183,19 @@ impl Prover<'_, '_, '_> {
                 self.autocommitted(range, states)
             }
             Effect::Closes if states.has(States::DIRTY) => Err(SUSPECTED.to_owned()),
-            Effect::Closes if self.is_in_committing_block(range) => {
+            Effect::Closes if self.is_in_committing_block(range, trace) => {
                 Err("it is closed within the block that commits".to_owned())
             }
             _ => Ok(()),
         }
     }
 
-    fn is_in_committing_block(&self, range: TextRange) -> bool {
+    fn is_in_committing_block(&self, range: TextRange, trace: &Trace) -> bool {
+        let (start, end) = flow::key(range);
+        let mut inner = trace.blocks.keys();
+        if inner.any(|(first, last)| *first < start && end <= *last) {
+            return true;
+        }
         let block = &self.region.kept[self.region.before_block..];
         let mut block = block.iter();
         self.region.form == Form::With
