@@ -4,7 +4,7 @@ use super::callers;
 use super::libraries::Kind;
 use super::names::{Bound, ScopeId};
 use super::project::Project;
-use super::sites::Site;
+use super::sites::{Site, path_argument};
 use super::syntax::{Expr, ExprCall, Ranged};
 use super::values::{text_begins, value_of};
 use serde::Serialize;
@@ -40,23 +40,6 @@ pub struct Database {
     pub expression: String,
 }
 
-/// The argument of a call that names the database.
-pub fn argument(call: &ExprCall) -> Option<&Expr> {
-    let by_name = |name: &str| {
-        let keyword = call
-            .arguments
-            .keywords
-            .iter()
-            .find(|keyword| keyword.arg.as_ref().is_some_and(|arg| arg.as_str() == name));
-        keyword.map(|keyword| &keyword.value)
-    };
-    call.arguments
-        .args
-        .first()
-        .or_else(|| by_name("database"))
-        .or_else(|| by_name("url"))
-}
-
 /// Whether an engine's call has an SQLite URL.
 pub fn is_sqlite_url(
     project: &Project<'_>,
@@ -64,7 +47,7 @@ pub fn is_sqlite_url(
     scope: ScopeId,
     call: &ExprCall,
 ) -> bool {
-    let Some(url) = argument(call) else {
+    let Some(url) = path_argument(call) else {
         return false;
     };
     text_begins(project, file, scope, url).is_some_and(|url| url.text.starts_with("sqlite"))
@@ -72,7 +55,7 @@ pub fn is_sqlite_url(
 
 /// Tell which database a site opens.
 pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
-    let Some(argument) = argument(site.call) else {
+    let Some(argument) = path_argument(site.call) else {
         return Database {
             from: From::Missing,
             path: None,
@@ -93,9 +76,14 @@ pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
     }
 }
 
-/// The last name of the module that a site's database is named in, and the name there.
-pub fn constant(project: &Project<'_>, site: &Site<'_>) -> Option<(String, String)> {
-    let mut expression = argument(site.call)?;
+/// Where a site's database is named in modules that are not known: each one's last name, and the name there. Of
+/// `app.config.settings.path` the module may be `config` or `settings`.
+pub fn constants(project: &Project<'_>, site: &Site<'_>) -> Vec<(String, String)> {
+    constants_of(project, site).unwrap_or_default()
+}
+
+fn constants_of(project: &Project<'_>, site: &Site<'_>) -> Option<Vec<(String, String)>> {
+    let mut expression = path_argument(site.call)?;
     if let Expr::Call(call) = expression {
         expression = call.arguments.args.first()?;
     }
@@ -104,36 +92,26 @@ pub fn constant(project: &Project<'_>, site: &Site<'_>) -> Option<(String, Strin
         expression = &operation.left;
     }
     let named = project.named(site.file, site.scope, expression);
-    let (module, name) = named.certain()?.rsplit_once('.')?;
-    let last = module.rsplit('.').next().unwrap_or(module);
-    let is_known = module == "builtins" || project.module(module).is_some();
-    (!is_known).then(|| (last.to_owned(), name.to_owned()))
+    let mut dotted = named.certain()?;
+    let mut constants = Vec::new();
+    for _ in 0..2 {
+        let Some((module, name)) = dotted.rsplit_once('.') else {
+            break;
+        };
+        if module == "builtins" || project.module(module).is_some() {
+            break;
+        }
+        let last = module.rsplit('.').next().unwrap_or(module);
+        constants.push((last.to_owned(), name.to_owned()));
+        dotted = module;
+    }
+    Some(constants)
 }
 
 /// The function or class of the file whose parameter names a site's database, if one does.
 pub fn called_with_path(project: &Project<'_>, site: &Site<'_>) -> Option<String> {
     let names = &project.file(site.file).names;
-    let name = match argument(site.call)? {
-        Expr::Call(call) => call.arguments.args.first()?,
-        argument => argument,
-    };
-    let bindings = match name {
-        Expr::Name(name) => names.lookup(name.id.as_str(), site.scope)?.1.to_vec(),
-        Expr::Attribute(attribute) => {
-            let Expr::Name(instance) = &*attribute.value else {
-                return None;
-            };
-            let class = names.class_of_instance(instance.id.as_str(), site.scope)?;
-            names.attribute_of(class, attribute.attr.as_str())
-        }
-        _ => return None,
-    };
-    bindings.iter().find_map(|binding| match binding.bound {
-        Bound::Parameter(_) => callers::called_for(names, binding.scope),
-        // `self.path = path`
-        Bound::Value(_) if name.is_attribute_expr() => callers::called_for(names, binding.scope),
-        _ => None,
-    })
+    callers::called_with(names, site.scope, path_argument(site.call)?)
 }
 
 /// The path in an SQLAlchemy URL; all of it, if it is no plain one.

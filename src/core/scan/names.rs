@@ -1,6 +1,8 @@
 //! The names that a file binds: in which scope, where, and to what (Python's own rules of scopes).
 
-use super::syntax::{ExceptHandler, Expr, Parameters, Stmt, TextSize, Visitor, ast, visitor};
+use super::syntax::{
+    ExceptHandler, Expr, ExprCall, Parameters, Stmt, TextSize, Visitor, ast, visitor,
+};
 use foldhash::{HashMap, HashSet};
 use std::ptr;
 
@@ -113,6 +115,9 @@ pub struct Names<'a> {
     attributes: HashMap<(ScopeId, &'a str), Vec<Binding<'a>>>,
     /// The names of variables and attributes that stand for another name's value, each with the last part of that one.
     aliases: Vec<(&'a str, &'a str)>,
+    /// The attributes that are assigned to something else than the instance of the class around.
+    assigned: HashSet<&'a str>,
+    calls: Vec<(ScopeId, &'a ExprCall)>,
 }
 
 impl<'a> Names<'a> {
@@ -125,6 +130,8 @@ impl<'a> Names<'a> {
                 made_by: HashMap::default(),
                 attributes: HashMap::default(),
                 aliases: Vec::new(),
+                assigned: HashSet::default(),
+                calls: Vec::new(),
             },
             scope: ScopeId::MODULE,
         };
@@ -188,6 +195,11 @@ impl<'a> Names<'a> {
         &self.aliases
     }
 
+    /// All calls, each with the scope that it is evaluated in.
+    pub fn calls(&self) -> &[(ScopeId, &'a ExprCall)] {
+        &self.calls
+    }
+
     /// The bindings of a name in the scope itself.
     pub fn bound_in(&self, scope: ScopeId, name: &str) -> &[Binding<'a>] {
         self.scope(scope)
@@ -216,6 +228,24 @@ impl<'a> Names<'a> {
             .chain(in_body)
             .copied()
             .collect()
+    }
+
+    /// The classes that have an attribute of that name, in their bodies or by assignments in their methods.
+    pub fn classes_with(&self, attribute: &str) -> impl Iterator<Item = ScopeId> {
+        let has = move |(id, scope): (ScopeId, &Scope<'a>)| {
+            let is_class = matches!(scope.kind, ScopeKind::Class(_));
+            let is_there = || {
+                scope.bindings.contains_key(attribute)
+                    || self.attributes.contains_key(&(id, attribute))
+            };
+            (is_class && is_there()).then_some(id)
+        };
+        self.scopes().filter_map(has)
+    }
+
+    /// Whether an attribute of that name is assigned to something else than the instance of the class around.
+    pub fn assigns_attribute(&self, attribute: &str) -> bool {
+        self.assigned.contains(attribute)
     }
 
     /// The function around a scope (itself, if it is one), past lambdas and comprehensions.
@@ -399,13 +429,14 @@ impl<'a> Collector<'a> {
     }
 
     fn bind_attribute(&mut self, attribute: &'a ast::ExprAttribute, bound: Bound<'a>) {
-        let Expr::Name(instance) = &*attribute.value else {
-            return;
+        let class = match &*attribute.value {
+            Expr::Name(instance) => self
+                .names
+                .class_of_instance(instance.id.as_str(), self.scope),
+            _ => None,
         };
-        let Some(class) = self
-            .names
-            .class_of_instance(instance.id.as_str(), self.scope)
-        else {
+        let Some(class) = class else {
+            self.names.assigned.insert(attribute.attr.as_str());
             return;
         };
         self.alias(attribute.attr.as_str(), bound);
@@ -639,6 +670,10 @@ impl<'a> Visitor<'a> for Collector<'a> {
             }
             Expr::Named(named) => {
                 self.bind_named(named);
+                visitor::walk_expr(self, expression);
+            }
+            Expr::Call(call) => {
+                self.names.calls.push((self.scope, call));
                 visitor::walk_expr(self, expression);
             }
             _ => visitor::walk_expr(self, expression),

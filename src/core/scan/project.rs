@@ -2,6 +2,7 @@
 //! imports, re-exports and aliases.
 
 use super::callers;
+use super::imports::is_test;
 use super::libraries;
 use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
 use super::parallel::{STACK_BYTES, in_parallel};
@@ -116,6 +117,7 @@ pub struct Project<'a> {
     callers: OnceLock<callers::Index<'a>>,
     /// By their dotted names, those that there is one of.
     functions: HashMap<String, Option<(FileId, ScopeId)>>,
+    classes: HashMap<String, Option<(FileId, ScopeId)>>,
     modules: HashMap<String, FileId>,
 }
 
@@ -143,12 +145,14 @@ impl<'a> Project<'a> {
             .enumerate()
             .map(|(id, file)| (file.dotted.clone(), FileId(id)));
         let modules = modules.collect();
-        let functions = functions_of(&files);
+        let functions = in_modules(&files, |kind| matches!(kind, ScopeKind::Function(_)));
+        let classes = in_modules(&files, |kind| matches!(kind, ScopeKind::Class(_)));
         Self {
             files,
             foreign_keys: OnceLock::new(),
             callers: OnceLock::new(),
             functions,
+            classes,
             modules,
         }
     }
@@ -169,6 +173,36 @@ impl<'a> Project<'a> {
     /// The function of a dotted name, if there is one only, in a module itself: a method may be another one's.
     pub fn function(&self, dotted: &str) -> Option<(FileId, ScopeId)> {
         *self.functions.get(dotted)?
+    }
+
+    /// The class of a dotted name, if there is one only, in a module itself.
+    pub fn class(&self, dotted: &str) -> Option<(FileId, ScopeId)> {
+        *self.classes.get(dotted)?
+    }
+
+    /// Whether code other than tests assigns an attribute of that name to something else than the instance of a class by
+    /// which it is defined.
+    pub fn assigns_attribute(&self, attribute: &str) -> bool {
+        self.files.iter().any(|file| {
+            file.names.assigns_attribute(attribute) && !is_test(&file.parsed.source.path)
+        })
+    }
+
+    /// Whether a class that is derived from one of that name has an attribute of its own of this name.
+    pub fn overrides_attribute(&self, class: &str, attribute: &str) -> bool {
+        let derives = |node: &ast::StmtClassDef| {
+            let is_it = |base: &Expr| match base {
+                Expr::Name(name) => name.id.as_str() == class,
+                Expr::Attribute(name) => name.attr.as_str() == class,
+                _ => false,
+            };
+            node.bases().iter().any(is_it)
+        };
+        self.files.iter().any(|file| {
+            file.names.classes_with(attribute).any(|scope| {
+                matches!(file.names.scope(scope).kind, ScopeKind::Class(node) if derives(node))
+            })
+        })
     }
 
     /// Whether a dotted name is that of a function or class in a module of the project.
@@ -230,9 +264,16 @@ impl<'a> Project<'a> {
 
     /// Who calls a function or class; None if nobody is seen.
     pub fn callers(&self, dotted: &str) -> Option<&callers::Callers<'a>> {
-        self.callers
-            .get_or_init(|| callers::index(self))
-            .get(dotted)
+        self.index_of_callers().of(dotted)
+    }
+
+    /// The functions and classes that give on a path that they are called with, by the names that they have in their files.
+    pub fn passing(&self) -> &[(FileId, String)] {
+        self.index_of_callers().passing()
+    }
+
+    fn index_of_callers(&self) -> &callers::Index<'a> {
+        self.callers.get_or_init(|| callers::index(self))
     }
 
     /// The file of a module.
@@ -458,19 +499,22 @@ impl<'a> Project<'a> {
     }
 }
 
-fn functions_of(files: &[ProjectFile<'_>]) -> HashMap<String, Option<(FileId, ScopeId)>> {
-    let mut functions = HashMap::default();
+/// What stands in modules itself and makes a scope of a kind, by dotted name; None where a name stands for several.
+fn in_modules(
+    files: &[ProjectFile<'_>],
+    is_kind: impl Fn(&ScopeKind<'_>) -> bool,
+) -> HashMap<String, Option<(FileId, ScopeId)>> {
+    let mut found = HashMap::default();
     for (id, file) in files.iter().enumerate() {
-        let is_function = |scope: &Scope<'_>| {
-            matches!(scope.kind, ScopeKind::Function(_)) && scope.parent == Some(ScopeId::MODULE)
-        };
-        for (scope, _) in file.names.scopes().filter(|(_, scope)| is_function(scope)) {
+        let is_one =
+            |scope: &Scope<'_>| is_kind(&scope.kind) && scope.parent == Some(ScopeId::MODULE);
+        for (scope, _) in file.names.scopes().filter(|(_, scope)| is_one(scope)) {
             let dotted = join(&file.dotted, &file.names.qualified_name(scope));
-            let known = functions.entry(dotted).and_modify(|known| *known = None);
+            let known = found.entry(dotted).and_modify(|known| *known = None);
             known.or_insert(Some((FileId(id), scope)));
         }
     }
-    functions
+    found
 }
 
 /// Join dotted names; either may be empty.

@@ -241,11 +241,16 @@ fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
         let names = unknown.flat_map(|site| {
             let called = database::called_with_path(project, site);
             let called = called.map(|name| export(project, file, &name));
-            called.into_iter().chain(database::constant(project, site))
+            called.into_iter().chain(database::constants(project, site))
         });
         names.collect::<Vec<_>>()
     });
-    given.into_iter().flatten().collect()
+    let mut given: BTreeSet<_> = given.into_iter().flatten().collect();
+    if !given.is_empty() {
+        let passing = project.passing().iter();
+        given.extend(passing.map(|(file, name)| export(project, *file, name)));
+    }
+    given
 }
 
 /// Put together what is known of files.

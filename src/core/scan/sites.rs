@@ -59,10 +59,28 @@ pub fn last_names<'a>(project: &Project<'a>) -> HashSet<&'a str> {
     project.with_aliases(LAST_NAMES.into_iter().collect())
 }
 
-fn may_name(names: &HashSet<&str>, expression: &Expr) -> bool {
+/// Whether an expression may name one of the functions, by the last part of its name.
+pub fn may_name(names: &HashSet<&str>, expression: &Expr) -> bool {
     let mut may = false;
     each_last_name(expression, &mut |last| may |= names.contains(last));
     may
+}
+
+/// The argument of a call that names the database.
+pub fn path_argument(call: &ExprCall) -> Option<&Expr> {
+    let by_name = |name: &str| {
+        let keyword = call
+            .arguments
+            .keywords
+            .iter()
+            .find(|keyword| keyword.arg.as_ref().is_some_and(|arg| arg.as_str() == name));
+        keyword.map(|keyword| &keyword.value)
+    };
+    call.arguments
+        .args
+        .first()
+        .or_else(|| by_name("database"))
+        .or_else(|| by_name("url"))
 }
 
 /// Find the calls of a file. `last_names` are the project's, and `is_sqlite` tells whether an engine's URL is one of SQLite.

@@ -372,8 +372,7 @@ fn paths_that_all_callers_give_alike_are_known() {
         databases(&format!(
             "{imported}def f(s: Store, p=DB): Store(p)\nf(1)\n"
         )),
-        // Who calls those that do not open it themselves is not looked at.
-        ["unknown"; 2]
+        ["a.db", "unknown"]
     );
     assert_eq!(databases(imported), ["unknown"; 2]);
 }
