@@ -5,7 +5,7 @@ use super::libraries::Kind;
 use super::names::{Names, ScopeId};
 use super::project::{FileId, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor};
-use super::walk::{Scoped, walk_expr, walk_stmt};
+use super::walk::{Scoped, walk_stmt};
 use serde::Serialize;
 
 /// A place where the function is replaced.
@@ -30,7 +30,16 @@ pub fn patches(project: &Project<'_>, id: FileId) -> Vec<Patch> {
         scope: ScopeId::MODULE,
         found: Vec::new(),
     };
-    finder.visit_body(&file.parsed.module.body);
+    for (scope, call) in file.names.calls() {
+        finder.scope = *scope;
+        if finder.replaces(call) {
+            finder.found.push(call.range());
+        }
+    }
+    if file.names.assigns_attribute("connect") {
+        finder.visit_body(&file.parsed.module.body);
+    }
+    finder.found.sort_by_key(|range| range.start());
     let source = &file.parsed.source;
     let patch = |range: TextRange| Patch {
         file: files::shown(&source.path),
@@ -109,14 +118,7 @@ impl<'a> Visitor<'a> for Finder<'a, '_> {
         walk_stmt(self, statement);
     }
 
-    fn visit_expr(&mut self, expression: &'a Expr) {
-        if let Expr::Call(call) = expression
-            && self.replaces(call)
-        {
-            self.found.push(expression.range());
-        }
-        walk_expr(self, expression);
-    }
+    fn visit_expr(&mut self, _: &'a Expr) {}
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::sites::{self, Site, Sites};
 use super::source::Source;
 use super::summary::Summary;
 use super::syntax::{ExprCall, parse};
+use aho_corasick::AhoCorasick;
 use memchr::memmem;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -166,29 +167,45 @@ fn add_importers(parsed: &mut Vec<Parsed>, imports: &[Lines], roots: &[PathBuf])
             return;
         }
         let known: HashSet<&Path> = parsed.iter().map(|file| &*file.source.path).collect();
-        let files = imports.iter().filter(|(path, _)| !known.contains(&**path));
-        let found = Contents::default();
-        for (path, lines) in files {
-            let mut named = exports
-                .iter()
-                .filter(|export| may_name(path, lines, export));
-            let has = |content: &[u8], name: &str| memmem::find(content, name.as_bytes()).is_some();
-            // What can't be read any more is told of by the walk, if it could not be read then.
-            if let Some(first) = named.next()
-                && let Ok(content) = std::fs::read(path)
-                && std::iter::once(first)
-                    .chain(named)
-                    .any(|(_, name)| has(&content, name))
-            {
-                found.push(path, &content);
-            }
-        }
+        let others = imports.iter().filter(|(path, _)| !known.contains(&**path));
+        let others: Vec<&Lines> = others.collect();
+        // It fails for more than 2 GiB of names.
+        let finder =
+            AhoCorasick::new(exports.iter().flat_map(|(module, name)| [module, name])).ok();
+        let found = in_parallel(&others, STACK_BYTES, |(path, lines)| {
+            let may_be = |finder: &AhoCorasick| {
+                finder.is_match(lines) || exports.iter().any(|(module, _)| is_module(path, module))
+            };
+            finder
+                .as_ref()
+                .is_none_or(may_be)
+                .then(|| importer(path, lines, &exports))?
+        });
+        let found = Contents(Mutex::new(found.into_iter().flatten().collect()));
         // What is no Python does not hold the word either, so nothing is left out with it.
         parsed.extend(found.read().into_iter().filter_map(|file| match file {
             Read::Parsed(file) => Some(file),
             Read::Unparsable(..) => None,
         }));
     }
+}
+
+/// A file with its content, if it imports one of these, or defines it.
+fn importer(path: &Path, lines: &str, exports: &[(String, String)]) -> Option<(PathBuf, Vec<u8>)> {
+    let named = exports
+        .iter()
+        .filter(|export| may_name(path, lines, export));
+    let named: Vec<_> = named.collect();
+    if named.is_empty() {
+        return None;
+    }
+    // What can't be read any more is told of by the walk, if it could not be read then.
+    let content = std::fs::read(path).ok()?;
+    let has = |name: &str| memmem::find(&content, name.as_bytes()).is_some();
+    named
+        .iter()
+        .any(|(_, name)| has(name))
+        .then(|| (path.to_owned(), content))
 }
 
 /// Whether a file imports a module by its last name, or is it; the name may be one of its package's, too.
@@ -235,12 +252,16 @@ fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
 /// What else tells which database is opened: the functions and classes that are given its path, whose callers know, and
 /// constants of other modules.
 fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
-    let given = each_file(project, |file, sites| {
+    let last_names = sites::last_names(project);
+    let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
+    let given = in_parallel(&files, STACK_BYTES, |file| {
+        let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, *file, scope, call);
+        let calls = sites::calls(project, *file, &last_names, is_sqlite);
         let is_unknown = |site: &&Site<'_>| database::database(project, site).path.is_none();
-        let unknown = sites.calls.iter().filter(is_unknown);
+        let unknown = calls.iter().filter(is_unknown);
         let names = unknown.flat_map(|site| {
             let called = database::called_with_path(project, site);
-            let called = called.map(|name| export(project, file, &name));
+            let called = called.map(|name| export(project, *file, &name));
             called.into_iter().chain(database::constants(project, site))
         });
         names.collect::<Vec<_>>()

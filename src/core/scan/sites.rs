@@ -83,6 +83,21 @@ pub fn path_argument(call: &ExprCall) -> Option<&Expr> {
         .or_else(|| by_name("url"))
 }
 
+/// Find the direct calls of a file, without what they stand in.
+pub fn calls<'a>(
+    project: &Project<'a>,
+    file: FileId,
+    last_names: &HashSet<&'a str>,
+    is_sqlite: impl Fn(ScopeId, &ExprCall) -> bool,
+) -> Vec<Site<'a>> {
+    let mut finder = Finder::new(project, file, last_names, is_sqlite);
+    for (scope, call) in project.file(file).names.calls() {
+        finder.scope = *scope;
+        finder.look_at_call(call);
+    }
+    finder.sites.calls
+}
+
 /// Find the calls of a file. `last_names` are the project's, and `is_sqlite` tells whether an engine's URL is one of SQLite.
 pub fn find<'a>(
     project: &Project<'a>,
@@ -90,16 +105,7 @@ pub fn find<'a>(
     last_names: &HashSet<&'a str>,
     is_sqlite: impl Fn(ScopeId, &ExprCall) -> bool,
 ) -> Sites<'a> {
-    let mut finder = Finder {
-        project,
-        file,
-        names: &project.file(file).names,
-        last_names,
-        scope: ScopeId::MODULE,
-        around: Vec::new(),
-        is_sqlite,
-        sites: Sites::default(),
-    };
+    let mut finder = Finder::new(project, file, last_names, is_sqlite);
     finder.visit_body(&project.file(file).parsed.module.body);
     finder.sites
 }
@@ -115,7 +121,25 @@ struct Finder<'a, 'p, F> {
     sites: Sites<'a>,
 }
 
-impl<'a, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, '_, F> {
+impl<'a, 'p, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, 'p, F> {
+    fn new(
+        project: &'p Project<'a>,
+        file: FileId,
+        last_names: &'p HashSet<&'a str>,
+        is_sqlite: F,
+    ) -> Self {
+        Self {
+            project,
+            file,
+            names: &project.file(file).names,
+            last_names,
+            scope: ScopeId::MODULE,
+            around: Vec::new(),
+            is_sqlite,
+            sites: Sites::default(),
+        }
+    }
+
     fn kind_of(&self, function: &Expr) -> Option<(Kind, Named)> {
         if !matches!(function, Expr::Name(_) | Expr::Attribute(_))
             || !may_name(self.last_names, function)
