@@ -5,7 +5,7 @@ use super::names::{Names, ScopeId};
 use super::project::{FileId, Project};
 use super::sites::Site;
 use super::sql::Sql;
-use super::syntax::{Expr, ExprCall, Ranged, TextRange};
+use super::syntax::{Expr, ExprCall, Ranged, TextRange, ast};
 use super::values::{text_begins, texts_begin};
 use foldhash::HashSet;
 
@@ -86,6 +86,16 @@ impl<'a, 'p> Connection<'a, 'p> {
         self.file
     }
 
+    /// The names of that file.
+    pub fn names(&self) -> &'p Names<'a> {
+        self.names
+    }
+
+    /// Whether its name is `name`.
+    pub fn is_named(&self, name: &str) -> bool {
+        matches!(self.holder, Holder::Name(_, held) if held == name)
+    }
+
     /// The call that opens it, if one does here.
     pub fn site(&self) -> Option<&'p Site<'a>> {
         self.site
@@ -115,6 +125,7 @@ impl<'a, 'p> Connection<'a, 'p> {
                 let bound = self.names.lookup(held, scope);
                 name.id == held && bound.is_some_and(|(scope, _)| scope == home)
             }
+            (_, Expr::Attribute(attribute)) if self.is_of_cursor(scope, attribute) => true,
             (Holder::Attribute(class, held), Expr::Attribute(attribute)) => {
                 let Expr::Name(instance) = &*attribute.value else {
                     return false;
@@ -122,6 +133,23 @@ impl<'a, 'p> Connection<'a, 'p> {
                 let of = self.names.class_of_instance(instance.id.as_str(), scope);
                 attribute.attr.as_str() == held && of == Some(class)
             }
+            _ => false,
+        }
+    }
+
+    /// `cursor.connection`, of a name that is nothing but a cursor of it.
+    fn is_of_cursor(&self, scope: ScopeId, attribute: &ast::ExprAttribute) -> bool {
+        if attribute.attr.as_str() != "connection" {
+            return false;
+        }
+        match &*attribute.value {
+            Expr::Name(name) => {
+                let bound = self.names.lookup(name.id.as_str(), scope);
+                bound.is_some_and(|(home, bindings)| {
+                    bindings.len() == 1 && self.cursors.contains(&(home, name.id.as_str()))
+                })
+            }
+            Expr::Call(call) => self.gives_cursor(scope, call),
             _ => false,
         }
     }

@@ -2,12 +2,15 @@
 
 use super::connection::Connection;
 use super::database::{self, Database};
-use super::flow::{self, Entered};
+use super::escapes::{Escapes, escapes};
+use super::flow;
 use super::held::{Held, Holder};
-use super::names::ScopeKind;
+use super::libraries::Kind;
+use super::names::{ScopeId, ScopeKind};
 use super::project::Project;
 use super::sites::Site;
-use super::syntax::Stmt;
+use super::syntax::{Stmt, ast};
+use super::unused::is_named_elsewhere;
 use super::usage::Usage;
 use super::walk::Around;
 use serde::Serialize;
@@ -19,13 +22,14 @@ use std::ptr;
 pub enum Hazard {
     /// A write is discarded on some path, as nothing commits it.
     WriteNotCommitted,
-    /// A `return` leaves the connection open.
+    /// A path without an exception leaves the connection open, as by a `return`, by a `continue`, or where its name is given to
+    /// another one.
     OpenAfterReturn,
     /// An exception leaves the connection open.
     OpenAfterException,
     /// Nothing closes the connection.
     NeverClosed,
-    /// The same database is opened by another call while this connection is in use.
+    /// The same database is opened by another call in the block of this connection.
     NestedOpen,
 }
 
@@ -38,18 +42,16 @@ pub fn hazards<'a>(
     database: &Database,
     others: &[&Site<'a>],
 ) -> Vec<Hazard> {
-    let mut found = match held {
-        Held::With | Held::Unclosed | Held::Chained => vec![Hazard::NeverClosed],
-        Held::Closed => vec![Hazard::OpenAfterException],
-        _ => Vec::new(),
-    };
-    let paths = on_paths(project, connection, held, usage);
-    if paths.returns_open && held == Held::Closed {
-        found.push(Hazard::OpenAfterReturn);
+    // An engine is no connection: its pool opens and closes them.
+    if kind_of(connection) == Some(Kind::Sqlalchemy) {
+        return Vec::new();
     }
+    let followed = Followed::of(project, connection, held);
+    let mut found = left_open(connection, held, followed.as_ref());
     // One in memory goes with its connection anyway, and each connection has its own.
     let in_memory = database.path.as_deref() == Some(":memory:");
-    if paths.discards_write && !in_memory {
+    let discards_write = followed.is_some_and(|followed| followed.discards_write(held, usage));
+    if discards_write && !in_memory {
         found.push(Hazard::WriteNotCommitted);
     }
     let is_nested = |other: &Site<'a>| {
@@ -65,36 +67,125 @@ pub fn hazards<'a>(
     found
 }
 
-/// Follow the paths through the function, where transactions are as the stdlib begins them by itself.
-fn on_paths<'a>(
-    project: &Project<'a>,
+fn kind_of(connection: &Connection<'_, '_>) -> Option<Kind> {
+    connection.site().map(|site| site.kind)
+}
+
+/// How it may be left open.
+fn left_open<'a>(
     connection: &Connection<'a, '_>,
     held: Held,
-    usage: &Usage,
-) -> flow::Hazards {
-    let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
-    let keywords = connection
-        .site()
-        .into_iter()
-        .flat_map(|site| &site.call.arguments.keywords);
-    let mut keywords = keywords.filter_map(|keyword| keyword.arg.as_ref());
-    if keywords.any(|name| sets_transactions(name))
-        || usage.sets.iter().any(|name| sets_transactions(name))
-    {
-        return flow::Hazards::default();
-    }
-    let entered = match held {
-        Held::With | Held::Finally | Held::Closed | Held::Unclosed => Entered::Itself,
-        Held::Closing => Entered::Closing,
-        _ => return flow::Hazards::default(),
+    followed: Option<&Followed<'a, '_, '_>>,
+) -> Vec<Hazard> {
+    let Some(followed) = followed else {
+        let closes_itself = held == Held::With && kind_of(connection) == Some(Kind::Aiosqlite);
+        return match held {
+            Held::With | Held::Unclosed | Held::Chained if !closes_itself => {
+                vec![Hazard::NeverClosed]
+            }
+            _ => Vec::new(),
+        };
     };
-    let Holder::Name(scope, _) = connection.holder() else {
-        return flow::Hazards::default();
-    };
-    match project.file(connection.file()).names.scope(scope).kind {
-        ScopeKind::Function(function) => flow::hazards(connection, scope, entered, &function.body),
-        _ => flow::Hazards::default(),
+    if followed.escapes.may_close {
+        return Vec::new();
     }
+    let leaks = flow::leaks(connection, followed.scope, followed.body);
+    let is_open = leaks.ends_open || leaks.raises_open;
+    let is_for_others = matches!(held, Held::Yielded | Held::Closing | Held::Finally);
+    match leaks.is_closed {
+        false if is_open && !is_for_others => vec![Hazard::NeverClosed],
+        false => Vec::new(),
+        true => {
+            let ways = [
+                (leaks.ends_open, Hazard::OpenAfterReturn),
+                (leaks.raises_open, Hazard::OpenAfterException),
+            ];
+            let ways = ways.into_iter();
+            ways.filter_map(|(is, hazard)| is.then_some(hazard))
+                .collect()
+        }
+    }
+}
+
+/// A connection whose paths can be followed, through the function or module that binds its name.
+struct Followed<'a, 'p, 'c> {
+    connection: &'c Connection<'a, 'p>,
+    scope: ScopeId,
+    body: &'a [Stmt],
+    escapes: Escapes,
+}
+
+impl<'a, 'p, 'c> Followed<'a, 'p, 'c> {
+    fn of(
+        project: &'p Project<'a>,
+        connection: &'c Connection<'a, 'p>,
+        held: Held,
+    ) -> Option<Self> {
+        let Holder::Name(scope, name) = connection.holder() else {
+            return None;
+        };
+        let names = connection.names();
+        let body = match names.scope(scope).kind {
+            ScopeKind::Function(function)
+                if held != Held::Yielded || is_context_manager(connection, scope, function) =>
+            {
+                &function.body
+            }
+            // Another module may close it.
+            ScopeKind::Module if !is_named_elsewhere(project, connection.file(), name) => {
+                names.body()
+            }
+            _ => return None,
+        };
+        let is_followed = matches!(
+            held,
+            Held::With
+                | Held::Closing
+                | Held::Finally
+                | Held::Closed
+                | Held::Unclosed
+                | Held::Yielded
+        );
+        is_followed.then(|| Self {
+            connection,
+            scope,
+            body,
+            escapes: escapes(connection, scope, body),
+        })
+    }
+
+    /// Whether a write is lost, where transactions are as the stdlib begins them by itself.
+    fn discards_write(&self, held: Held, usage: &Usage) -> bool {
+        let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
+        let keywords = self.connection.site().into_iter();
+        let keywords = keywords.flat_map(|site| &site.call.arguments.keywords);
+        let mut keywords = keywords.filter_map(|keyword| keyword.arg.as_ref());
+        let is_usual = !keywords.any(|name| sets_transactions(name))
+            && !usage.sets.iter().any(|name| sets_transactions(name));
+        is_usual
+            && held != Held::Yielded
+            && !self.escapes.may_commit
+            && flow::discards_write(self.connection, self.scope, self.body)
+    }
+}
+
+/// Whether a function that yields is thrown into what is raised where it is used: by `contextlib`.
+fn is_context_manager(
+    connection: &Connection<'_, '_>,
+    scope: ScopeId,
+    function: &ast::StmtFunctionDef,
+) -> bool {
+    let around = connection.names().scope(scope).parent;
+    let around = around.unwrap_or(ScopeId::MODULE);
+    function.decorator_list.iter().any(|decorator| {
+        let project = connection.project();
+        let named = project.named(connection.file(), around, &decorator.expression);
+        let names = [
+            "contextlib.contextmanager",
+            "contextlib.asynccontextmanager",
+        ];
+        named.certain().is_some_and(|name| names.contains(&name))
+    })
 }
 
 /// Whether another call is made in the block of the `with` that enters this one's connection.

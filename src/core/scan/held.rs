@@ -6,6 +6,7 @@ use super::sites::Site;
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor};
 use super::walk::Around;
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// How a connection is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -53,6 +54,7 @@ pub fn held<'a>(project: &Project<'a>, site: &Site<'a>) -> (Held, Holder<'a>) {
     let names = &project.file(site.file).names;
     let mut value = site.call.range();
     let mut is_closing = false;
+    let mut named = None;
     for around in site.around.iter().rev() {
         match *around {
             Around::Expression(expression) => match passes(project, site, expression, value) {
@@ -61,14 +63,24 @@ pub fn held<'a>(project: &Project<'a>, site: &Site<'a>) -> (Held, Holder<'a>) {
                     is_closing = true;
                     value = expression.range();
                 }
-                Passed::Named(name) => return in_name(names, site, name, is_closing),
-                Passed::Held(held) => return (held, Holder::Nothing),
+                // What is around `(name := connect(…))` may close it.
+                Passed::Named(name) => {
+                    named = Some(name);
+                    value = expression.range();
+                }
+                Passed::Held(held) => {
+                    return match named {
+                        Some(name) => in_name(names, site, name, is_closing),
+                        None => (held, Holder::Nothing),
+                    };
+                }
             },
-            Around::Item(item) => {
-                return entered(names, site, item.optional_vars.as_deref(), is_closing);
-            }
+            Around::Item(item) => return entered(names, site, item, named, is_closing),
             Around::Statement(statement) => {
-                return in_statement(names, site, statement, value, is_closing);
+                return match named {
+                    Some(name) => in_name(names, site, name, is_closing),
+                    None => in_statement(names, site, statement, value, is_closing),
+                };
             }
         }
     }
@@ -124,11 +136,14 @@ fn as_argument<'a>(project: &Project<'a>, site: &Site<'a>, call: &'a ExprCall) -
 fn entered<'a>(
     names: &Names<'a>,
     site: &Site<'a>,
-    target: Option<&'a Expr>,
+    item: &'a ast::WithItem,
+    named: Option<&'a str>,
     is_closing: bool,
 ) -> (Held, Holder<'a>) {
-    let holder = match target {
-        Some(Expr::Name(name)) => holder_of(names, site.scope, name.id.as_str()),
+    let holder = match (item.optional_vars.as_deref(), named) {
+        (Some(Expr::Name(name)), None) => holder_of(names, site.scope, name.id.as_str()),
+        (None, Some(name)) => holder_of(names, site.scope, name),
+        // Of two names, each may be the one that is used.
         _ => Holder::Nothing,
     };
     if let Holder::Name(scope, name) = holder {
@@ -253,6 +268,8 @@ struct Uses<'a> {
     closed_whatever: bool,
     entered: bool,
     in_finally: usize,
+    /// The names of its cursors.
+    cursors: HashSet<&'a str>,
 }
 
 impl<'a> Uses<'a> {
@@ -292,7 +309,28 @@ impl<'a> Uses<'a> {
     }
 
     fn is_it(&self, expression: &Expr) -> bool {
-        matches!(expression, Expr::Name(name) if name.id == self.name)
+        match expression {
+            Expr::Name(name) => name.id == self.name,
+            // `cursor.connection`
+            Expr::Attribute(attribute) if attribute.attr.as_str() == "connection" => {
+                matches!(&*attribute.value, Expr::Name(name) if self.cursors.contains(name.id.as_str()))
+            }
+            _ => false,
+        }
+    }
+
+    /// `name = connection.cursor()`
+    fn bind(&mut self, targets: &'a [Expr], value: &Expr) {
+        let Expr::Call(ExprCall { func, .. }) = value else {
+            return;
+        };
+        let gives_cursor = matches!(&**func, Expr::Attribute(method)
+            if self.is_it(&method.value) && matches!(method.attr.as_str(), "cursor" | "execute" | "executemany"));
+        if let [Expr::Name(name)] = targets
+            && gives_cursor
+        {
+            self.cursors.insert(name.id.as_str());
+        }
     }
 
     /// Whether an expression's value is the connection, or holds it.
@@ -340,6 +378,9 @@ impl<'a> Uses<'a> {
 
 impl<'a> Visitor<'a> for Uses<'a> {
     fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if let Stmt::Assign(assign) = statement {
+            self.bind(&assign.targets, &assign.value);
+        }
         match statement {
             Stmt::Return(ast::StmtReturn {
                 value: Some(value), ..

@@ -8,6 +8,7 @@ pub mod dependence;
 mod depth;
 mod describe;
 mod edits;
+mod escapes;
 pub mod files;
 pub mod flow;
 pub mod hazards;

@@ -5,11 +5,15 @@
 //! by how it is left: to the next one, by `return`, `break`, `continue` or an exception. An exception may come from every
 //! expression.
 
+mod conditions;
+mod leaks;
 pub mod managers;
 mod passing;
+mod raising;
 mod states;
 
 use super::connection::Connection;
+use super::libraries::Kind;
 use super::names::ScopeId;
 use super::sql::Sql;
 use super::syntax::{
@@ -37,13 +41,15 @@ pub enum Effect {
     Closes,
 }
 
-/// What is taken of a statement or function that is not known.
+/// What a connection is followed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unknowns {
-    /// It does what is good: for what may go wrong is told only where it is seen.
-    DoGood,
-    /// It does anything.
-    DoAnything,
+enum Purpose {
+    /// Whether what it wrote is lost. What may go wrong is told only where it is seen, so what is not known does what is good.
+    Writes,
+    /// Whether it is left open, likewise.
+    Leaks,
+    /// A proof: what is not known does anything.
+    Proof,
 }
 
 /// What goes wrong on some path.
@@ -51,13 +57,17 @@ enum Unknowns {
 pub struct Hazards {
     /// A write is discarded, as nothing commits it before the connection goes.
     pub discards_write: bool,
-    /// A `return` leaves the connection open.
-    pub returns_open: bool,
+    /// A path that ends without an exception leaves the connection open.
+    pub ends_open: bool,
+    /// An exception leaves it open.
+    pub raises_open: bool,
+    /// Something closes it on some path.
+    pub is_closed: bool,
 }
 
 /// How a connection is entered by `with`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entered {
+enum Entered {
     /// It is not.
     No,
     /// As it is: the end commits.
@@ -66,26 +76,23 @@ pub enum Entered {
     Closing,
 }
 
-/// Follow a connection through the body of the function that opens it. `entered` tells how the statement of the call does.
-pub fn hazards<'a>(
+/// Follow a connection through the body that opens it, for whether a write of it is lost.
+pub fn discards_write<'a>(
     connection: &Connection<'a, '_>,
     scope: ScopeId,
-    entered: Entered,
     body: &'a [Stmt],
-) -> Hazards {
-    let mut flow = Flow {
-        connection,
-        scope,
-        entered,
-        unknowns: Unknowns::DoGood,
-        left_out: None,
-        hazards: Hazards::default(),
-        trace: Trace::default(),
-    };
+) -> bool {
+    let mut flow = Flow::new(connection, scope, Purpose::Writes);
     let ends = flow.suite(body, States::BEFORE);
-    let left = ends.next | ends.returned;
-    flow.hazards.discards_write |= left.has(States::DIRTY);
-    flow.hazards.returns_open |= ends.returned.has(States::OPEN);
+    flow.hazards.discards_write | (ends.next | ends.returned).has(States::DIRTY)
+}
+
+/// Follow it, for where it is left open.
+pub fn leaks<'a>(connection: &Connection<'a, '_>, scope: ScopeId, body: &'a [Stmt]) -> Hazards {
+    let mut flow = Flow::new(connection, scope, Purpose::Leaks);
+    let ends = flow.suite(body, States::BEFORE);
+    flow.hazards.ends_open |= (ends.next | ends.returned).has(States::OPEN);
+    flow.hazards.raises_open |= ends.raised.has(States::OPEN);
     flow.hazards
 }
 
@@ -131,13 +138,8 @@ fn trace_from<'a>(
     states: States,
 ) -> (Ends, Trace) {
     let mut flow = Flow {
-        connection,
-        scope,
-        entered: Entered::No,
-        unknowns: Unknowns::DoAnything,
         left_out,
-        hazards: Hazards::default(),
-        trace: Trace::default(),
+        ..Flow::new(connection, scope, Purpose::Proof)
     };
     let mut ends = Ends::next(states);
     for statement in body {
@@ -157,14 +159,24 @@ struct Flow<'a, 'p, 'c> {
     connection: &'c Connection<'a, 'p>,
     /// The scope of the function.
     scope: ScopeId,
-    entered: Entered,
-    unknowns: Unknowns,
+    purpose: Purpose,
     left_out: Option<TextRange>,
     hazards: Hazards,
     trace: Trace,
 }
 
-impl<'a> Flow<'a, '_, '_> {
+impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
+    fn new(connection: &'c Connection<'a, 'p>, scope: ScopeId, purpose: Purpose) -> Self {
+        Self {
+            connection,
+            scope,
+            purpose,
+            left_out: None,
+            hazards: Hazards::default(),
+            trace: Trace::default(),
+        }
+    }
+
     fn suite(&mut self, body: &'a [Stmt], states: States) -> Ends {
         let mut ends = Ends::next(states);
         for statement in body {
@@ -222,13 +234,18 @@ impl<'a> Flow<'a, '_, '_> {
             Stmt::With(with) => self.with(with, states),
             Stmt::Match(choice) => {
                 let subject = self.expression(&choice.subject, states);
-                let mut ends = Ends::next(subject.next);
+                let mut before = subject.next;
+                let mut ends = Ends::default();
                 for case in &choice.cases {
-                    let guard = self.optional(case.guard.as_deref(), ends.next);
-                    ends = ends.with_exits_of(guard);
-                    ends.next |= guard.next;
-                    ends = ends.joined(self.suite(&case.body, ends.next));
+                    let guard = self.optional(case.guard.as_deref(), before);
+                    let body = self.suite(&case.body, guard.next);
+                    ends = ends.joined(body).with_exits_of(guard);
+                    before = match takes_all(case) {
+                        true => States::NONE,
+                        false => before | guard.next,
+                    };
                 }
+                ends.next |= before;
                 ends.with_exits_of(subject)
             }
             Stmt::FunctionDef(_)
@@ -241,22 +258,27 @@ impl<'a> Flow<'a, '_, '_> {
     }
 
     fn choice(&mut self, choice: &'a ast::StmtIf, states: States) -> Ends {
-        let test = self.expression(&choice.test, states);
-        let mut ends = self.suite(&choice.body, test.next).with_exits_of(test);
-        let mut otherwise = test.next;
+        let test = self.test(&choice.test, states);
+        let (then, mut otherwise) = self.by_test(&choice.test, test.next);
+        let mut ends = self.suite(&choice.body, then).with_exits_of(test);
         let mut is_whole = false;
         for clause in &choice.elif_else_clauses {
+            let mut then = otherwise;
             if let Some(test) = &clause.test {
-                let test = self.expression(test, otherwise);
-                otherwise = test.next;
-                ends = ends.with_exits_of(test);
+                let tested = self.test(test, otherwise);
+                (then, otherwise) = self.by_test(test, tested.next);
+                ends = ends.with_exits_of(tested);
             } else {
                 is_whole = true;
             }
-            ends = ends.joined(self.suite(&clause.body, otherwise));
+            ends = ends.joined(self.suite(&clause.body, then));
         }
         if !is_whole {
-            ends.next |= otherwise;
+            ends.next |= match self.is_opened_on_condition() && choice.elif_else_clauses.is_empty()
+            {
+                true => self.as_if_closed(choice, otherwise),
+                false => otherwise,
+            };
         }
         ends
     }
@@ -271,18 +293,25 @@ impl<'a> Flow<'a, '_, '_> {
     ) -> Ends {
         let mut before = states;
         loop {
-            let test = self.optional(test, before);
-            let round = self.suite(body, test.next);
+            let (tested, then, otherwise) = match test {
+                Some(test) => {
+                    let tested = self.test(test, before);
+                    let (then, otherwise) = self.by_test(test, tested.next);
+                    (tested, then, otherwise)
+                }
+                None => (Ends::next(before), before, before),
+            };
+            let round = self.suite(body, then);
             let again = before | round.next | round.continued;
             if again != before {
                 before = again;
                 continue;
             }
-            let after = if is_endless { States::NONE } else { test.next };
+            let after = if is_endless { States::NONE } else { otherwise };
             let mut ends = self.suite(orelse, after);
             ends.next |= round.broken;
             ends.returned |= round.returned;
-            ends.raised |= round.raised | test.raised;
+            ends.raised |= round.raised | tested.raised;
             return ends;
         }
     }
@@ -298,6 +327,10 @@ impl<'a> Flow<'a, '_, '_> {
             *self.trace.handlers.entry(key(handler.range)).or_default() |= caught;
             ends = ends.joined(self.suite(&handler.body, caught));
         }
+        let catches_all = |handler: &ExceptHandler| {
+            catches(handler, "BaseException")
+                || (self.purpose == Purpose::Leaks && catches(handler, "Exception"))
+        };
         if !attempt.handlers.iter().any(catches_all) {
             ends.raised |= body.raised;
         }
@@ -344,9 +377,12 @@ impl<'a> Flow<'a, '_, '_> {
                 let blocks = &mut self.trace.blocks;
                 *blocks.entry(key(with.range)).or_default() |= entered.next;
             }
+            if let Some(target) = &item.optional_vars {
+                entered.next = self.behind_target(target, &item.context_expr, entered.next);
+            }
         }
         let mut body = self.suite(&with.body, entered.next);
-        let swallows = self.unknowns == Unknowns::DoAnything
+        let swallows = self.purpose == Purpose::Proof
             && managers::may_swallow(self.connection, self.scope, with);
         if swallows {
             body.next |= body.raised.turn(States::DIRTY, States::CAUGHT);
@@ -359,6 +395,7 @@ impl<'a> Flow<'a, '_, '_> {
             },
             Entered::Closing => {
                 self.note_discarded(body.next | body.returned | body.broken | body.continued);
+                self.hazards.is_closed = true;
                 body.map(|states| self.after(states, Effect::Closes))
             }
         };
@@ -370,24 +407,37 @@ impl<'a> Flow<'a, '_, '_> {
 
     fn enters(&self, expression: &Expr) -> Entered {
         let is_it = |expression: &Expr| self.connection.is(self.scope, expression);
-        let opens = |expression: &Expr| self.connection.is_opened_by(expression.range());
+        let is_given = |given: &Expr| is_it(named_value(given));
         match expression {
-            _ if is_it(expression) => Entered::Itself,
-            Expr::Call(call) if call.arguments.args.iter().any(opens) => self.entered,
-            Expr::Call(call) if call.arguments.args.iter().any(is_it) => {
-                let last = match &*call.func {
-                    Expr::Name(name) => name.id.as_str(),
-                    Expr::Attribute(name) => name.attr.as_str(),
-                    _ => return Entered::No,
-                };
-                if last == "closing" {
-                    Entered::Closing
-                } else {
-                    Entered::No
-                }
+            _ if is_it(named_value(expression)) => self.entered_itself(),
+            Expr::Call(call) if arguments(call).any(is_given) && self.is_closing(call) => {
+                Entered::Closing
             }
             _ => Entered::No,
         }
+    }
+
+    /// That of aiosqlite closes, and does not commit.
+    fn entered_itself(&self) -> Entered {
+        match self.connection.site().map(|site| site.kind) {
+            Some(Kind::Aiosqlite) => Entered::Closing,
+            _ => Entered::Itself,
+        }
+    }
+
+    fn is_closing(&self, call: &ExprCall) -> bool {
+        let last = match &*call.func {
+            Expr::Name(name) => name.id.as_str(),
+            Expr::Attribute(name) => name.attr.as_str(),
+            _ => return false,
+        };
+        matches!(last, "closing" | "aclosing")
+            || self
+                .connection
+                .project()
+                .named(self.connection.file(), self.scope, &call.func)
+                .certain()
+                .is_some_and(|name| name == "contextlib.closing")
     }
 
     fn simple(&mut self, statement: &'a Stmt, states: States) -> Ends {
@@ -399,7 +449,32 @@ impl<'a> Flow<'a, '_, '_> {
         };
         visitor::walk_stmt(&mut effects, statement);
         let found = effects.found;
-        self.apply(&found, states)
+        let mut ends = self.apply(&found, states);
+        if self.purpose == Purpose::Leaks && !self.may_raise(statement) {
+            ends.raised = States::NONE;
+        }
+        ends.next = self.behind_binding(statement, ends.next);
+        if self.purpose == Purpose::Proof {
+            return ends;
+        }
+        let next = ends.next;
+        match self.exit(statement) {
+            None => return ends,
+            // What was written is lost as by a `return`.
+            Some(true) if self.purpose == Purpose::Writes => ends.returned |= next,
+            Some(_) => ends.raised |= next,
+        }
+        ends.next = States::NONE;
+        ends
+    }
+
+    /// A test, or the like: what it does, and what it may raise.
+    fn test(&mut self, expression: &'a Expr, states: States) -> Ends {
+        let mut ends = self.expression(expression, states);
+        if self.purpose == Purpose::Leaks && self.expression_may_raise(expression, true) {
+            ends.raised |= states;
+        }
+        ends
     }
 
     fn optional(&mut self, expression: Option<&'a Expr>, states: States) -> Ends {
@@ -417,7 +492,11 @@ impl<'a> Flow<'a, '_, '_> {
         };
         effects.visit_expr(expression);
         let found = effects.found;
-        self.apply(&found, states)
+        let mut ends = self.apply(&found, states);
+        if self.purpose == Purpose::Leaks && !self.expression_may_raise(expression, false) {
+            ends.raised = States::NONE;
+        }
+        ends
     }
 
     fn apply(&mut self, effects: &[Found], states: States) -> Ends {
@@ -432,8 +511,14 @@ impl<'a> Flow<'a, '_, '_> {
             is_optional,
         } in effects
         {
-            if matches!(effect, Effect::Closes | Effect::Opens) {
-                self.note_discarded(ends.next);
+            match effect {
+                Effect::Closes => {
+                    self.note_discarded(ends.next);
+                    self.hazards.is_closed |= ends.next.has(States::OPEN);
+                }
+                // Another one takes its name.
+                Effect::Opens if !is_optional => self.lose(ends.next),
+                _ => {}
             }
             self.trace.note(*range, *effect, ends.next);
             if let Effect::Passed(transfer) = effect {
@@ -457,9 +542,9 @@ impl<'a> Flow<'a, '_, '_> {
     }
 
     fn after(&self, states: States, effect: Effect) -> States {
-        let unknown = |states: States| match self.unknowns {
-            Unknowns::DoGood => states,
-            Unknowns::DoAnything => states.turn(States::OPEN, States::MAYBE),
+        let unknown = |states: States| match self.purpose {
+            Purpose::Writes | Purpose::Leaks => states,
+            Purpose::Proof => states.turn(States::OPEN, States::MAYBE),
         };
         match effect {
             Effect::Opens => match states {
@@ -467,12 +552,12 @@ impl<'a> Flow<'a, '_, '_> {
                 _ => States::CLEAN,
             },
             Effect::Runs(Sql::Writes) => states.turn(States::CLEAN | States::MAYBE, States::DIRTY),
-            Effect::Runs(Sql::Controls) if self.unknowns == Unknowns::DoGood => {
+            Effect::Runs(Sql::Controls) if self.purpose != Purpose::Proof => {
                 states.turn(States::OPEN, States::CLEAN)
             }
             Effect::Runs(Sql::Unknown | Sql::Controls | Sql::Refused(_)) => unknown(states),
             Effect::Runs(_) => states,
-            Effect::Given if self.unknowns == Unknowns::DoAnything => unknown(states),
+            Effect::Given if self.purpose == Purpose::Proof => unknown(states),
             Effect::Commits | Effect::RollsBack | Effect::RunsScript(_) | Effect::Given => {
                 states.turn(States::OPEN, States::CLEAN)
             }
@@ -486,8 +571,15 @@ impl<'a> Flow<'a, '_, '_> {
             return Some(Effect::Opens);
         }
         let Some(method) = self.connection.method(self.scope, call) else {
+            if self.purpose == Purpose::Leaks && self.is_closed_later(call) {
+                return Some(Effect::Closes);
+            }
             if !self.connection.is_given_to(self.scope, call) {
                 return None;
+            }
+            if self.purpose == Purpose::Leaks && passing::closes(self.connection, self.scope, call)
+            {
+                return Some(Effect::Closes);
             }
             let transfer = passing::transfer(self.connection, self.scope, call);
             return Some(transfer.map_or(Effect::Given, Effect::Passed));
@@ -505,17 +597,56 @@ impl<'a> Flow<'a, '_, '_> {
         }
     }
 
+    /// `stack.enter_context(closing(connection))`, `atexit.register(connection.close)`
+    pub(super) fn is_closed_later(&self, call: &ExprCall) -> bool {
+        let Expr::Attribute(method) = &*call.func else {
+            return false;
+        };
+        let is_close = |given: &Expr| matches!(given, Expr::Attribute(method) if method.attr.as_str() == "close" && self.connection.is(self.scope, &method.value));
+        match method.attr.as_str() {
+            "enter_context" | "enter_async_context" => {
+                let entered = |given| match self.enters(given) {
+                    Entered::Itself | Entered::No => false,
+                    Entered::Closing => true,
+                };
+                arguments(call).any(entered)
+            }
+            _ => arguments(call).any(is_close),
+        }
+    }
+
     /// Whether a method is called on the connection, and not on a cursor.
     fn is_of_connection(&self, call: &ExprCall) -> bool {
         matches!(&*call.func, Expr::Attribute(method) if self.connection.is(self.scope, &method.value))
     }
 }
 
-fn catches_all(handler: &ExceptHandler) -> bool {
+fn arguments(call: &ExprCall) -> impl Iterator<Item = &Expr> {
+    let keywords = call.arguments.keywords.iter();
+    let keywords = keywords.map(|keyword| &keyword.value);
+    call.arguments.args.iter().chain(keywords)
+}
+
+/// The value of `(name := value)`; of another expression, itself.
+fn named_value(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Named(named) => &named.value,
+        other => other,
+    }
+}
+
+/// `case _:` and `case name:`
+fn takes_all(case: &ast::MatchCase) -> bool {
+    let is_any = matches!(&case.pattern, ast::Pattern::MatchAs(all) if all.pattern.is_none());
+    is_any && case.guard.is_none()
+}
+
+/// `except:`, and `except name:`
+fn catches(handler: &ExceptHandler, name: &str) -> bool {
     let ExceptHandler::ExceptHandler(handler) = handler;
     match handler.type_.as_deref() {
         None => true,
-        Some(Expr::Name(name)) => name.id == "BaseException",
+        Some(Expr::Name(caught)) => caught.id == name,
         Some(_) => false,
     }
 }
@@ -553,6 +684,13 @@ impl<'a> Effects<'a, '_, '_, '_> {
         self.optional -= 1;
     }
 
+    /// Whether a test is whether the connection is there: what is done then is as good as done always.
+    fn is_asked_for(&self, test: &Expr) -> bool {
+        let opened = States::CLEAN;
+        let (then, otherwise) = self.flow.by_test(test, opened);
+        then == opened && otherwise == States::NONE
+    }
+
     fn visit_comprehension_of(&mut self, generators: &'a [ast::Comprehension], parts: &[&'a Expr]) {
         for (index, generator) in generators.iter().enumerate() {
             match index {
@@ -569,12 +707,21 @@ impl<'a> Effects<'a, '_, '_, '_> {
         match expression {
             Expr::If(either) => {
                 self.visit_expr(&either.test);
-                self.visit_optional([&*either.body, &*either.orelse]);
+                match self.is_asked_for(&either.test) {
+                    true => self.visit_expr(&either.body),
+                    false => self.visit_optional([&*either.body]),
+                }
+                self.visit_optional([&*either.orelse]);
             }
             Expr::BoolOp(operation) => {
                 let (first, others) = operation.values.split_at(1);
                 first.iter().for_each(|value| self.visit_expr(value));
-                self.visit_optional(others);
+                let is_asked_for = operation.op == ast::BoolOp::And
+                    && first.iter().all(|value| self.is_asked_for(value));
+                match is_asked_for {
+                    true => others.iter().for_each(|value| self.visit_expr(value)),
+                    false => self.visit_optional(others),
+                }
             }
             Expr::Compare(compare) if compare.comparators.len() > 1 => {
                 self.visit_expr(&compare.left);

@@ -1,7 +1,7 @@
 //! What a function of the project does with a connection that it is given, where that can be told from its own text: it
 //! reads, writes, commits, and keeps nothing of it.
 
-use super::{Effect, States, Trace, trace_from};
+use super::{Effect, Flow, Purpose, States, Trace, trace_from};
 use crate::core::scan::connection::Connection;
 use crate::core::scan::held::Holder;
 use crate::core::scan::names::{ScopeId, ScopeKind};
@@ -87,6 +87,29 @@ pub fn transfer(
         clean: from(States::CLEAN)?,
         dirty: from(States::DIRTY)?,
     })
+}
+
+/// Whether a function of the project closes the connection that it is given, whatever it returns.
+pub fn closes(connection: &Connection<'_, '_>, scope: ScopeId, call: &ExprCall) -> bool {
+    let found = || {
+        let project = connection.project();
+        let named = project.named(connection.file(), scope, &call.func);
+        let (file, home) = project.function(named.certain()?)?;
+        let ScopeKind::Function(function) = project.file(file).names.scope(home).kind else {
+            return None;
+        };
+        let parameter = parameter(connection, scope, call, function)?;
+        let holder = Holder::Name(home, parameter);
+        let depth = connection.depth() + 1;
+        let mut inner = Connection::of_parameter(project, file, holder, depth);
+        usage(&project.file(file).names, &mut inner);
+        let mut flow = Flow::new(&inner, home, Purpose::Leaks);
+        let ends = flow.suite(&function.body, States::CLEAN);
+        let left = ends.normal();
+        let is_run = !function.is_async && !yields(&function.body);
+        Some(is_run && left.has(States::CLOSED) && !left.has(States::OPEN))
+    };
+    connection.depth() < FOLLOWED && found().unwrap_or(false)
 }
 
 /// The name of the parameter that gets the connection, if it is the only argument that is one.

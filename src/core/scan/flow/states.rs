@@ -29,6 +29,10 @@ impl States {
         Self(self.0 & !states.0)
     }
 
+    pub fn only(self, states: Self) -> Self {
+        Self(self.0 & states.0)
+    }
+
     pub fn is_within(self, states: Self) -> bool {
         self.0 & !states.0 == 0
     }

@@ -1,5 +1,6 @@
 //! Scans of small projects.
 
+mod hazards;
 mod rewriting;
 mod sessions;
 
