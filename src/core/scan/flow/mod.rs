@@ -363,31 +363,45 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
     }
 
     fn with(&mut self, with: &'a ast::StmtWith, states: States) -> Ends {
-        let mut entered = Ends::next(states);
-        let mut ending = Entered::No;
-        for item in &with.items {
-            entered = self
-                .expression(&item.context_expr, entered.next)
-                .with_exits_of(entered);
-            ending = match self.enters(&item.context_expr) {
-                Entered::No => ending,
-                how => how,
-            };
-            if ending == Entered::Itself {
-                let blocks = &mut self.trace.blocks;
-                *blocks.entry(key(with.range)).or_default() |= entered.next;
-            }
-            if let Some(target) = &item.optional_vars {
-                entered.next = self.behind_target(target, &item.context_expr, entered.next);
-            }
-        }
-        let mut body = self.suite(&with.body, entered.next);
         let swallows = self.purpose == Purpose::Proof
             && managers::may_swallow(self.connection, self.scope, with);
+        let mut ends = self.items(with, &with.items, swallows, states);
         if swallows {
-            body.next |= body.raised.turn(States::DIRTY, States::CAUGHT);
+            ends.next |= ends.raised;
         }
-        let mut body = match ending {
+        ends
+    }
+
+    /// Some items of a `with`, and its body: what one does at its end is done for those behind it, too.
+    fn items(
+        &mut self,
+        with: &'a ast::StmtWith,
+        items: &'a [ast::WithItem],
+        swallows: bool,
+        states: States,
+    ) -> Ends {
+        let Some((item, others)) = items.split_first() else {
+            let mut body = self.suite(&with.body, states);
+            if swallows {
+                body.next |= body.raised.turn(States::DIRTY, States::CAUGHT);
+            }
+            return body;
+        };
+        let mut entered = self.expression(&item.context_expr, states);
+        let ending = self.enters(&item.context_expr);
+        if ending == Entered::Itself {
+            let blocks = &mut self.trace.blocks;
+            *blocks.entry(key(with.range)).or_default() |= entered.next;
+        }
+        if let Some(target) = &item.optional_vars {
+            entered.next = self.behind_target(target, &item.context_expr, entered.next);
+        }
+        let body = self.items(with, others, swallows, entered.next);
+        self.left(ending, body).with_exits_of(entered)
+    }
+
+    fn left(&mut self, ending: Entered, body: Ends) -> Ends {
+        match ending {
             Entered::No => body,
             Entered::Itself => Ends {
                 raised: self.after(body.raised, Effect::RollsBack),
@@ -398,11 +412,7 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
                 self.hazards.is_closed = true;
                 body.map(|states| self.after(states, Effect::Closes))
             }
-        };
-        if swallows {
-            body.next |= body.raised;
         }
-        body.with_exits_of(entered)
     }
 
     fn enters(&self, expression: &Expr) -> Entered {

@@ -216,6 +216,12 @@ fn closing_closes_however_it_is_given_the_connection() {
             &[WriteNotCommitted],
         ),
         ("c = connect()\nwith closing(thing=c):\n    READ", &[]),
+        // The first item closes, whatever the others do.
+        (
+            "with closing(connect()) as c, c:\n    WRITE\n    if x:\n        c.close()\n        return",
+            &[WriteNotCommitted],
+        ),
+        ("with closing(connect()) as c, open(x) as y:\n    READ", &[]),
         (
             "with closing(connect()) as c, closing(c.cursor()) as cur:\n    cur.execute('DELETE FROM t')",
             &[WriteNotCommitted],
