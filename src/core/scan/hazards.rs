@@ -1,20 +1,20 @@
 //! What may go wrong at a call, in words.
 
 use super::connection::Connection;
-use super::database::{self, Database};
+use super::database::Database;
 use super::escapes::{Escapes, escapes};
-use super::flow;
+use super::flow::{self, Writes};
 use super::held::{Held, Holder};
+use super::keepers;
 use super::libraries::Kind;
 use super::names::{ScopeId, ScopeKind};
+use super::nesting;
 use super::project::Project;
 use super::sites::Site;
 use super::syntax::{Stmt, ast};
 use super::unused::is_named_elsewhere;
 use super::usage::Usage;
-use super::walk::Around;
 use serde::Serialize;
-use std::ptr;
 
 /// Something that may go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -29,7 +29,7 @@ pub enum Hazard {
     OpenAfterException,
     /// Nothing closes the connection.
     NeverClosed,
-    /// The same database is opened by another call in the block of this connection.
+    /// The same database is opened by another call in the block of this connection, or while a write of it is in progress.
     NestedOpen,
 }
 
@@ -50,17 +50,19 @@ pub fn hazards<'a>(
     let mut found = left_open(connection, held, followed.as_ref());
     // One in memory goes with its connection anyway, and each connection has its own.
     let in_memory = database.path.as_deref() == Some(":memory:");
-    let discards_write = followed.is_some_and(|followed| followed.discards_write(held, usage));
-    if discards_write && !in_memory {
+    let written = followed.map_or_else(Writes::default, |followed| followed.writes(held, usage));
+    if let Holder::Attribute(class, attribute) = connection.holder() {
+        found.extend(keepers::hazards(
+            connection, usage, class, attribute, in_memory,
+        ));
+    }
+    if written.is_discarded && !in_memory {
         found.push(Hazard::WriteNotCommitted);
     }
-    let is_nested = |other: &Site<'a>| {
-        let is_within = connection
-            .site()
-            .is_some_and(|site| within_block_of(site, other));
-        is_within && *database == database::database(project, other)
-    };
-    if !in_memory && others.iter().any(|other| is_nested(other)) {
+    let is_nested = connection.site().is_some_and(|site| {
+        nesting::is_opened_within(project, site, database, others, &written.calls_during)
+    });
+    if is_nested && !in_memory {
         found.push(Hazard::NestedOpen);
     }
     found.sort();
@@ -154,19 +156,27 @@ impl<'a, 'p, 'c> Followed<'a, 'p, 'c> {
         })
     }
 
-    /// Whether a write is lost, where transactions are as the stdlib begins them by itself.
-    fn discards_write(&self, held: Held, usage: &Usage) -> bool {
-        let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
-        let keywords = self.connection.site().into_iter();
-        let keywords = keywords.flat_map(|site| &site.call.arguments.keywords);
-        let mut keywords = keywords.filter_map(|keyword| keyword.arg.as_ref());
-        let is_usual = !keywords.any(|name| sets_transactions(name))
-            && !usage.sets.iter().any(|name| sets_transactions(name));
-        is_usual
+    /// What becomes of its writes, where transactions are as the stdlib begins them by itself.
+    fn writes(&self, held: Held, usage: &Usage) -> Writes {
+        let is_followed = begins_by_itself(self.connection, usage)
             && held != Held::Yielded
-            && !self.escapes.may_commit
-            && flow::discards_write(self.connection, self.scope, self.body)
+            && !self.escapes.may_commit;
+        match is_followed {
+            true => flow::writes(self.connection, self.scope, self.body),
+            false => Writes::default(),
+        }
     }
+}
+
+/// Whether neither its call nor its user tells how its transactions begin.
+pub fn begins_by_itself(connection: &Connection<'_, '_>, usage: &Usage) -> bool {
+    let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
+    let keywords = connection.site().into_iter();
+    let keywords = keywords.flat_map(|site| &site.call.arguments.keywords);
+    // `connect(**options)` may.
+    let mut names = keywords.map(|keyword| keyword.arg.as_ref().map(ast::Identifier::as_str));
+    !names.any(|name| name.is_none_or(sets_transactions))
+        && !usage.sets.iter().any(|name| sets_transactions(name))
 }
 
 /// Whether a function that yields is thrown into what is raised where it is used: by `contextlib`.
@@ -186,25 +196,4 @@ fn is_context_manager(
         ];
         named.certain().is_some_and(|name| names.contains(&name))
     })
-}
-
-/// Whether another call is made in the block of the `with` that enters this one's connection.
-fn within_block_of(site: &Site<'_>, other: &Site<'_>) -> bool {
-    let mut around = site.around.iter().rev();
-    let Some(statement) = around.find_map(|around| match around {
-        Around::Statement(statement @ Stmt::With(_)) => Some(*statement),
-        _ => None,
-    }) else {
-        return false;
-    };
-    let is_it = |around: &Around<'_>| matches!(around, Around::Statement(found) if ptr::eq(*found, statement));
-    let is_item = |around: &Around<'_>| matches!(around, Around::Item(_));
-    let enters_here = site
-        .around
-        .iter()
-        .rev()
-        .find(|around| is_item(around) || is_it(around))
-        .is_some_and(is_item);
-    let depth = other.around.iter().position(is_it);
-    enters_here && depth.is_some_and(|depth| !other.around.get(depth + 1).is_some_and(is_item))
 }

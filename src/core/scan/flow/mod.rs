@@ -39,6 +39,8 @@ pub enum Effect {
     Commits,
     RollsBack,
     Closes,
+    /// A call of something else.
+    Elsewhere,
 }
 
 /// What a connection is followed for.
@@ -76,15 +78,23 @@ enum Entered {
     Closing,
 }
 
-/// Follow a connection through the body that opens it, for whether a write of it is lost.
-pub fn discards_write<'a>(
-    connection: &Connection<'a, '_>,
-    scope: ScopeId,
-    body: &'a [Stmt],
-) -> bool {
+/// What becomes of the writes of a connection.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Writes {
+    /// Whether one is lost on some path.
+    pub is_discarded: bool,
+    /// The calls of other things that are made while one is in progress.
+    pub calls_during: Vec<TextRange>,
+}
+
+/// Follow a connection through the body that opens it, for what becomes of its writes.
+pub fn writes<'a>(connection: &Connection<'a, '_>, scope: ScopeId, body: &'a [Stmt]) -> Writes {
     let mut flow = Flow::new(connection, scope, Purpose::Writes);
     let ends = flow.suite(body, States::BEFORE);
-    flow.hazards.discards_write | (ends.next | ends.returned).has(States::DIRTY)
+    Writes {
+        is_discarded: flow.hazards.discards_write | (ends.next | ends.returned).has(States::DIRTY),
+        calls_during: flow.calls_during,
+    }
 }
 
 /// Follow it, for where it is left open.
@@ -162,6 +172,7 @@ struct Flow<'a, 'p, 'c> {
     purpose: Purpose,
     left_out: Option<TextRange>,
     hazards: Hazards,
+    calls_during: Vec<TextRange>,
     trace: Trace,
 }
 
@@ -173,6 +184,7 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
             purpose,
             left_out: None,
             hazards: Hazards::default(),
+            calls_during: Vec::new(),
             trace: Trace::default(),
         }
     }
@@ -521,6 +533,12 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
             is_optional,
         } in effects
         {
+            if *effect == Effect::Elsewhere {
+                if ends.next.has(States::DIRTY) {
+                    self.calls_during.push(*range);
+                }
+                continue;
+            }
             match effect {
                 Effect::Closes => {
                     self.note_discarded(ends.next);
@@ -566,7 +584,7 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
                 states.turn(States::OPEN, States::CLEAN)
             }
             Effect::Runs(Sql::Unknown | Sql::Controls | Sql::Refused(_)) => unknown(states),
-            Effect::Runs(_) => states,
+            Effect::Runs(_) | Effect::Elsewhere => states,
             Effect::Given if self.purpose == Purpose::Proof => unknown(states),
             Effect::Commits | Effect::RollsBack | Effect::RunsScript(_) | Effect::Given => {
                 states.turn(States::OPEN, States::CLEAN)
@@ -581,6 +599,9 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
             return Some(Effect::Opens);
         }
         let Some(method) = self.connection.method(self.scope, call) else {
+            if self.purpose == Purpose::Writes && !self.connection.is_given_to(self.scope, call) {
+                return Some(Effect::Elsewhere);
+            }
             if self.purpose == Purpose::Leaks && self.is_closed_later(call) {
                 return Some(Effect::Closes);
             }

@@ -1,7 +1,7 @@
 //! What may go wrong at a call, in corners: each case is a function's body, or a file, and what is told of its first call.
 
 use super::super::hazards::Hazard::{
-    self, NeverClosed, OpenAfterException, OpenAfterReturn, WriteNotCommitted,
+    self, NestedOpen, NeverClosed, OpenAfterException, OpenAfterReturn, WriteNotCommitted,
 };
 use super::super::held::Held;
 use super::scanned;
@@ -138,7 +138,7 @@ fn a_connection_that_loses_its_name_stays_open() {
         // And what it wrote is lost.
         (
             "c = connect()\nWRITE\nc = connect()\nc.commit()\nc.close()",
-            &[WriteNotCommitted, NeverClosed],
+            &[WriteNotCommitted, NeverClosed, NestedOpen],
         ),
         (
             "with connect() as c:\n    READ\nwith connect() as c:\n    READ\nc.close()",
@@ -483,4 +483,98 @@ fn blocks_of_aiosqlite_close_and_engines_are_no_connections() {
     };
     assert_eq!(told("await c.commit()"), [vec![], vec![]]);
     assert_eq!(told("pass"), [vec![WriteNotCommitted], vec![]]);
+}
+
+#[test]
+fn a_write_in_progress_stands_in_the_way_of_whoever_opens_the_database_too() {
+    let head = "DB = 'a.db'\ndef f():\n    with closing(sqlite3.connect(DB)) as c:\n        ";
+    let load = "\n\n\ndef load():\n    with closing(sqlite3.connect(DB)) as d:\n        return d.execute('SELECT 1').fetchall()\n";
+    let told = |body: &str, load: &str| {
+        let body = body.replace("WRITE", "c.execute('DELETE FROM t')");
+        in_file(&format!("{head}{}{load}", body.replace('\n', "\n        "))).1
+    };
+    // Opened by a function that is called in between.
+    assert_eq!(told("WRITE\nload()\nc.commit()", load), [NestedOpen]);
+    assert_eq!(told("x = load()\nWRITE\nc.commit()", load), []);
+    assert_eq!(told("WRITE\nc.commit()\nload()", load), []);
+    assert_eq!(told("WRITE\nother()\nc.commit()", load), []);
+    let own = load
+        .replace("load():", "load(path):")
+        .replace("connect(DB)", "connect(path)");
+    assert_eq!(told("WRITE\nload('b.db')\nc.commit()", &own), []);
+    assert_eq!(told("WRITE\nload('a.db')\nc.commit()", &own), [NestedOpen]);
+    let other = load.replace("connect(DB)", "connect('b.db')");
+    assert_eq!(told("WRITE\nload()\nc.commit()", &other), []);
+    // A function that stands in the block is called elsewhere.
+    assert_eq!(
+        told("def load():\n    return sqlite3.connect(DB)\nx = load", ""),
+        []
+    );
+    check(&[
+        (
+            "c = connect()\nd = connect()\nc.close()\nd.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "c = connect()\nWRITE\nd = connect()\nc.commit()\nc.close()\nd.close()",
+            &[OpenAfterException, NestedOpen],
+        ),
+    ]);
+}
+
+#[test]
+fn a_class_that_keeps_a_connection_and_never_commits_or_closes_is_told_where_it_is_certain() {
+    let class = "class Store:\n    def __init__(self, path):\n        self._c = sqlite3.connect(path)\n    \
+                 def add(self):\n        self._c.execute('INSERT INTO t VALUES (1)')\n    \
+                 def count(self):\n        return self._c.execute('SELECT 1').fetchall()\n";
+    let method = |text: &str| format!("{class}    def end(self):\n        {text}\n");
+    let told = |text: &str| in_file(text).1;
+    assert_eq!(told(class), [WriteNotCommitted, NeverClosed]);
+    assert_eq!(told(&method("self._c.commit()")), [NeverClosed]);
+    assert_eq!(told(&method("self._c.close()")), [WriteNotCommitted]);
+    // One of these commits, closes, or may.
+    for (text, hazards) in [
+        (method("with self._c: self.add()"), vec![NeverClosed]),
+        (method("self._c.executescript('')"), vec![NeverClosed]),
+        (method("self._c.execute(self.sql)"), vec![NeverClosed]),
+        (
+            class.replace("(path)\n", "(path, isolation_level=None)\n"),
+            vec![NeverClosed],
+        ),
+        (
+            class.replace("(path)\n", "(path, **self.options)\n"),
+            vec![NeverClosed],
+        ),
+        (
+            class.replace("(path)\n", "(':memory:')\n"),
+            vec![NeverClosed],
+        ),
+        (method("return self._c"), vec![]),
+        (method("save(self._c)"), vec![]),
+        (method("self.d = self._c"), vec![]),
+        (method("getattr(self, '_c').commit()"), vec![]),
+        (
+            method("self._c = None"),
+            vec![WriteNotCommitted, NeverClosed],
+        ),
+        (method("self._c = other()"), vec![]),
+        (class.replace("class Store:", "class Store(Base):"), vec![]),
+        (format!("{class}class Own(Store):\n    pass\n"), vec![]),
+        (
+            format!("{class}store = Store('a')\nstore._c.commit()\n"),
+            vec![],
+        ),
+        // Who else uses a public attribute is not known.
+        (class.replace("_c", "c"), vec![]),
+    ] {
+        assert_eq!(told(&text), hazards, "{text}");
+    }
+    let elsewhere = scanned(&[
+        ("a.py", &format!("{HEAD}{class}")),
+        (
+            "b.py",
+            "import sqlite3\nfrom a import Store\nStore('x')._c.commit()\n",
+        ),
+    ]);
+    assert_eq!(elsewhere.calls[0].hazards, []);
 }
