@@ -106,6 +106,12 @@ impl<'e> Visitor<'e> for Raises<'_, '_, '_, '_> {
             Expr::Compare(compare) => {
                 let is_plain =
                     |operator: &ast::CmpOp| matches!(operator, ast::CmpOp::Is | ast::CmpOp::IsNot);
+                // `"connection" in locals()`, `mode == 3`
+                let is_plain = |operator: &ast::CmpOp| {
+                    is_plain(operator)
+                        || matches!(operator, ast::CmpOp::Eq | ast::CmpOp::NotEq)
+                            && compare.comparators.iter().all(Expr::is_literal_expr)
+                };
                 let names = matches!(&*compare.left, Expr::StringLiteral(_));
                 !compare.ops.iter().all(is_plain) && !names
             }

@@ -15,10 +15,12 @@ _VERDICTS = {
 }
 _HAZARDS = {
     "write_not_committed": "on some path nothing commits a write, so it is lost",
-    "open_after_return": "on some path the function returns with the connection open",
+    "open_after_return": "on some path the function ends, or its name gets another connection, "
+    "with this one open",
     "open_after_exception": "if a line before the close() raises, the connection stays open",
     "never_closed": "nothing closes the connection; a block with it commits and does not close",
-    "nested_open": "the same database is opened again while this connection is open",
+    "nested_open": "the same database is opened again in the block of this connection, or while it "
+    "writes",
 }
 
 
