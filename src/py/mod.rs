@@ -31,6 +31,7 @@ mod guarded;
 mod hook;
 mod in_session;
 mod interpreter;
+mod interruptible;
 mod listener;
 mod logger;
 mod manager;

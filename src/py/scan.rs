@@ -1,5 +1,6 @@
 //! What the command line asks of `core::scan`; its answers are JSON.
 
+use super::interruptible::interruptible;
 use crate::core::scan::migration::{self, Options};
 use crate::core::scan::rules::{Choice, RULES};
 use crate::core::scan::scanning;
@@ -19,8 +20,10 @@ pub fn scan(
     services: BTreeMap<String, Vec<String>>,
 ) -> PyResult<String> {
     let services = Services(services);
-    py.detach(|| serde_json::to_string(&scanning::scan(&paths, &services)))
-        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    interruptible(py, move || {
+        serde_json::to_string(&scanning::scan(&paths, &services))
+    })?
+    .map_err(|error| PyRuntimeError::new_err(error.to_string()))
 }
 
 /// A file that changes: its path, its service, the content that was read, the new one.
@@ -46,11 +49,11 @@ pub fn migrate(
         },
         services: only,
     };
-    let (migration, told) = py.detach(|| {
+    let (migration, told) = interruptible(py, move || {
         let migration = migration::migrate(&paths, &Services(services), &options);
         let told = serde_json::to_string(&migration);
         (migration, told)
-    });
+    })?;
     let told = told.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let changes = migration.changes.into_iter().map(|change| {
         let (before, after) = (&change.before, &change.after);
@@ -74,7 +77,7 @@ pub fn services_of_files(
     py: Python<'_>,
     paths: Vec<PathBuf>,
     services: BTreeMap<String, Vec<String>>,
-) -> BTreeMap<String, String> {
+) -> PyResult<BTreeMap<String, String>> {
     let services = Services(services);
-    py.detach(|| scanning::services_of_files(&paths, &services))
+    interruptible(py, move || scanning::services_of_files(&paths, &services))
 }

@@ -8,12 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from dbmanager.cli import run
+from dbmanager.cli.interruption import told
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; give the exit code of the process."""
     if arguments[:1] == ["run"]:
         return run.main(arguments[1:])
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return told()
+
+
+def _main(arguments: Sequence[str]) -> int:
     try:
         from dbmanager.cli import commands
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from dbmanager.cli import run
+from dbmanager.cli import interruption, run
 from dbmanager.cli.check import check
 from dbmanager.cli.completion import completion
 from dbmanager.cli.doctor import doctor
@@ -20,6 +20,13 @@ from dbmanager.cli.undo import undo
 
 class _Commands(click.Group):
     """Commands of which a wrong one is told with the one that may be meant."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; click itself would say of Ctrl-C no more than "Aborted!"."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(interruption.told())
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
