@@ -98,6 +98,63 @@ def test_a_migration_that_was_killed_is_taken_back_and_none_goes_before(tmp_path
     done("migrate", ".", folder=tmp_path)
 
 
+INTERRUPTED = """
+import os, signal
+from pathlib import Path
+from dbmanager.cli import commands
+signal.signal(signal.SIGINT, signal.default_int_handler)
+replace, done = Path.replace, []
+def interrupting(path, target):
+    replaced = replace(path, target)
+    done.append(Path(target).name)
+    if done[-1] == {name!r} and done.count({name!r}) == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+    return replaced
+Path.replace = interrupting
+commands.main({command!r})
+"""
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "a.py", "b.py", "c.py"])
+def test_a_migration_that_is_interrupted_has_written_nothing(tmp_path: Path, name: str) -> None:
+    text = "import sqlite3\nsqlite3.connect('x')\n"
+    files = [tmp_path / file for file in ("a.py", "b.py", "c.py")]
+    for file in files:
+        file.write_text(text)
+    ended = interrupted(tmp_path, name, "migrate", ".")
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "dbmanager: interrupted\n"
+    assert [file.read_text() for file in files] == [text] * 3
+    assert list((tmp_path / ".dbmanager" / "migrations").iterdir()) == []
+    done("migrate", ".", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.py", "c.py"])
+def test_an_undo_that_is_interrupted_has_taken_nothing_back(tmp_path: Path, name: str) -> None:
+    files = [tmp_path / file for file in ("a.py", "b.py", "c.py")]
+    for file in files:
+        file.write_text("import sqlite3\nsqlite3.connect('x')\n")
+    done("migrate", ".", folder=tmp_path)
+    migrated = [file.read_text() for file in files]
+    ended = interrupted(tmp_path, name, "undo")
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert [file.read_text() for file in files] == migrated
+    done("undo", folder=tmp_path)
+
+
+def interrupted(folder: Path, name: str, *command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command that is interrupted when it has put a file of that name in its place."""
+    code = INTERRUPTED.format(name=name, command=list(command))
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import sqlite3\nsqlite3.connect('x')\n")
     done("migrate", ".", folder=tmp_path)

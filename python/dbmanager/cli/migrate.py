@@ -176,7 +176,7 @@ def write(changes: Sequence[Change], whose: Sequence[str]) -> None:
     except OSError as error:
         message = f"nothing was written: the way back can't be kept in {root}: {error.strerror}"
         raise click.ClickException(message) from error
-    # If it is interrupted, what was noted stays: `undo` takes back what was written.
+    # If it is killed, what was noted stays: `undo` takes back what was written.
     replace_or_tell(changes, run)
     run.complete()
 
@@ -196,3 +196,7 @@ def replace_or_tell(changes: Sequence[Change], run: journal.Run) -> None:
             raise click.ClickException(message) from error
         run.forget()
         raise click.ClickException(f"nothing was written:\n{lines}") from error
+    except KeyboardInterrupt:
+        if run.is_without_effect():
+            run.forget()
+        raise

@@ -84,6 +84,10 @@ class Run:
         self._manifest["complete"] = True
         _write_manifest(self.folder, self._manifest)
 
+    def is_without_effect(self) -> bool:
+        """Whether every file is as it was before."""
+        return not any(changes_back(self.files()))
+
     def forget(self, service: str | None = None) -> None:
         """Forget the run, or what it did for one service."""
         gone = self._entries(service)
@@ -117,6 +121,16 @@ def begin(root: Path, changes: Sequence[Change], services: Sequence[str]) -> Run
     above.mkdir(parents=True, exist_ok=True)
     (above.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     folder = _new_folder(above)
+    try:
+        _keep(folder, root, changes, services)
+    except BaseException:
+        # Nothing is changed yet.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Run(folder)
+
+
+def _keep(folder: Path, root: Path, changes: Sequence[Change], services: Sequence[str]) -> None:
     entries = []
     for index, (change, service) in enumerate(zip(changes, services, strict=True)):
         content = f"{index:04}"
@@ -132,7 +146,6 @@ def begin(root: Path, changes: Sequence[Change], services: Sequence[str]) -> Run
     begun = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = {"version": _VERSION, "begun": begun, "complete": False, "files": entries}
     _write_manifest(folder, manifest)
-    return Run(folder)
 
 
 def changes_back(files: Iterable[File]) -> tuple[list[Change], list[Path]]:

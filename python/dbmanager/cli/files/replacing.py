@@ -39,6 +39,7 @@ def replace(changes: Sequence[Change]) -> None:
 
     Raises:
         ReplacingError: A file is not as it was read, or can't be written.
+        KeyboardInterrupt: All files are as before, or all have their new content.
     """
     staged: list[_Staged] = []
     failures: list[str] = []
@@ -57,13 +58,19 @@ def replace(changes: Sequence[Change]) -> None:
 
 
 def _put_in_place(staged: Sequence["_Staged"]) -> None:
-    for index, one in enumerate(staged):
-        try:
+    begun: list[_Staged] = []
+    try:
+        for one in staged:
+            begun.append(one)
             one.put_in_place()
-        except OSError as error:
-            failures = _take_back(staged[: index + 1])
-            lines = [_told(one.change, error), *failures]
-            raise ReplacingError(*lines, is_undone=not failures) from error
+    except OSError as error:
+        failures = _take_back(begun)
+        lines = [_told(begun[-1].change, error), *failures]
+        raise ReplacingError(*lines, is_undone=not failures) from error
+    except KeyboardInterrupt as interrupt:
+        if failures := _take_back(begun):
+            raise ReplacingError(*failures, is_undone=False) from interrupt
+        raise
 
 
 def _take_back(begun: Sequence["_Staged"]) -> list[str]:
