@@ -18,6 +18,9 @@ from dbmanager.doctor.files import Files
 
 TIMEOUT_SECONDS = 2.0
 
+_OPERATIONS_TO_A_LOOK = 1000
+"""So often SQLite lets us look for signals: several times a second even if its work is slow."""
+
 
 class Way(StrEnum):
     """How a database is read."""
@@ -84,6 +87,9 @@ def _connect(path: Path, how: Way) -> sqlite3.Connection:
     # closely (https://sqlite.org/security.html).
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
+    # Python has signals handled between steps of its own code only. An exception of a handler makes
+    # SQLite end the statement: see `failures`.
+    connection.set_progress_handler(lambda: 0, _OPERATIONS_TO_A_LOOK)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     return connection
 

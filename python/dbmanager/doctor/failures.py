@@ -17,8 +17,14 @@ _MISSING = re.compile(
 
 
 def finding(failure: sqlite3.Error, holders: Holders, doing: str) -> Finding:
-    """Make a finding of an error of SQLite."""
+    """Make a finding of an error of SQLite.
+
+    Raises:
+        KeyboardInterrupt: It is none: nothing else than Ctrl-C interrupts our statements.
+    """
     name = getattr(failure, "sqlite_errorname", "") or ""
+    if name == "SQLITE_INTERRUPT":
+        raise KeyboardInterrupt from failure
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return locked(holders, doing)
     if "malformed database schema" in str(failure):
