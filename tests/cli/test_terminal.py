@@ -3,8 +3,10 @@
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,38 @@ def test_progress_is_shown_in_a_terminal_and_never_with_quiet(folder: Path) -> N
     assert "scanning" in in_terminal(folder, "scan", ".")
     assert in_terminal(folder, "scan", ".", "--quiet") == "1\r\n"
     assert in_pipe(folder, "scan", ".").stderr == ""
+
+
+@pytest.fixture
+def databases(folder: Path) -> list[str]:
+    names = ["a.db", "[b].db"]
+    for name in names:
+        with closing(sqlite3.connect(folder / name)) as connection:
+            connection.execute("CREATE TABLE item (id)")
+    return names
+
+
+def test_progress_of_a_diagnosis_names_what_is_looked_at(
+    folder: Path, databases: list[str]
+) -> None:
+    shown = in_terminal(folder, "doctor", *databases, "--ignore", "holders_unseen")
+    for text in (
+        "checking a.db (1 of 2)",
+        "checking [b].db (2 of 2)",
+        "searching for copies of SQLite",
+    ):
+        assert text in shown
+    only = in_terminal(folder, "doctor", "a.db", "--no-environment", "--no-check")
+    assert "looking at a.db " in only
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_a_diagnosis_for_programs_shows_no_progress(
+    folder: Path, databases: list[str], option: str
+) -> None:
+    arguments = ["doctor", *databases, "--no-environment", "--ignore", "holders_unseen"]
+    assert "checking" not in in_terminal(folder, *arguments, option)
+    assert in_pipe(folder, *arguments).stderr == ""
 
 
 @pytest.mark.parametrize("name", ["", *commands.commands])

@@ -9,8 +9,10 @@ import click
 
 from dbmanager import set_max_idle_connections
 from dbmanager._config import databases
+from dbmanager.cli import progress
 from dbmanager.cli.formats import diagnosis
 from dbmanager.doctor import copies, environment, examination
+from dbmanager.doctor.examination import Examination
 from dbmanager.doctor.findings import CODES, ORDER, Finding, Severity
 from dbmanager.doctor.integrity import Check
 
@@ -41,17 +43,28 @@ def _is_file(url: object) -> bool:
 
 def diagnosed(paths: list[Path], check: Check, seconds: float | None) -> dict[str, Any]:
     """Look at databases and at the environment; give the report."""
-    examined = [examination.examine(path, check) for path in paths]
+    examined = [_examined(path, check, _of(index, paths)) for index, path in enumerate(paths, 1)]
     found = [finding for one in examined for finding in one.findings]
     report: dict[str, Any] = {"version": 1, "environment": None}
     if seconds is not None:
-        here = copies.look(seconds)
+        with progress.shown("searching for copies of SQLite"):
+            here = copies.look(seconds)
         traits = {trait for one in examined for trait in one.traits()}
         found += environment.findings(here, traits=traits)
         report["environment"] = {"python": sys.version.partition(" ")[0], **here.facts()}
     report["databases"] = [{"path": one.path, **one.facts} for one in examined]
     found.sort(key=lambda finding: ORDER.index(finding.severity))
     return report | {"findings": found}
+
+
+def _examined(path: Path, check: Check, of_all: str) -> Examination:
+    doing = "looking at" if check is Check.NONE else "checking"
+    with progress.shown(f"{doing} {path}{of_all}"):
+        return examination.examine(path, check)
+
+
+def _of(index: int, paths: list[Path]) -> str:
+    return f" ({index} of {len(paths)})" if len(paths) > 1 else ""
 
 
 def _known(
