@@ -548,6 +548,52 @@ def test_databases_are_named_in_a_file(
     assert DatabaseManager.named("other").settings["pool_size"] == 4
 
 
+@pytest.mark.parametrize("git", ["folder", "file"])
+def test_databases_of_a_project_above_the_repository_are_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git: str
+) -> None:
+    config = '[databases]\n{name} = "sqlite:///app.db"\n'
+    (tmp_path / "dbmanager.toml").write_text(config.format(name="above"))
+    repository = tmp_path / "repository"
+    (repository / "deep").mkdir(parents=True)
+    # A work tree of its own has a file there.
+    (repository / ".git").mkdir() if git == "folder" else (repository / ".git").write_text("gitdir")
+    monkeypatch.chdir(repository / "deep")
+    with pytest.raises(ValueError, match="no database is named 'above'"):
+        DatabaseManager.named("above")
+    (repository / "dbmanager.toml").write_text(config.format(name="top"))
+    use(DatabaseManager.named("top"))
+    assert (repository / "app.db").exists()
+
+
+def test_databases_above_the_home_folder_are_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "homes" / "ann"
+    (home / "project").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("homes", target_is_directory=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "link" / "ann"))
+    monkeypatch.chdir(home / "project")
+    (tmp_path / "dbmanager.toml").write_text('[databases]\nabove = "sqlite:///app.db"\n')
+    with pytest.raises(ValueError, match="no database is named 'above'"):
+        DatabaseManager.named("above")
+    (home / "dbmanager.toml").write_text('[databases]\nhome = "sqlite:///app.db"\n')
+    use(DatabaseManager.named("home"))
+
+
+def test_databases_in_a_folder_for_everybodys_files_are_not_ours_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    tmp_path.chmod(0o1777)
+    (tmp_path / "dbmanager.toml").write_text('[databases]\nothers = "sqlite:///app.db"\n')
+    monkeypatch.chdir(tmp_path / "project")
+    with pytest.raises(ValueError, match="no database is named 'others'"):
+        DatabaseManager.named("others")
+    monkeypatch.chdir(tmp_path)
+    use(DatabaseManager.named("others"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dbmanager import _folders
+
 _PREFIX = "sqlite:///"
 _TABLES = ("databases", "services")
 
@@ -12,9 +14,10 @@ _TABLES = ("databases", "services")
 def databases() -> tuple[str, dict[str, Any]]:
     """Find the nearest file, from the working directory upward, that names databases.
 
-    That is a ``dbmanager.toml`` with ``[databases]``, or a ``pyproject.toml`` with
-    ``[tool.dbmanager.databases]``. An entry is a URL, or a table with ``url`` and
-    settings. Relative paths are relative to the file's folder.
+    What stands above the project does not count (`_folders.upward`). Such a file is a
+    ``dbmanager.toml`` with ``[databases]``, or a ``pyproject.toml`` with
+    ``[tool.dbmanager.databases]``. An entry is a URL, or a table with ``url`` and settings.
+    Relative paths are relative to the file's folder.
     """
     for folder, path, tables in _files():
         found = _table(path, tables, "databases")
@@ -51,7 +54,7 @@ def services() -> dict[str, list[str]]:
 
 def _files() -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
     """Give the files there are, each with its folder and the table that all of ours stands in."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
+    for folder in _folders.upward():
         for name, tables in (("dbmanager.toml", ()), ("pyproject.toml", ("tool", "dbmanager"))):
             path = folder / name
             if path.is_file():

@@ -1367,7 +1367,8 @@ class DatabaseManager:
 
         A name that `configure` does not know is looked up in the nearest ``dbmanager.toml``
         (``[databases]``) or ``pyproject.toml`` (``[tool.dbmanager.databases]``), from the working directory
-        upward. Relative paths in a file are relative to its folder.
+        upward to the top of its Git repository, or to the home folder if there is none. Relative paths in a
+        file are relative to its folder.
 
         Raises:
             ValueError: There is no such name; the text lists those there are. Or the database has a manager
