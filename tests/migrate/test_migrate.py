@@ -133,7 +133,7 @@ def test_undo_refuses_files_that_were_changed_since_and_writes_none(application:
     after = contents(application)
     ended = dbmanager("undo", folder=application)
     assert ended.returncode == 1
-    assert "changed since the migration: app/services/shop.py" in ended.stderr
+    assert "app/services/shop.py: changed since the migration" in ended.stderr
     assert contents(application) == after
 
 

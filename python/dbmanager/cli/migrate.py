@@ -190,12 +190,11 @@ def replace_or_tell(changes: Sequence[Change], run: journal.Run) -> None:
     try:
         replace(changes)
     except ReplacingError as error:
-        lines = "\n".join(error.args)
         if not error.is_undone:
-            message = f"some files were written:\n{lines}\n`dbmanager undo` takes them back"
+            message = f"some files were written:\n{error}\n`dbmanager undo` takes them back"
             raise click.ClickException(message) from error
         run.forget()
-        raise click.ClickException(f"nothing was written:\n{lines}") from error
+        raise click.ClickException(f"nothing was written:\n{error}") from error
     except KeyboardInterrupt:
         if run.is_without_effect():
             run.forget()

@@ -38,3 +38,14 @@ def as_json() -> _Decorator[Any]:
 def output() -> _Decorator[Any]:
     """Take a file to write to."""
     return click.option("-o", "--output", type=FILE, help="Write to a file.")
+
+
+def refuse_both(one: tuple[str, object], other: tuple[str, object], *, unless: str = "") -> None:
+    """Have no two options given that contradict each other; each comes with its value.
+
+    Raises:
+        click.UsageError: Both are given.
+    """
+    if one[1] and other[1]:
+        message = f"{one[0]} and {other[0]} exclude each other"
+        raise click.UsageError(message + (f", unless {unless}" if unless else ""))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbmanager import _folders
 from dbmanager.cli.files.replacing import Change
 
 _FOLDER = Path(".dbmanager") / "migrations"
@@ -45,9 +46,15 @@ class Run:
         try:
             self._manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise JournalError(f"{path} can't be read: {error}") from error
+            message = f"{path} can't be read: {error}; {_way_out(folder)}"
+            raise JournalError(message) from error
         if self._manifest.get("version") != _VERSION:
             raise JournalError(f"{path} was written by another version of dbmanager")
+
+    @property
+    def name(self) -> str:
+        """What it is called: its number."""
+        return self.folder.name
 
     @property
     def is_complete(self) -> bool:
@@ -64,20 +71,32 @@ class Run:
         """The services whose files it has changed."""
         return {entry["service"] for entry in self._manifest["files"]}
 
+    def paths(self, service: str | None = None) -> list[tuple[Path, str]]:
+        """Give the paths of the files, or of those of one service, each with its service."""
+        return [(self._root / entry["path"], entry["service"]) for entry in self._entries(service)]
+
     def files(self, service: str | None = None) -> list[File]:
         """Give the files, or those of one service, with their old content."""
         return [self._file(entry) for entry in self._entries(service)]
+
+    @property
+    def _root(self) -> Path:
+        return self.folder.parents[len(_FOLDER.parts)]
 
     def _entries(self, service: str | None) -> list[dict[str, str]]:
         entries: list[dict[str, str]] = self._manifest["files"]
         return [entry for entry in entries if service in {None, entry["service"]}]
 
     def _file(self, entry: Mapping[str, str]) -> File:
-        root = self.folder.parents[len(_FOLDER.parts)]
-        before = (self.folder / entry["content"]).read_bytes()
+        content = self.folder / entry["content"]
+        try:
+            before = content.read_bytes()
+        except OSError as error:
+            message = f"{content} can't be read: {error.strerror}; {_way_out(self.folder)}"
+            raise JournalError(message) from error
         if _sha256(before) != entry["sha256_before"]:
-            raise JournalError(f"{self.folder / entry['content']} is damaged")
-        return File(root / entry["path"], entry["service"], before, entry["sha256_after"])
+            raise JournalError(f"{content} is damaged; {_way_out(self.folder)}")
+        return File(self._root / entry["path"], entry["service"], before, entry["sha256_after"])
 
     def complete(self) -> None:
         """Note that all files were written."""
@@ -93,19 +112,28 @@ class Run:
         gone = self._entries(service)
         rest = [entry for entry in self._manifest["files"] if entry not in gone]
         if not rest:
-            shutil.rmtree(self.folder)
+            drop(self.folder)
             return
         self._manifest["files"] = rest
         _write_manifest(self.folder, self._manifest)
 
 
+def _way_out(folder: Path) -> str:
+    return f"`dbmanager undo --forget {folder.name}` drops it"
+
+
 def project_root() -> Path:
-    """Find the folder of the project that the working directory is in."""
-    folder = Path.cwd()
-    for above in (folder, *folder.parents):
+    """Find the folder of the project that the working directory is in.
+
+    The home folder is one only of what is done in itself.
+    """
+    here = Path.cwd()
+    for above in _folders.upward():
+        if above != here and above == _folders.home_folder():
+            break
         if any((above / marker).exists() for marker in _MARKERS):
             return above
-    return folder
+    return here
 
 
 def runs(root: Path) -> list[Run]:
@@ -113,6 +141,21 @@ def runs(root: Path) -> list[Run]:
     folder = root / _FOLDER
     found = [path for path in folder.glob("*") if (path / _MANIFEST).exists()]
     return [Run(path) for path in sorted(found)]
+
+
+def folder_of(root: Path, name: str) -> Path | None:
+    """Find the folder of the run that is called so; zeros before its number do not count."""
+    if not (name.isascii() and name.isdigit()):
+        return None
+    folder = root / _FOLDER / _name(int(name))
+    return folder if folder.is_dir() else None
+
+
+def drop(folder: Path) -> None:
+    """Forget the run of a folder, though it may not be readable."""
+    # Without its manifest it is none, if this does not come to its end.
+    (folder / _MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder)
 
 
 def begin(root: Path, changes: Sequence[Change], services: Sequence[str]) -> Run:
@@ -164,13 +207,17 @@ def _new_folder(above: Path) -> Path:
     """Make the next numbered folder; another process may be quicker."""
     number = max((int(path.name) for path in above.glob("[0-9]*")), default=0) + 1
     while True:
-        folder = above / f"{number:06}"
+        folder = above / _name(number)
         try:
             folder.mkdir()
         except FileExistsError:
             number += 1
         else:
             return folder
+
+
+def _name(number: int) -> str:
+    return f"{number:06}"
 
 
 def _relative(path: Path, root: Path) -> str:

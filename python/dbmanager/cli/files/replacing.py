@@ -23,14 +23,26 @@ class Change:
     after: bytes
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A file that can't be changed, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
 class ReplacingError(Exception):
-    """Some files can't be changed; `args` has a line for each.
+    """Some files can't be changed.
 
     `is_undone` tells whether all files are as before.
     """
 
-    def __init__(self, *lines: str, is_undone: bool = True) -> None:
-        super().__init__(*lines)
+    def __init__(self, *failures: Failure, is_undone: bool = True) -> None:
+        super().__init__("\n".join(map(str, failures)))
+        self.failures = failures
         self.is_undone = is_undone
 
 
@@ -42,13 +54,13 @@ def replace(changes: Sequence[Change]) -> None:
         KeyboardInterrupt: All files are as before, or all have their new content.
     """
     staged: list[_Staged] = []
-    failures: list[str] = []
+    failures: list[Failure] = []
     try:
         for change in changes:
             try:
                 staged.append(_Staged(change))
             except OSError as error:
-                failures.append(_told(change, error))
+                failures.append(_failure(change, error))
         if failures:
             raise ReplacingError(*failures)
         _put_in_place(staged)
@@ -65,26 +77,26 @@ def _put_in_place(staged: Sequence["_Staged"]) -> None:
             one.put_in_place()
     except OSError as error:
         failures = _take_back(begun)
-        lines = [_told(begun[-1].change, error), *failures]
-        raise ReplacingError(*lines, is_undone=not failures) from error
+        first = _failure(begun[-1].change, error)
+        raise ReplacingError(first, *failures, is_undone=not failures) from error
     except KeyboardInterrupt as interrupt:
         if failures := _take_back(begun):
             raise ReplacingError(*failures, is_undone=False) from interrupt
         raise
 
 
-def _take_back(begun: Sequence["_Staged"]) -> list[str]:
+def _take_back(begun: Sequence["_Staged"]) -> list[Failure]:
     failures = []
     for one in reversed(begun):
         try:
             one.take_back()
         except OSError as error:
-            failures.append(f"{_told(one.change, error)}, and it has the new content")
+            failures.append(_failure(one.change, error, ", and it has the new content"))
     return failures
 
 
-def _told(change: Change, error: OSError) -> str:
-    return f"{change.path}: {error.strerror or error}"
+def _failure(change: Change, error: OSError, more: str = "") -> Failure:
+    return Failure(change.path, f"{error.strerror or error}{more}")
 
 
 class _Staged:
