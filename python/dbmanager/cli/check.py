@@ -64,7 +64,7 @@ _FORMATS: dict[str, Callable[[Outcome, IO[str]], None]] = {
 @options.form(_FORMATS)
 @options.as_json()
 @options.output()
-@click.option("-q", "--quiet", is_flag=True, help="Write nothing but the number of findings.")
+@options.quiet("findings")
 def check(
     *,
     format_: str,
@@ -86,6 +86,7 @@ def check(
     a finding, and so is a call in a service that is marked done, and a row that no call needs any
     more. Without PATH, all that the baseline is made from is checked.
     """
+    form = options.chosen_form(format_, is_json=is_json, quiet=quiet, output=output)
     wanted = Wanted(
         file,
         paths,
@@ -97,11 +98,11 @@ def check(
         all_kinds=all_kinds,
     )
     result, told = checked(wanted)
-    if quiet:
+    for line in () if quiet else told:
+        click.echo(line, err=True)
+    if quiet and output is None:
         click.echo(len(result.findings))
     else:
-        for line in told:
-            click.echo(line, err=True)
         with opened(output) as to:
-            _FORMATS["json" if is_json else format_](result, to)
+            _FORMATS[form](result, to)
     sys.exit(1 if result.findings else 0)

@@ -9,7 +9,7 @@ import click
 
 from dbmanager import set_max_idle_connections
 from dbmanager._config import databases
-from dbmanager.cli import progress
+from dbmanager.cli import options, progress
 from dbmanager.cli.formats import diagnosis
 from dbmanager.doctor import copies, environment, examination
 from dbmanager.doctor.examination import Examination
@@ -134,8 +134,8 @@ def doctor(  # noqa: PLR0917 - click passes one for each option
 
     The exit code is 1 if there are errors or warnings, 2 if something is wrong with the command.
     """
-    if full and no_check:
-        raise click.UsageError("--full and --no-check exclude each other")
+    options.refuse_both(("--full", full), ("--no-check", no_check))
+    options.refuse_both(("--quiet", quiet), ("--json", is_json))
     # What is closed shall be closed: it belongs to somebody else.
     set_max_idle_connections(0)
     check = Check.FULL if full else Check.NONE if no_check else Check.QUICK

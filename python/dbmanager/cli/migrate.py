@@ -64,6 +64,9 @@ def migrate(
     discarded, on every path. Of the calls that are left it is told why. Everything that is not
     rewritten stays byte for byte. Either all files are written or none.
     """
+    options.refuse_both(("--quiet", quiet), ("--json", is_json))
+    options.refuse_both(("--diff", only_diff), ("--json", is_json))
+    options.refuse_both(("--diff", only_diff), ("--quiet", quiet))
     told, changes, whose = rewritten(paths, only=only, rules=codes(rules), unsafe=unsafe)
     if only_diff:
         show(changes)

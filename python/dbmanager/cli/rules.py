@@ -29,19 +29,20 @@ def all_rules() -> list[Rule]:
     epilog="Examples: `dbmanager rules` lists them, `dbmanager rules DBM101` tells of one."
 )
 @click.argument("code", required=False)
-@click.option("--json", "is_json", is_flag=True, help="Tell of all as JSON.")
+@click.option("--json", "is_json", is_flag=True, help="Tell of them as JSON.")
 def rules(code: str | None, is_json: bool) -> None:
     """Tell of the rules by which `migrate` rewrites calls."""
     known = {rule["code"]: rule for rule in all_rules()}
-    if is_json:
-        click.echo(json.dumps(list(known.values()), indent=1))
-    elif code is None:
-        for rule in known.values():
-            click.echo(f"{rule['code']}  {rule['name']}: {rule['what']}")
-    elif code.upper() in known:
-        _tell(known[code.upper()])
-    else:
+    if code is not None and code.upper() not in known:
         raise click.UsageError(f"there is no rule '{code}'; there are {', '.join(known)}")
+    wanted = list(known.values()) if code is None else [known[code.upper()]]
+    if is_json:
+        click.echo(json.dumps(wanted, indent=1))
+    elif code is None:
+        for rule in wanted:
+            click.echo(f"{rule['code']}  {rule['name']}: {rule['what']}")
+    else:
+        _tell(wanted[0])
 
 
 def _tell(rule: Rule) -> None:

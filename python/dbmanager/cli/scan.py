@@ -57,7 +57,7 @@ def scanned(paths: tuple[Path, ...]) -> Report:
 @options.form(_FORMATS, ", 'html' a page to look at")
 @options.as_json()
 @options.output()
-@click.option("-q", "--quiet", is_flag=True, help="Write nothing but the number of calls.")
+@options.quiet("calls")
 def scan(
     paths: tuple[Path, ...], format_: str, is_json: bool, output: Path | None, quiet: bool
 ) -> None:
@@ -70,9 +70,10 @@ def scan(
     The service of a call is the package that it is in, or as the table
     [tool.dbmanager.services] of pyproject.toml says.
     """
-    write = _FORMATS["json" if is_json else format_]()
+    form = options.chosen_form(format_, is_json=is_json, quiet=quiet, output=output)
+    write = _FORMATS[form]()
     report = scanned(paths)
-    if quiet:
+    if quiet and output is None:
         click.echo(report["summary"]["calls"])
         return
     with opened(output) as to:
