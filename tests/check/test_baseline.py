@@ -71,8 +71,8 @@ def test_every_text_is_read_as_it_was_written(tmp_path: Path) -> None:
         "'",
         "\u2028",
     ]
-    rows = {Row("calls", f"{number}.py", "f", text): 1 for number, text in enumerate(texts)}
-    rows[Row("run_time", "b.py", "<module>", texts[3])] = 1
+    rows = {Row("run_time", f"{number}.py", "f", text): 1 for number, text in enumerate(texts)}
+    rows[Row("calls", "b.py", "<module>", r"""connect('it\'s "both"')""")] = 1
     rows[Row("unparsable", "c.py")] = 7
     baseline = Baseline(tmp_path / "b.toml", ["."], services_done=texts, rows=rows)
     assert layout.write(baseline)

@@ -28,7 +28,7 @@ def test_github_annotations_stand_at_the_call_and_at_the_row(found: Project) -> 
     new, stale = result.stdout.splitlines()
     assert new == (
         "::error file=app/services/sales.py,line=2,col=1,title=dbmanager check%3A new"
-        '::direct call: sqlite3.connect("a,b%25.db"); opens a,b%25.db'
+        "::direct call: sqlite3.connect('a,b%25.db'); opens a,b%25.db"
     )
     lines = found.baseline.read_text().splitlines()
     [line] = [number for number, text in enumerate(lines, 1) if '"bill"' in text]

@@ -20,7 +20,7 @@ def test_the_first_update_allows_all_calls_and_says_how_many(project: Project) -
         "paths": ["app"],
         "services_done": [],
         "calls": [
-            {"file": "app/services/billing.py", "scope": "bill", "call": 'connect("bills.db")'},
+            {"file": "app/services/billing.py", "scope": "bill", "call": "connect('bills.db')"},
             {
                 "file": "app/services/shop.py",
                 "scope": "Store.open",
@@ -63,11 +63,44 @@ def test_calls_that_move_or_are_formatted_anew_change_nothing(allowed: Project) 
     assert allowed.findings() == []
 
 
+def test_a_formatter_that_changes_the_quotes_changes_nothing(allowed: Project) -> None:
+    allowed.edit("app/services/billing.py", 'connect("bills.db")', "connect('bills.db',)")
+    before = allowed.baseline.read_bytes()
+    assert allowed.findings() == []
+    assert allowed.check("--update").exit_code == 0
+    assert allowed.baseline.read_bytes() == before
+
+
+def test_rows_with_the_quotes_of_an_older_baseline_are_known(allowed: Project) -> None:
+    now = allowed.baseline.read_text()
+    old = now.replace("""\"connect('bills.db')\"""", """'connect("bills.db")'""")
+    assert old != now
+    allowed.baseline.write_text(old)
+    assert allowed.findings() == []
+    assert allowed.baseline.read_text() == old
+    assert allowed.check("--update").exit_code == 0
+    assert allowed.baseline.read_text() == now
+
+
+def test_rows_of_an_older_baseline_that_differ_by_quotes_only_allow_what_both_did(
+    allowed: Project,
+) -> None:
+    row = '  { file = "app/services/billing.py", scope = "bill", call = %s, count = %d },\n'
+    text = allowed.baseline.read_text()
+    [line] = [line for line in text.splitlines(keepends=True) if '"bill"' in line]
+    single, double = row % ("\"connect('bills.db')\"", 1), row % ("'connect(\"bills.db\")'", 2)
+    # A merge that took the lines of both sides left one of them twice.
+    allowed.baseline.write_text(text.replace(line, single + double + double))
+    one, other = "connect('bills.db')", 'connect("bills.db")'
+    allowed.edit("app/services/billing.py", f"return {other}", f"return {one}, {other}, {other}")
+    assert allowed.findings() == []
+
+
 def test_a_new_call_is_a_finding_and_an_update_refuses_it(allowed: Project) -> None:
     allowed.write("app/services/sales.py", 'import sqlite3\nsqlite3.connect("sales.db")\n')
     [new] = allowed.findings()
     assert kinds([new]) == [("new", "app/services/sales.py", 2)]
-    assert new["message"] == 'direct call: sqlite3.connect("sales.db"); opens sales.db'
+    assert new["message"] == "direct call: sqlite3.connect('sales.db'); opens sales.db"
     before = allowed.baseline.read_bytes()
     result = allowed.check("--update")
     assert result.exit_code == 1
@@ -95,7 +128,7 @@ def test_a_call_that_is_gone_leaves_a_stale_row_that_an_update_takes_out(allowed
         for line, row in enumerate(rows, 1)
         if '"bill"' in row or "count = 2" in row
     ]
-    assert 'connect("bills.db") is gone from app/services/billing.py (bill)' in found[0]["message"]
+    assert "connect('bills.db') is gone from app/services/billing.py (bill)" in found[0]["message"]
     assert "allows 2 of sqlite3.connect(DB), and there are 1" in found[1]["message"]
     result = allowed.check("--update")
     assert result.exit_code == 0

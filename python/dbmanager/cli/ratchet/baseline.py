@@ -6,11 +6,12 @@ in the text: there is a row a line, as `layout` writes it.
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dbmanager.cli.ratchet import conflicts
+from dbmanager.cli.ratchet.call_text import normalised
 
 VERSION = 1
 SECTIONS = {
@@ -163,11 +164,20 @@ def _read_rows(file: _File, rows: object, section: str, baseline: Baseline) -> N
     if not isinstance(rows, list):
         raise file.error(file.line_of(section), f"'{section}' must be a list of rows")
     lines = file.lines_of_rows(section, len(rows))
+    written: dict[Row, int] = {}
     for line, content in zip(lines, rows, strict=True):
         row, count = _row(file, line, section, content)
         # A merge that takes the lines of both sides may leave a row twice, with two counts.
-        baseline.rows[row] = max(count, baseline.rows.get(row, 0))
-        baseline.lines.setdefault(row, line)
+        written[row] = max(count, written.get(row, 0))
+        baseline.lines.setdefault(_normalised(row), line)
+    for row, count in written.items():
+        # Rows of an older dbmanager differ where only the quotes of the calls do.
+        known = _normalised(row)
+        baseline.rows[known] = baseline.rows.get(known, 0) + count
+
+
+def _normalised(row: Row) -> Row:
+    return replace(row, text=normalised(row.text)) if row.section == "calls" else row
 
 
 def _row(file: _File, line: int, section: str, content: object) -> tuple[Row, int]:
