@@ -63,6 +63,12 @@ def test_quiet_with_a_file_writes_the_file_and_tells_nothing(
     assert (folder / "quiet.out").read_text() == (folder / "loud.out").read_text() != ""
 
 
+def test_a_dash_for_the_file_is_standard_output(folder: Path) -> None:
+    told = done("scan", ".", "--json", "-o", "-", folder=folder)
+    assert len(json.loads(told)["calls"]) == 1
+    assert not (folder / "-").exists()
+
+
 def test_a_file_that_can_not_be_written_is_told_before_anything_is_done(folder: Path) -> None:
     (folder / "dbmanager-baseline.toml").unlink()
     ended = dbmanager("check", "--update", ".", "-o", "no/check.txt", folder=folder)

@@ -40,13 +40,21 @@ def as_json() -> _Decorator[Any]:
 
 def output() -> _Decorator[Any]:
     """Take a file to write to."""
-    return click.option("-o", "--output", type=FILE, callback=_with_folder, help="Write to a file.")
+    return click.option(
+        "-o",
+        "--output",
+        type=FILE,
+        callback=_with_folder,
+        help="Write to a file; - is standard output.",
+    )
 
 
 def _with_folder(
     context: click.Context, _parameter: click.Parameter, path: Path | None
 ) -> Path | None:
     """Have it told before the work is done that it can't be written."""
+    if path == Path("-"):
+        return None
     if path is not None and not path.parent.is_dir():
         raise click.UsageError(f"{path} can't be written: {os.strerror(errno.ENOENT)}", context)
     return path
