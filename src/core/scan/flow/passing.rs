@@ -49,12 +49,12 @@ impl Transfer {
     }
 }
 
-/// What a call does with the connection that is one of its arguments; None if that is not certain.
-pub fn transfer(
-    connection: &Connection<'_, '_>,
+/// A function of the project that a call gives the connection to, and the connection as it knows it.
+fn receiver<'a, 'p>(
+    connection: &Connection<'a, 'p>,
     scope: ScopeId,
     call: &ExprCall,
-) -> Option<Transfer> {
+) -> Option<(&'a ast::StmtFunctionDef, ScopeId, Connection<'a, 'p>)> {
     if connection.depth() == FOLLOWED {
         return None;
     }
@@ -68,6 +68,16 @@ pub fn transfer(
     let holder = Holder::Name(home, parameter);
     let mut inner = Connection::of_parameter(project, file, holder, connection.depth() + 1);
     usage(&project.file(file).names, &mut inner);
+    Some((function, home, inner))
+}
+
+/// What a call does with the connection that is one of its arguments; None if that is not certain.
+pub fn transfer(
+    connection: &Connection<'_, '_>,
+    scope: ScopeId,
+    call: &ExprCall,
+) -> Option<Transfer> {
+    let (function, home, inner) = receiver(connection, scope, call)?;
     let is_plain =
         !function.is_async && function.decorator_list.is_empty() && !yields(&function.body);
     if !is_plain || !keeps_nothing(&inner, home) {
@@ -91,25 +101,13 @@ pub fn transfer(
 
 /// Whether a function of the project closes the connection that it is given, whatever it returns.
 pub fn closes(connection: &Connection<'_, '_>, scope: ScopeId, call: &ExprCall) -> bool {
-    let found = || {
-        let project = connection.project();
-        let named = project.named(connection.file(), scope, &call.func);
-        let (file, home) = project.function(named.certain()?)?;
-        let ScopeKind::Function(function) = project.file(file).names.scope(home).kind else {
-            return None;
-        };
-        let parameter = parameter(connection, scope, call, function)?;
-        let holder = Holder::Name(home, parameter);
-        let depth = connection.depth() + 1;
-        let mut inner = Connection::of_parameter(project, file, holder, depth);
-        usage(&project.file(file).names, &mut inner);
-        let mut flow = Flow::new(&inner, home, Purpose::Leaks);
-        let ends = flow.suite(&function.body, States::CLEAN);
-        let left = ends.normal();
-        let is_run = !function.is_async && !yields(&function.body);
-        Some(is_run && left.has(States::CLOSED) && !left.has(States::OPEN))
+    let Some((function, home, inner)) = receiver(connection, scope, call) else {
+        return false;
     };
-    connection.depth() < FOLLOWED && found().unwrap_or(false)
+    let mut flow = Flow::new(&inner, home, Purpose::Leaks);
+    let left = flow.suite(&function.body, States::CLEAN).normal();
+    let is_run = !function.is_async && !yields(&function.body);
+    is_run && left.has(States::CLOSED) && !left.has(States::OPEN)
 }
 
 /// The name of the parameter that gets the connection, if it is the only argument that is one.

@@ -34,12 +34,7 @@ impl Evaluator<'_, '_> {
         }
         let named = self.project.named(at.file, at.scope, &call.func);
         let function = named.certain()?;
-        let arguments = call
-            .arguments
-            .args
-            .iter()
-            .map(|argument| self.value(at, argument));
-        let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
+        let arguments = self.arguments(at, call)?;
         let joined = || {
             arguments
                 .iter()
@@ -76,6 +71,11 @@ impl Evaluator<'_, '_> {
         }
     }
 
+    fn arguments(&self, at: At, call: &ExprCall) -> Option<Vec<Value>> {
+        let arguments = call.arguments.args.iter();
+        arguments.map(|argument| self.value(at, argument)).collect()
+    }
+
     fn of_method(&self, at: At, call: &ExprCall) -> Option<Value> {
         let Expr::Attribute(method) = &*call.func else {
             return None;
@@ -83,12 +83,7 @@ impl Evaluator<'_, '_> {
         let Value::Path(path) = self.value(at, &method.value)? else {
             return None;
         };
-        let arguments = call
-            .arguments
-            .args
-            .iter()
-            .map(|argument| self.value(at, argument));
-        let arguments: Vec<Value> = arguments.collect::<Option<_>>()?;
+        let arguments = self.arguments(at, call)?;
         match (method.attr.as_str(), arguments.as_slice()) {
             ("resolve" | "absolute", []) => Some(Value::Path(PathBuf::from(without_dots(&path)))),
             ("as_posix", []) => Some(Value::Text(path.to_string_lossy().into_owned())),
