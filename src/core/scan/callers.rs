@@ -33,6 +33,8 @@ pub struct Index<'a> {
     called: HashMap<String, Callers<'a>>,
     /// The functions and classes that call these with a parameter of theirs: their callers know it.
     passing: Vec<(FileId, String)>,
+    /// What is given for the paths.
+    paths: Vec<(FileId, ScopeId, &'a Expr)>,
 }
 
 impl<'a> Index<'a> {
@@ -44,6 +46,11 @@ impl<'a> Index<'a> {
     /// The functions and classes that give on what they are called with, by the names that they have in their files.
     pub fn passing(&self) -> &[(FileId, String)] {
         &self.passing
+    }
+
+    /// What is given for the path of a database, each with where it stands.
+    pub fn paths(&self) -> &[(FileId, ScopeId, &'a Expr)] {
+        &self.paths
     }
 }
 
@@ -59,7 +66,15 @@ pub fn index<'a>(project: &Project<'a>) -> Index<'a> {
     for _ in 0..FOLLOWED {
         let called = calls_of(project, &wanted);
         known.extend(wanted);
-        given = passed_on(project, &called, &given);
+        let paths = given_to(project, &called, &given);
+        given = paths
+            .iter()
+            .filter_map(|(file, scope, path)| {
+                let (function, parameter) = parameter_of(&project.file(*file).names, *scope, path)?;
+                Some((*file, function, parameter))
+            })
+            .collect();
+        index.paths.extend(paths);
         let mut names = HashSet::default();
         for (file, function, _) in &given {
             let names_of_file = &project.file(*file).names;
@@ -99,14 +114,14 @@ fn paths_given<'a>(project: &Project<'a>) -> Parameters<'a> {
     project.files().flat_map(of_file).collect()
 }
 
-/// The parameters that calls give on as other ones.
-fn passed_on<'a>(
+/// What calls give for parameters.
+fn given_to<'a>(
     project: &Project<'a>,
     called: &HashMap<String, Callers<'a>>,
-    given: &Parameters<'a>,
-) -> Parameters<'a> {
-    let mut found = Parameters::default();
-    for (file, function, parameter) in given {
+    parameters: &Parameters<'a>,
+) -> Vec<(FileId, ScopeId, &'a Expr)> {
+    let mut found = Vec::new();
+    for (file, function, parameter) in parameters {
         let callee = project.file(*file);
         let ScopeKind::Function(node) = callee.names.scope(*function).kind else {
             continue;
@@ -115,11 +130,8 @@ fn passed_on<'a>(
         let callers = name.and_then(|name| called.get(&format!("{}.{name}", callee.dotted)));
         let is_method = callee.names.method_of(*function).is_some();
         for (caller, scope, call) in callers.into_iter().flat_map(|callers| &callers.calls) {
-            let names = &project.file(*caller).names;
-            let argument = argument(call, node, parameter, is_method);
-            let given = argument.ok().flatten();
-            let given = given.and_then(|given| parameter_of(names, *scope, given));
-            found.extend(given.map(|(function, parameter)| (*caller, function, parameter)));
+            let given = argument(call, node, parameter, is_method).ok().flatten();
+            found.extend(given.map(|given| (*caller, *scope, given)));
         }
     }
     found
@@ -193,6 +205,11 @@ fn parameter_within<'a>(
             let first = call.arguments.args.first()?;
             parameter_within(names, scope, first, left)
         }
+        Expr::FString(text) => text
+            .value
+            .elements()
+            .filter_map(ast::InterpolatedStringElement::as_interpolation)
+            .find_map(|part| parameter_within(names, scope, &part.expression, left)),
         Expr::BinOp(operation) => {
             let of = |part| parameter_within(names, scope, part, left);
             of(&operation.left).or_else(|| of(&operation.right))

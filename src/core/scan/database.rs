@@ -3,7 +3,7 @@
 use super::callers;
 use super::libraries::Kind;
 use super::names::{Bound, ScopeId};
-use super::project::Project;
+use super::project::{FileId, Project};
 use super::sites::{Site, path_argument};
 use super::syntax::{Expr, ExprCall, Ranged};
 use super::values::{text_begins, value_of};
@@ -41,12 +41,7 @@ pub struct Database {
 }
 
 /// Whether an engine's call has an SQLite URL.
-pub fn is_sqlite_url(
-    project: &Project<'_>,
-    file: super::project::FileId,
-    scope: ScopeId,
-    call: &ExprCall,
-) -> bool {
+pub fn is_sqlite_url(project: &Project<'_>, file: FileId, scope: ScopeId, call: &ExprCall) -> bool {
     let Some(url) = path_argument(call) else {
         return false;
     };
@@ -76,14 +71,24 @@ pub fn database(project: &Project<'_>, site: &Site<'_>) -> Database {
     }
 }
 
-/// Where a site's database is named in modules that are not known: each one's last name, and the name there. Of
+/// Where a path is named in modules that are not known: each one's last name, and the name there. Of
 /// `app.config.settings.path` the module may be `config` or `settings`.
-pub fn constants(project: &Project<'_>, site: &Site<'_>) -> Vec<(String, String)> {
-    constants_of(project, site).unwrap_or_default()
+pub fn constants(
+    project: &Project<'_>,
+    file: FileId,
+    scope: ScopeId,
+    path: &Expr,
+) -> Vec<(String, String)> {
+    constants_of(project, file, scope, path).unwrap_or_default()
 }
 
-fn constants_of(project: &Project<'_>, site: &Site<'_>) -> Option<Vec<(String, String)>> {
-    let mut expression = path_argument(site.call)?;
+fn constants_of(
+    project: &Project<'_>,
+    file: FileId,
+    scope: ScopeId,
+    path: &Expr,
+) -> Option<Vec<(String, String)>> {
+    let mut expression = path;
     if let Expr::Call(call) = expression {
         expression = call.arguments.args.first()?;
     }
@@ -91,7 +96,7 @@ fn constants_of(project: &Project<'_>, site: &Site<'_>) -> Option<Vec<(String, S
     while let Expr::BinOp(operation) = expression {
         expression = &operation.left;
     }
-    let named = project.named(site.file, site.scope, expression);
+    let named = project.named(file, scope, expression);
     let mut dotted = named.certain()?;
     let mut constants = Vec::new();
     for _ in 0..2 {

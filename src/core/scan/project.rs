@@ -272,6 +272,11 @@ impl<'a> Project<'a> {
         self.index_of_callers().passing()
     }
 
+    /// What is given for the path of a database, each with where it stands.
+    pub fn paths_given(&self) -> &[(FileId, ScopeId, &'a Expr)] {
+        self.index_of_callers().paths()
+    }
+
     fn index_of_callers(&self) -> &callers::Index<'a> {
         self.callers.get_or_init(|| callers::index(self))
     }

@@ -262,7 +262,9 @@ fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
         let names = unknown.flat_map(|site| {
             let called = database::called_with_path(project, site);
             let called = called.map(|name| export(project, *file, &name));
-            called.into_iter().chain(database::constants(project, site))
+            let path = sites::path_argument(site.call);
+            let constants = path.map(|path| database::constants(project, *file, site.scope, path));
+            called.into_iter().chain(constants.into_iter().flatten())
         });
         names.collect::<Vec<_>>()
     });
@@ -270,6 +272,10 @@ fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
     if !given.is_empty() {
         let passing = project.passing().iter();
         given.extend(passing.map(|(file, name)| export(project, *file, name)));
+        let paths = project.paths_given().iter();
+        given.extend(
+            paths.flat_map(|(file, scope, path)| database::constants(project, *file, *scope, path)),
+        );
     }
     given
 }

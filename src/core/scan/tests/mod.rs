@@ -378,6 +378,132 @@ fn paths_that_all_callers_give_alike_are_known() {
     assert_eq!(databases(imported), ["unknown"; 2]);
 }
 
+/// What database a last expression of a project of one or two modules is told to open.
+fn database_of(config: &str, expression: &str) -> String {
+    let text = format!(
+        "import sqlite3\nimport config\nfrom config import *\nsqlite3.connect({expression})\n"
+    );
+    let report = scanned(&[("config.py", config), ("use.py", &text)]);
+    report.calls.last().unwrap().database.clone()
+}
+
+#[test]
+fn attributes_of_classes_and_of_objects_made_once_are_known() {
+    let config = "from dataclasses import dataclass\nclass Settings:\n    db = 'a.db'\n    \
+                  def __init__(self, other='b.db'):\n        self.other = 'c.db'\n\
+                  @dataclass\nclass Config:\n    path: str = 'd.db'\n\
+                  class App:\n    def __init__(self):\n        self.settings = Settings()\n\
+                  settings = Settings()\nconf = Config()\ngiven = Config('e.db')\napp = App()\n";
+    for (expression, database) in [
+        ("config.Settings.db", "a.db"),
+        ("Settings.db", "a.db"),
+        ("config.settings.db", "a.db"),
+        ("str(config.settings.other)", "c.db"),
+        ("config.conf.path", "d.db"),
+        ("config.app.settings.other", "c.db"),
+        ("config.Settings().db", "a.db"),
+        // What its maker is given counts.
+        ("config.given.path", "unknown"),
+        ("config.settings.missing", "unknown"),
+    ] {
+        assert_eq!(database_of(config, expression), database, "{expression}");
+    }
+}
+
+#[test]
+fn attributes_that_may_be_otherwise_are_not_known() {
+    for (config, expression) in [
+        // Assigned from outside.
+        (
+            "class S:\n    db = 'a.db'\ns = S()\ns.db = input()\n",
+            "config.s.db",
+        ),
+        ("class S:\n    db = 'a.db'\nS.db = input()\n", "config.S.db"),
+        // Another value in a class derived from it.
+        (
+            "class S:\n    db = 'a.db'\n    @classmethod\n    def f(cls): return cls.db\nclass T(S):\n    db = 'b.db'\n",
+            "config.S.db",
+        ),
+        // Made by what it is derived from, or decorated with.
+        (
+            "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    db: str = 'a.db'\ns = S()\n",
+            "config.s.db",
+        ),
+        (
+            "@other\nclass S:\n    db = 'a.db'\ns = S()\n",
+            "config.s.db",
+        ),
+        // Several.
+        (
+            "class S:\n    db = 'a.db'\nif input():\n    s = S()\nelse:\n    s = None\n",
+            "config.s.db",
+        ),
+        (
+            "class S:\n    db = 'a.db'\n    def f(self): self.db = 'b.db'\ns = S()\n",
+            "config.s.db",
+        ),
+        (
+            "class S:\n    @property\n    def db(self): return 'a.db'\ns = S()\n",
+            "config.s.db",
+        ),
+    ] {
+        assert_eq!(database_of(config, expression), "unknown", "{config}");
+    }
+}
+
+#[test]
+fn paths_are_followed_through_callers_of_callers() {
+    let store = "import sqlite3\nclass Repo:\n    def __init__(self, path):\n        self.path = path\n    \
+                 def open(self):\n        return sqlite3.connect(self.path)\n";
+    let database = |callers: &str| {
+        let callers = format!("from store import Repo\n{callers}");
+        let report = scanned(&[("store.py", store), ("main.py", &callers)]);
+        report.calls[0].database.clone()
+    };
+    let service = "class Service:\n    def __init__(self, path):\n        self.repo = Repo(path)\n";
+    assert_eq!(database(&format!("{service}Service('a.db')\n")), "a.db");
+    assert_eq!(
+        database(&format!(
+            "{service}def main(name='b.db'):\n    Service(f'data/{{name}}')\nmain()\n"
+        )),
+        "data/b.db"
+    );
+    assert_eq!(
+        database(&format!("{service}Service('a.db')\nService('b.db')\n")),
+        "unknown"
+    );
+    assert_eq!(
+        database(&format!(
+            "{service}make = Service\nprint(Service)\nService('a.db')\n"
+        )),
+        "unknown"
+    );
+}
+
+#[test]
+fn callers_of_callers_in_files_that_do_not_mention_sqlite_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "store.py",
+        "import sqlite3\ndef load(path):\n    return sqlite3.connect(path)\n",
+    );
+    write(
+        "service.py",
+        "from store import load\ndef begin(path):\n    return load(path)\n",
+    );
+    write(
+        "main.py",
+        "from service import begin\nfrom settings import settings\nbegin(settings.db)\n",
+    );
+    write(
+        "settings.py",
+        "class Settings:\n    db = 'main.db'\nsettings = Settings()\n",
+    );
+    let report = scan(&[folder.path().to_owned()], &Services::default());
+    assert_eq!(report.calls[0].database, "main.db");
+}
+
 #[test]
 fn callers_in_files_that_do_not_mention_sqlite_are_found() {
     let folder = tempfile::tempdir().unwrap();

@@ -82,7 +82,12 @@ impl<'a> Evaluator<'_, 'a> {
                     }
                 }
                 let named = self.project.named(at.file, at.scope, &attribute.value);
-                self.class_of_member(at, named.certain()?, name)
+                if let Some(module) = named.certain() {
+                    return self.class_of_member(at, module, name);
+                }
+                let (file, class) = self.class_of(at, &attribute.value)?;
+                let names = &self.project.file(file).names;
+                self.class_of_bound(At { file, ..at }, &names.attribute_of(class, name))
             }
             _ => None,
         }

@@ -38,10 +38,10 @@ impl Value {
 }
 
 /// How many names are followed one behind another.
-const FOLLOWED: usize = 20;
+const FOLLOWED: usize = 32;
 
 /// How many of these one caller counts for: each has callers of its own.
-const CALLER: usize = 6;
+const CALLER: usize = 8;
 
 /// The value of an expression, if it is certain.
 pub fn value_of(
