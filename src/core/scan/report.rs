@@ -52,7 +52,7 @@ pub struct Call {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
-    /// What the lines may become that a rule can't rewrite safely; empty if no rule knows.
+    /// What the lines that no rule rewrites safely may become, or how they would begin; else empty.
     pub proposed: String,
     /// The call alone, as written.
     pub call: String,

@@ -81,6 +81,10 @@ fn of_sqlite3(case: &Case<'_, '_>, choice: &Choice) -> Vec<Proposal> {
     let swapped = swap::propose(case);
     match session::propose(case, choice) {
         Ok(session) if session.verdict == Verdict::Safe => vec![session, swapped],
+        Ok(session) if session.verdict == Verdict::ByHand => {
+            let reason = format!("{}; no session: {}", swapped.reason, session.reason);
+            vec![Proposal { reason, ..swapped }, session]
+        }
         Ok(session) => {
             let conditions = &session.reason;
             let reason = format!(
@@ -102,10 +106,18 @@ pub fn judge(case: &Case<'_, '_>, choice: &Choice) -> Judgement {
     let best = proposals
         .iter()
         .find(|proposal| proposal.verdict == Verdict::Safe);
-    let unsafe_one = proposals
+    let mut others = proposals.iter().filter(|proposal| {
+        proposal.verdict == Verdict::Unsafe
+            || (proposal.verdict == Verdict::ByHand && !proposal.edits.is_empty())
+    });
+    let has_session = proposals
         .iter()
-        .find(|proposal| proposal.verdict == Verdict::Unsafe);
-    let proposed = unsafe_one.map_or_else(String::new, |one| one.lines(case.source()));
+        .any(|proposal| proposal.verdict == Verdict::Safe && proposal.rule != swap::RULE.code);
+    let proposed = match others.next() {
+        Some(other) => other.lines(case.source()),
+        None if has_session || case.site.kind != Kind::Sqlite3 => String::new(),
+        None => session::sketch(case, choice).unwrap_or_default(),
+    };
     let by_hand = Proposal::by_hand("no rule knows it");
     let best = best.or(proposals.first()).unwrap_or(&by_hand);
     Judgement {

@@ -30,7 +30,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
-    /// The lines as an unsafe proposal would have them; empty if there is none.
+    /// A text to begin with, where no rule makes a session of it safely; else empty.
     pub proposed: String,
 }
 

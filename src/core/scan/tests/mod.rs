@@ -378,6 +378,53 @@ fn paths_that_all_callers_give_alike_are_known() {
     assert_eq!(databases(imported), ["unknown"; 2]);
 }
 
+#[test]
+fn a_text_is_proposed_for_what_no_rule_makes_a_session_of() {
+    for (body, proposed) in [
+        // Perhaps a forgotten commit: for its maintainer to decide.
+        (
+            "    conn = sqlite3.connect(path)\n    conn.execute('DELETE FROM t')\n    conn.close()\n",
+            "    with DatabaseManager.at(path).session() as conn:\n        conn.execute('DELETE FROM t')",
+        ),
+        // Only on request.
+        (
+            "    conn = sqlite3.connect(path)\n    other(conn)\n    conn.close()\n",
+            "    with DatabaseManager.at(path).session() as conn:\n        other(conn)",
+        ),
+        // How it would begin.
+        (
+            "    conn = sqlite3.connect(path)\n    conn.execute('BEGIN IMMEDIATE')\n    \
+             conn.execute('DELETE FROM t')\n    conn.execute('COMMIT')\n    conn.close()\n",
+            "    with DatabaseManager.at(path).session(mode=\"write\") as conn:\n        ...",
+        ),
+        (
+            "    return sqlite3.connect(path).execute('SELECT 1').fetchall()\n",
+            "    with DatabaseManager.at(path).session() as session:\n        ...",
+        ),
+        // Rewritten by a safe rule, or with arguments that a session has not.
+        (
+            "    with sqlite3.connect(path) as conn:\n        conn.execute('DELETE FROM t')\n",
+            "",
+        ),
+        ("    return sqlite3.connect(path)\n", ""),
+        (
+            "    conn = sqlite3.connect(path, uri=True)\n    other(conn)\n",
+            "",
+        ),
+    ] {
+        let text = format!("import sqlite3\ndef f(path):\n{body}");
+        let report = scanned(&[("a.py", &text)]);
+        assert_eq!(report.calls[0].proposed, proposed, "{text}");
+    }
+    let class = "import sqlite3\nclass A:\n    def __init__(self, path):\n        self.conn = sqlite3.connect(path)\n    \
+                 def f(self):\n        self.conn.execute('DELETE FROM t')\n";
+    assert_eq!(
+        scanned(&[("a.py", class)]).calls[0].proposed,
+        "        self.manager = DatabaseManager.at(path)\n        # and in each method:\n        \
+         with self.manager.session() as session:\n            ..."
+    );
+}
+
 /// What database a last expression of a project of one or two modules is told to open.
 fn database_of(config: &str, expression: &str) -> String {
     let text = format!(

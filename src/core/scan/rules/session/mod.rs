@@ -86,6 +86,8 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
             .chain(redundant)
             .collect(),
         verdict: match proof.conditions.is_empty() {
+            // What it would do otherwise is for its maintainer to decide.
+            _ if proof.is_suspected => Verdict::ByHand,
             true => Verdict::Safe,
             false => Verdict::Unsafe,
         },
@@ -100,6 +102,9 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
 }
 
 fn reason(proof: &Proof, arguments: &Arguments, mode: calls::Mode) -> String {
+    if proof.is_suspected {
+        return transactions::SUSPECTED.to_owned();
+    }
     let mut parts = match proof.conditions.is_empty() {
         true => vec![KEPT.to_owned()],
         false => proof.conditions.clone(),
@@ -107,6 +112,32 @@ fn reason(proof: &Proof, arguments: &Arguments, mode: calls::Mode) -> String {
     parts.extend(arguments.note.clone());
     parts.extend(mode.note());
     parts.join("; ")
+}
+
+/// How a session would begin in the place of a call, for a maintainer who writes it by hand; None if it has none.
+pub fn sketch(case: &Case<'_, '_>, choice: &Choice) -> Option<String> {
+    let arguments = arguments::of(case).ok()?;
+    let manager = Manager::of(case, &arguments, choice).expression;
+    let mode = match case.usage.sets.contains("BEGIN") {
+        true => "mode=\"write\"",
+        false => "",
+    };
+    let lines = match case.connection.holder() {
+        Holder::Attribute(..) => vec![
+            format!("self.manager = {manager}"),
+            "# and in each method:".to_owned(),
+            format!("with self.manager.session({mode}) as session:"),
+        ],
+        Holder::Name(_, name) => vec![format!("with {manager}.session({mode}) as {name}:")],
+        Holder::Nothing => vec![format!("with {manager}.session({mode}) as session:")],
+    };
+    let indentation = case.source().indentation(case.site.call.range().start());
+    let mut lines: Vec<_> = lines
+        .into_iter()
+        .map(|line| format!("{indentation}{line}"))
+        .collect();
+    lines.push(format!("{indentation}    ..."));
+    Some(lines.join("\n"))
 }
 
 /// The line of something, for messages.

@@ -331,10 +331,10 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             return Err("its statements share lines".to_owned());
         }
         let proof = transactions::prove(self.case, &region, &method.places);
-        let mut proof = proof.map_err(|reason| match reason == transactions::SUSPECTED {
-            true => "a method leaves something uncommitted for another one".to_owned(),
-            false => reason,
-        })?;
+        let mut proof = proof?;
+        if proof.is_suspected {
+            return Err("a method leaves something uncommitted for another one".to_owned());
+        }
         if proof.is_yielded {
             return Err("it is yielded".to_owned());
         }

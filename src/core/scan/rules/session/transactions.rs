@@ -25,6 +25,8 @@ pub struct Proof {
     pub redundant: Vec<TextRange>,
     /// Whether its function yields it.
     pub is_yielded: bool,
+    /// Whether a write is discarded that a session would commit.
+    pub is_suspected: bool,
 }
 
 type Refusal = String;
@@ -53,13 +55,12 @@ pub fn prove<'a>(
         places,
         proof: &mut proof,
     };
-    for (range, effect, states) in &trace.effects {
-        prover.look_at(*range, *effect, *states, &trace)?;
+    match prover.look_at_all(ends, &trace) {
+        // What is found first is told.
+        Err(_) if proof.is_suspected => Err(SUSPECTED.to_owned()),
+        Err(reason) => Err(reason),
+        Ok(()) => Ok(proof),
     }
-    prover.look_at_ends(ends, &trace)?;
-    prover.look_at_foreign_keys(&trace);
-    prover.find_redundant(&trace);
-    Ok(proof)
 }
 
 /// The place where it is yielded, if it is.
@@ -133,6 +134,16 @@ impl Prover<'_, '_, '_> {
         }
     }
 
+    fn look_at_all(&mut self, ends: Ends, trace: &Trace) -> Result<(), Refusal> {
+        for (range, effect, states) in &trace.effects {
+            self.look_at(*range, *effect, *states, trace)?;
+        }
+        self.look_at_ends(ends, trace)?;
+        self.look_at_foreign_keys(trace);
+        self.find_redundant(trace);
+        Ok(())
+    }
+
     fn look_at(
         &mut self,
         range: TextRange,
@@ -182,7 +193,10 @@ impl Prover<'_, '_, '_> {
             Effect::Runs(Sql::Schema) | Effect::RunsScript(Sql::Schema | Sql::Writes) => {
                 self.autocommitted(range, states)
             }
-            Effect::Closes if states.has(States::DIRTY) => Err(SUSPECTED.to_owned()),
+            Effect::Closes if states.has(States::DIRTY) => {
+                self.proof.is_suspected = true;
+                Ok(())
+            }
             Effect::Closes if self.is_in_committing_block(range, trace) => {
                 Err("it is closed within the block that commits".to_owned())
             }
@@ -253,7 +267,7 @@ impl Prover<'_, '_, '_> {
             _ => ends.normal(),
         };
         if normal.has(States::DIRTY) {
-            return Err(SUSPECTED.to_owned());
+            self.proof.is_suspected = true;
         }
         if normal.has(States::CAUGHT) {
             self.roll_back_in_handlers(trace)?;
