@@ -176,10 +176,9 @@ impl Prover<'_, '_, '_> {
                 ));
                 self.autocommitted(range, states)
             }
+            // What the function itself leaves uncommitted behind it is looked at with its ends.
             Effect::Given if self.proof.is_yielded => {
-                self.require(
-                    "if those who use it change no schema, and what they do not commit may be committed".to_owned(),
-                );
+                self.require("if those who use it change no schema".to_owned());
                 Ok(())
             }
             Effect::Given => {
@@ -272,7 +271,9 @@ impl Prover<'_, '_, '_> {
         if normal.has(States::CAUGHT) {
             self.roll_back_in_handlers(trace)?;
         }
-        if normal.has(States::MAYBE) && self.proof.conditions.is_empty() {
+        if normal.has(States::MAYBE) && self.proof.is_yielded {
+            self.require("if what they do not commit may be committed".to_owned());
+        } else if normal.has(States::MAYBE) && self.proof.conditions.is_empty() {
             self.require("if nothing is uncommitted at the end".to_owned());
         }
         Ok(())
