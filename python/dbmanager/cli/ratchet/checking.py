@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dbmanager.cli.formats.migration import counted
 from dbmanager.cli.ratchet import baseline, done, findings, layout, shrinking
 from dbmanager.cli.ratchet.baseline import Baseline, Row
 from dbmanager.cli.ratchet.findings import Finding
@@ -133,12 +134,12 @@ def _written(after: Baseline, before: dict[Row, int], *, is_first: bool) -> list
         is_new = layout.write(after)
     except OSError as error:
         raise click.UsageError(f"{after.path} can't be written: {error.strerror}") from error
-    total = sum(after.rows.values())
+    calls = counted(sum(after.rows.values()), "call")
     if is_first:
-        return [f"{after.path} is new and allows {total} calls"]
+        return [f"{after.path} is new and allows {calls}"]
     if not is_new:
-        return [f"{after.path} is up to date: {total} calls allowed"]
-    numbers = f"{total} calls allowed, {sum(before.values())} before"
+        return [f"{after.path} is up to date: {calls} allowed"]
+    numbers = f"{calls} allowed, {sum(before.values())} before"
     return [f"{after.path} is written: {numbers}"]
 
 
