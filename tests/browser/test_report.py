@@ -70,7 +70,7 @@ def test_calls_are_filtered_by_verdict(opened: Any) -> None:
     ("words", "count"),
     [
         ("ORDERS.PY", 4),
-        ("orders.db never", 1),
+        ("orders.db exception", 1),
         ("shop.services.mail", 2),
         ('f"{path}/mail', 1),
         ("nowhere", 0),
