@@ -4,9 +4,10 @@ use super::region::Region;
 use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
 use crate::core::scan::importing::is_stdlib;
+use crate::core::scan::imports::is_test;
 use crate::core::scan::names::{Binding, Bound, ScopeKind};
 use crate::core::scan::project::Named;
-use crate::core::scan::syntax::{Expr, ExprCall, Visitor, visitor};
+use crate::core::scan::syntax::{Expr, ExprCall, Visitor, ast, visitor};
 
 /// A session's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Mode {
     Write,
     /// It should begin at once, and can't: a function that is called may open the database, too.
     AutoForOthers,
+    /// It should begin at once, and can't: its function may be called where the database is open already.
+    AutoWithin,
 }
 
 impl Mode {
@@ -24,7 +27,7 @@ impl Mode {
     pub fn argument(self) -> &'static str {
         match self {
             Self::Write => "mode=\"write\"",
-            Self::Auto | Self::AutoForOthers => "",
+            Self::Auto | Self::AutoForOthers | Self::AutoWithin => "",
         }
     }
 
@@ -37,6 +40,10 @@ impl Mode {
             }
             Self::AutoForOthers => {
                 "it writes what hangs on what it read, but calls functions that may open the database as well: see whether \
+                 mode=\"write\" is possible"
+            }
+            Self::AutoWithin => {
+                "it writes what hangs on what it read, but is called by functions that may be writing already: see whether \
                  mode=\"write\" is possible"
             }
         };
@@ -92,8 +99,60 @@ pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>) -> Mode {
     }
     match finder.are_called {
         true => Mode::AutoForOthers,
+        false if is_called_within(case, region) => Mode::AutoWithin,
         false => Mode::Write,
     }
+}
+
+/// How many callers are looked at one behind another.
+const CALLERS: usize = 3;
+
+/// Whether the function may be called while another one has a connection: as far as names and texts tell, and so rather too
+/// often. One that is called without a call, a property or a special method, is taken to be.
+fn is_called_within(case: &Case<'_, '_>, region: &Region<'_>) -> bool {
+    let ScopeKind::Function(function) = case.file().names.scope(region.home).kind else {
+        return false;
+    };
+    let is_special = function.name.starts_with("__") && function.name.as_str() != "__init__";
+    let is_property = |decorator: &ast::Decorator| match &decorator.expression {
+        Expr::Name(name) => name.id.ends_with("property"),
+        Expr::Attribute(name) => matches!(name.attr.as_str(), "cached_property" | "setter"),
+        _ => false,
+    };
+    is_special
+        || function.decorator_list.iter().any(is_property)
+        || is_called_by_holders(case, function.name.as_str(), CALLERS)
+}
+
+fn is_called_by_holders(case: &Case<'_, '_>, name: &str, left: usize) -> bool {
+    let Some(left) = left.checked_sub(1) else {
+        return false;
+    };
+    let is_it = |call: &ExprCall| match &*call.func {
+        Expr::Name(function) => function.id.as_str() == name,
+        Expr::Attribute(method) => method.attr.as_str() == name,
+        _ => false,
+    };
+    let production = case
+        .project
+        .files()
+        .filter(|(_, file)| !is_test(&file.parsed.source.path));
+    let mut callers = production.flat_map(|(_, file)| {
+        let calls = file.names.calls().iter();
+        let calls = calls.filter(|(_, call)| is_it(call));
+        calls.filter_map(|(scope, _)| {
+            let (_, function) = file.names.function_around(*scope)?;
+            Some((file.parsed.source.slice(function.range), function))
+        })
+    });
+    callers.any(|(text, caller)| {
+        let holds = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+        holds("connect(")
+            || holds(".execute")
+            || holds(".session(")
+            || (caller.name.as_str() != name
+                && is_called_by_holders(case, caller.name.as_str(), left))
+    })
 }
 
 struct Others<'a, 'p, 'c> {

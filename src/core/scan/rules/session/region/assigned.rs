@@ -155,6 +155,9 @@ impl<'a> RegionFinder<'a, '_, '_> {
             }
         }
         if let Some(none) = self.none_before(attempt) {
+            if !self.is_alone(none) {
+                return Err(ONE_LINE);
+            }
             accounted.push(none);
             region.deleted.push(none);
             region.extent = region.extent.cover(none);
@@ -193,7 +196,8 @@ impl<'a> RegionFinder<'a, '_, '_> {
     pub(super) fn of_followers(&self, followers: &'a [Stmt]) -> Result<Region<'a>, Refusal> {
         let opening = Opening::Assignment(self.suite[self.index].range());
         let is_plain_closer = |statement: &&Stmt| {
-            self.places.is_closer(statement) && !self.has_comment(statement.range())
+            let range = statement.range();
+            self.places.is_closer(statement) && !self.has_comment(range) && self.is_alone(range)
         };
         let closers = followers.iter().rev().take_while(is_plain_closer);
         let (kept, closers) = followers.split_at(followers.len() - closers.count());

@@ -228,7 +228,9 @@ impl<'a> RegionFinder<'a, '_, '_> {
         if is_plain {
             // It is left open by the block: what closes it behind has nothing to do any more.
             let behind = self.suite[self.index + 1..].iter();
-            let closers = behind.take_while(|statement| self.places.is_closer(statement));
+            let closers = behind.take_while(|statement| {
+                self.places.is_closer(statement) && self.is_alone(statement.range())
+            });
             for closer in closers {
                 region.deleted.push(closer.range());
                 region.extent = region.extent.cover(closer.range());

@@ -165,6 +165,11 @@ impl<'a> RegionFinder<'a, '_, '_> {
         (start < end).then(|| TextRange::new(start, end))
     }
 
+    /// Whether no other statement shares the lines of one.
+    pub(super) fn is_alone(&self, statement: TextRange) -> bool {
+        self.case.source().is_alone_on_its_lines(statement)
+    }
+
     pub(super) fn has_comment(&self, range: TextRange) -> bool {
         let lines = self.case.source().whole_lines(range);
         self.case.has_comment(lines)
