@@ -61,6 +61,16 @@ impl Arguments {
             "database" if matches!(case.database.path.as_deref(), Some(":memory:" | "")) => {
                 return Err("a database in memory goes with its connection".to_owned());
             }
+            // Some copies of SQLite take it for a URI without being told.
+            "database"
+                if case
+                    .database
+                    .path
+                    .as_deref()
+                    .is_some_and(|path| path.starts_with("file:")) =>
+            {
+                return Err("its database is named by a URI".to_owned());
+            }
             "database" => case
                 .source()
                 .slice(value.range())

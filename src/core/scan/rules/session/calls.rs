@@ -5,7 +5,7 @@ use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
 use crate::core::scan::importing::is_stdlib;
 use crate::core::scan::imports::is_test;
-use crate::core::scan::names::{Binding, Bound, ScopeKind};
+use crate::core::scan::names::{Binding, Bound, Scope, ScopeKind};
 use crate::core::scan::project::Named;
 use crate::core::scan::syntax::{Expr, ExprCall, Visitor, ast, visitor};
 
@@ -114,14 +114,26 @@ fn is_called_within(case: &Case<'_, '_>, region: &Region<'_>) -> bool {
         return false;
     };
     let is_special = function.name.starts_with("__") && function.name.as_str() != "__init__";
-    let is_property = |decorator: &ast::Decorator| match &decorator.expression {
+    is_special
+        || makes_property(function)
+        || is_called_by_holders(case, function.name.as_str(), CALLERS)
+}
+
+/// Whether a function is called where an attribute is asked for.
+fn makes_property(function: &ast::StmtFunctionDef) -> bool {
+    let mut decorators = function.decorator_list.iter();
+    decorators.any(|decorator| match &decorator.expression {
         Expr::Name(name) => name.id.ends_with("property"),
         Expr::Attribute(name) => matches!(name.attr.as_str(), "cached_property" | "setter"),
         _ => false,
-    };
-    is_special
-        || function.decorator_list.iter().any(is_property)
-        || is_called_by_holders(case, function.name.as_str(), CALLERS)
+    })
+}
+
+/// Whether some class of the project has a property of a name, which may do anything.
+fn is_property(case: &Case<'_, '_>, name: &str) -> bool {
+    let is_one = |scope: &Scope<'_>| matches!(scope.kind, ScopeKind::Function(function) if function.name.as_str() == name && makes_property(function));
+    let mut files = case.project.files();
+    files.any(|(_, file)| file.names.scopes().any(|(_, scope)| is_one(scope)))
 }
 
 fn is_called_by_holders(case: &Case<'_, '_>, name: &str, left: usize) -> bool {
@@ -278,8 +290,12 @@ impl<'a> Visitor<'a> for Itself<'_> {
 
 impl<'a> Visitor<'a> for Others<'a, '_, '_> {
     fn visit_expr(&mut self, expression: &'a Expr) {
-        if let Expr::Call(call) = expression {
-            self.are_called |= !self.is_harmless(call);
+        match expression {
+            Expr::Call(call) => self.are_called |= !self.is_harmless(call),
+            Expr::Attribute(attribute) => {
+                self.are_called |= is_property(self.case, attribute.attr.as_str());
+            }
+            _ => {}
         }
         visitor::walk_expr(self, expression);
     }
