@@ -53,6 +53,14 @@ impl<'s> Layout<'s> {
         self.deleted.push(self.source.whole_lines(range));
     }
 
+    /// Leave out a statement: its lines, or itself alone where others stand on them.
+    pub fn leave_out(&mut self, statement: TextRange) {
+        match self.source.is_alone_on_its_lines(statement) {
+            true => self.delete(statement),
+            false => self.replace(statement, "pass"),
+        }
+    }
+
     /// Put a text in the place of another one within a line.
     pub fn replace(&mut self, range: TextRange, text: impl Into<String>) {
         self.replaced.push(Edit::replace(range, text));

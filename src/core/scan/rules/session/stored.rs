@@ -280,7 +280,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
         for (index, range) in ended.iter().enumerate() {
             match is_emptied && index == 0 {
                 true => layout.replace(*range, "pass"),
-                false => layout.delete(*range),
+                false => layout.leave_out(*range),
             }
         }
         let edits = layout.edits().ok_or("its lines can't be moved")?;
@@ -370,7 +370,9 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             self.opening,
             format!("{}.{} = {manager}", self.instance, self.manager),
         );
-        self.setting.iter().for_each(|range| layout.delete(*range));
+        self.setting
+            .iter()
+            .for_each(|range| layout.leave_out(*range));
         self.edits
             .extend(layout.edits().ok_or("its lines can't be moved")?);
         Ok(())
