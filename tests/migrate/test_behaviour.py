@@ -16,7 +16,7 @@ from dbmanager import DatabaseManager, _core
 from tests.migrate.functions import FLAGS, functions, held_by_others
 
 # Long in `make soak`.
-EXAMPLES = 3000 if os.environ.get("HYPOTHESIS_PROFILE") == "slow" else 150
+EXAMPLES = 1500 if os.environ.get("HYPOTHESIS_PROFILE") == "slow" else 150
 EXAMPLES = int(os.environ.get("DBMANAGER_FUNCTIONS", EXAMPLES))
 SETUP = """
 CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
