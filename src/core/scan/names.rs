@@ -91,6 +91,17 @@ pub struct Binding<'a> {
     pub bound: Bound<'a>,
 }
 
+/// `from module import *`, with as many dots before it as `level`.
+#[derive(Debug, Clone, Copy)]
+pub struct Star<'a> {
+    /// From which module.
+    pub module: &'a str,
+    /// How many dots stand before it.
+    pub level: u32,
+    /// Where.
+    pub offset: TextSize,
+}
+
 /// A scope and the names bound in it.
 #[derive(Debug)]
 pub struct Scope<'a> {
@@ -101,8 +112,7 @@ pub struct Scope<'a> {
     bindings: HashMap<&'a str, Vec<Binding<'a>>>,
     global: HashSet<&'a str>,
     nonlocal: HashSet<&'a str>,
-    /// `from module import *`: the module and its level.
-    stars: Vec<(&'a str, u32)>,
+    stars: Vec<Star<'a>>,
 }
 
 /// All scopes of a file.
@@ -213,8 +223,8 @@ impl<'a> Names<'a> {
         self.scope(scope).bindings.keys().copied()
     }
 
-    /// What a scope imports all names from: modules and their levels.
-    pub fn stars_in(&self, scope: ScopeId) -> &[(&'a str, u32)] {
+    /// What a scope imports all names from.
+    pub fn stars_in(&self, scope: ScopeId) -> &[Star<'a>] {
         &self.scope(scope).stars
     }
 
@@ -489,10 +499,13 @@ impl<'a> Collector<'a> {
         let module = import.module.as_ref().map_or("", |module| module.as_str());
         for alias in &import.names {
             let name = alias.name.as_str();
+            let offset = alias.range.start();
             if name == "*" {
-                self.names.scopes[self.scope.0]
-                    .stars
-                    .push((module, import.level));
+                self.names.scopes[self.scope.0].stars.push(Star {
+                    module,
+                    level: import.level,
+                    offset,
+                });
                 continue;
             }
             let bound = Bound::Member {

@@ -2,13 +2,14 @@
 //! imports, re-exports and aliases.
 
 use super::callers;
+use super::importing::is_stdlib;
 use super::imports::is_test;
 use super::libraries;
 use super::names::{Binding, Bound, Names, Scope, ScopeId, ScopeKind};
 use super::parallel::{STACK_BYTES, in_parallel};
 use super::schema;
 use super::source::Source;
-use super::syntax::{Expr, Module, ast};
+use super::syntax::{Expr, Module, TextSize, ast};
 use foldhash::{HashMap, HashSet};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -188,19 +189,23 @@ impl<'a> Project<'a> {
         })
     }
 
+    /// The texts of the classes that are derived from one of that name.
+    pub fn heirs(&self, class: &str) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(move |file| {
+            file.names.scopes().filter_map(move |(_, scope)| {
+                let ScopeKind::Class(node) = scope.kind else {
+                    return None;
+                };
+                derives(node, class).then(|| file.parsed.source.slice(node.range))
+            })
+        })
+    }
+
     /// Whether a class that is derived from one of that name has an attribute of its own of this name.
     pub fn overrides_attribute(&self, class: &str, attribute: &str) -> bool {
-        let derives = |node: &ast::StmtClassDef| {
-            let is_it = |base: &Expr| match base {
-                Expr::Name(name) => name.id.as_str() == class,
-                Expr::Attribute(name) => name.attr.as_str() == class,
-                _ => false,
-            };
-            node.bases().iter().any(is_it)
-        };
         self.files.iter().any(|file| {
             file.names.classes_with(attribute).any(|scope| {
-                matches!(file.names.scope(scope).kind, ScopeKind::Class(node) if derives(node))
+                matches!(file.names.scope(scope).kind, ScopeKind::Class(node) if derives(node, class))
             })
         })
     }
@@ -396,14 +401,32 @@ impl<'a> Project<'a> {
         let here = self.file(file);
         let function = here.names.function_around(scope).map(|(scope, _)| scope);
         for scope in function.into_iter().chain([ScopeId::MODULE]) {
-            for (module, level) in here.names.stars_in(scope) {
-                let module = here.absolute(module, *level);
+            for star in here.names.stars_in(scope) {
+                let module = here.absolute(star.module, star.level);
                 if let Some(named) = self.starred(&module, name, left - 1) {
                     return named;
                 }
             }
         }
         Named::one(join("builtins", name))
+    }
+
+    /// Whether a star import behind an offset of a module may bind a name anew: one of which not all names are known.
+    pub fn may_be_starred(&self, file: FileId, name: &str, offset: TextSize) -> bool {
+        let here = self.file(file);
+        let stars = here.names.stars_in(ScopeId::MODULE).iter();
+        let mut behind = stars.filter(|star| star.offset > offset);
+        behind.any(|star| {
+            let module = here.absolute(star.module, star.level);
+            match self.module(&module) {
+                Some(file) => {
+                    let names = &self.file(file).names;
+                    !names.bound_in(ScopeId::MODULE, name).is_empty()
+                        || !names.stars_in(ScopeId::MODULE).is_empty()
+                }
+                None => star.level > 0 || !is_stdlib(&module),
+            }
+        })
     }
 
     /// What `from module import *` gives for a name; None where the module is known not to have it, or is not known.
@@ -502,6 +525,15 @@ impl<'a> Project<'a> {
         }
         exports
     }
+}
+
+/// Whether a class has a base of that last name.
+fn derives(node: &ast::StmtClassDef, class: &str) -> bool {
+    node.bases().iter().any(|base| match base {
+        Expr::Name(name) => name.id.as_str() == class,
+        Expr::Attribute(name) => name.attr.as_str() == class,
+        _ => false,
+    })
 }
 
 /// What stands in modules itself and makes a scope of a kind, by dotted name; None where a name stands for several.

@@ -3,7 +3,7 @@
 use super::edits::Edit;
 use super::importing;
 use super::libraries::is_library;
-use super::names::{Binding, Bound};
+use super::names::{Binding, Bound, Star};
 use super::project::{FileId, Project, ProjectFile};
 use super::suites;
 use super::syntax::{Quoted, TextRange, TextSize};
@@ -79,7 +79,7 @@ pub fn is_named_elsewhere(project: &Project<'_>, id: FileId, name: &str) -> bool
             } => member == name && other.absolute(module, level) == *dotted,
             _ => false,
         };
-        let is_star = |(module, level): &(&str, u32)| other.absolute(module, *level) == *dotted;
+        let is_star = |star: &Star<'_>| other.absolute(star.module, star.level) == *dotted;
         other.names.bindings().any(|(_, binding)| takes(binding))
             || other
                 .names

@@ -455,6 +455,9 @@ fn attributes_of_classes_and_of_objects_made_once_are_known() {
     ] {
         assert_eq!(database_of(config, expression), database, "{expression}");
     }
+    // What is bound behind a star is what it says.
+    let config = "from .base import *\nDB = 'f.db'\n";
+    assert_eq!(database_of(config, "config.DB"), "f.db");
 }
 
 #[test]
@@ -479,6 +482,25 @@ fn attributes_that_may_be_otherwise_are_not_known() {
         (
             "@other\nclass S:\n    db = 'a.db'\ns = S()\n",
             "config.s.db",
+        ),
+        // Set by names that are not seen.
+        (
+            "class S:\n    db = 'a.db'\n    def __init__(self, **kw):\n        for k, v in kw.items(): setattr(self, k, v)\ns = S()\n",
+            "config.s.db",
+        ),
+        (
+            "class S:\n    db = 'a.db'\nclass T(S):\n    def __init__(self, **kw): self.__dict__.update(kw)\n",
+            "config.S.db",
+        ),
+        // Members of an enumeration are no texts.
+        (
+            "from enum import Enum\nclass S(Enum):\n    db = 'a.db'\n",
+            "config.S.db",
+        ),
+        // Bound anew by what is not known.
+        (
+            "DB = 'a.db'\ntry:\n    from .local import *\nexcept ImportError:\n    pass\n",
+            "config.DB",
         ),
         // Several.
         (

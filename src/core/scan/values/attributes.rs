@@ -55,12 +55,35 @@ impl<'a> Evaluator<'_, 'a> {
         let ScopeKind::Class(node) = names.scope(class).kind else {
             return None;
         };
+        if self.sets_attributes_by_name(at.file, node) {
+            return None;
+        }
         let value = self.of_bindings(at, attribute, &names.attribute_of(class, attribute))?;
         let is_changed = self.project.assigns_attribute(attribute)
             || self
                 .project
                 .overrides_attribute(node.name.as_str(), attribute);
         (!is_changed).then_some(value)
+    }
+
+    /// Whether a class, or one that is derived from it, sets attributes by names that are not seen, or is an enumeration.
+    fn sets_attributes_by_name(&self, file: FileId, class: &ast::StmtClassDef) -> bool {
+        let sets = |text: &str| {
+            ["setattr", "__dict__", "vars("]
+                .iter()
+                .any(|word| text.contains(word))
+        };
+        let last_name = |base: &Expr| match base {
+            Expr::Name(name) => name.id.as_str().to_owned(),
+            Expr::Attribute(name) => name.attr.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let is_enumeration = class.bases().iter().any(|base| {
+            let name = last_name(base);
+            name.ends_with("Enum") || name.ends_with("Flag")
+        });
+        let own = self.project.file(file).parsed.source.slice(class.range);
+        is_enumeration || sets(own) || self.project.heirs(class.name.as_str()).any(sets)
     }
 
     /// The class of an object that is made once and bound to a name: `settings = Settings()`.

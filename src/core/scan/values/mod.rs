@@ -122,7 +122,11 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     fn of_name(&self, at: At, name: &str) -> Option<Value> {
-        let (_, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
+        let (home, bindings) = self.project.file(at.file).names.lookup(name, at.scope)?;
+        let last = bindings.iter().map(|binding| binding.offset).max()?;
+        if home == ScopeId::MODULE && self.project.may_be_starred(at.file, name, last) {
+            return None;
+        }
         self.of_bindings(at, name, bindings)
     }
 
