@@ -11,9 +11,10 @@ use super::names::{ScopeId, ScopeKind};
 use super::nesting;
 use super::project::Project;
 use super::sites::Site;
-use super::syntax::{Stmt, ast};
+use super::syntax::{Expr, Stmt, ast};
 use super::unused::is_named_elsewhere;
 use super::usage::Usage;
+use super::walk::Around;
 use serde::Serialize;
 
 /// Something that may go wrong.
@@ -73,6 +74,12 @@ fn kind_of(connection: &Connection<'_, '_>) -> Option<Kind> {
     connection.site().map(|site| site.kind)
 }
 
+/// `connect(…).close()`
+fn is_closed_at_once(connection: &Connection<'_, '_>) -> bool {
+    let around = connection.site().and_then(|site| site.around.last());
+    matches!(around, Some(Around::Expression(Expr::Attribute(method))) if method.attr.as_str() == "close")
+}
+
 /// How it may be left open.
 fn left_open<'a>(
     connection: &Connection<'a, '_>,
@@ -80,7 +87,8 @@ fn left_open<'a>(
     followed: Option<&Followed<'a, '_, '_>>,
 ) -> Vec<Hazard> {
     let Some(followed) = followed else {
-        let closes_itself = held == Held::With && kind_of(connection) == Some(Kind::Aiosqlite);
+        let closes_itself = (held == Held::With && kind_of(connection) == Some(Kind::Aiosqlite))
+            || (held == Held::Chained && is_closed_at_once(connection));
         return match held {
             Held::With | Held::Unclosed | Held::Chained if !closes_itself => {
                 vec![Hazard::NeverClosed]

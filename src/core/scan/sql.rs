@@ -113,6 +113,9 @@ fn of_pragma(text: &str) -> Sql {
         ("journal_mode", Some("wal")) => Sql::Redundant,
         ("synchronous", Some("normal" | "1")) => Sql::Redundant,
         ("busy_timeout", Some("5000")) => Sql::Redundant,
+        ("foreign_keys" | "journal_mode" | "synchronous" | "busy_timeout", None) => {
+            Sql::Refused("it asks for a setting that a session has otherwise")
+        }
         (
             "cache_size"
             | "temp_store"
@@ -127,8 +130,8 @@ fn of_pragma(text: &str) -> Sql {
         ) => Sql::Sets,
         (
             "user_version" | "application_id" | "page_size" | "page_count" | "freelist_count"
-            | "encoding" | "auto_vacuum" | "journal_mode" | "compile_options" | "database_list"
-            | "table_list" | "collation_list" | "function_list" | "schema_version" | "data_version",
+            | "encoding" | "auto_vacuum" | "compile_options" | "database_list" | "table_list"
+            | "collation_list" | "function_list" | "schema_version" | "data_version",
             None,
         ) => Sql::Reads,
         (
@@ -175,6 +178,8 @@ mod tests {
             "PRAGMA user_version = 3",
             "DELETE FROM t ORDER BY a LIMIT 3",
             "PRAGMA journal_mode = DELETE",
+            "PRAGMA journal_mode",
+            "PRAGMA foreign_keys;",
             "VACUUM",
             "DETACH x",
             "ATTACH 'a' AS b",

@@ -158,6 +158,8 @@ fn a_block_of_the_connection_itself_is_closed_by_what_stands_behind_it() {
             "try:\n    with connect() as c:\n        WRITE\nfinally:\n    c.close()",
             &[],
         ),
+        ("connect().close()", &[]),
+        ("connect().execute('SELECT 1')", &[NeverClosed]),
         ("with connect() as c:\n    WRITE", &[NeverClosed]),
         (
             "c = connect()\ntry:\n    with c:\n        WRITE\nfinally:\n    c.close()",
