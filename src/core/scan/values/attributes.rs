@@ -55,10 +55,10 @@ impl<'a> Evaluator<'_, 'a> {
         let ScopeKind::Class(node) = names.scope(class).kind else {
             return None;
         };
+        let value = self.of_bindings(at, attribute, &names.attribute_of(class, attribute))?;
         if self.sets_attributes_by_name(at.file, node) {
             return None;
         }
-        let value = self.of_bindings(at, attribute, &names.attribute_of(class, attribute))?;
         let is_changed = self.project.assigns_attribute(attribute)
             || self
                 .project
