@@ -47,6 +47,13 @@ pub struct Collection {
 
 /// Read the Python files below `roots`.
 pub fn collect(roots: &[PathBuf]) -> Collection {
+    let mut collection = read(roots);
+    complete(&mut collection, roots, |_| ());
+    collection
+}
+
+/// Read those that mention a library.
+fn read(roots: &[PathBuf]) -> Collection {
     let found = Contents::default();
     let imports = Mutex::new(Vec::new());
     let walked = files::walk_all(roots, &WORDS, |path, content, has_word| {
@@ -69,8 +76,6 @@ pub fn collect(roots: &[PathBuf]) -> Collection {
         }
     }
     let imports = imports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    add_importers(&mut parsed, &imports, roots);
-    parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
     unparsable.sort_by(|(one, _), (other, _)| one.file.cmp(&other.file));
     Collection {
         foreign_keys: walked.sql.iter().find_map(|path| schema::in_sql(path)),
@@ -83,15 +88,14 @@ pub fn collect(roots: &[PathBuf]) -> Collection {
 
 /// Scan the Python files below `roots`.
 pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
+    let mut collection = read(roots);
+    let unparsable = std::mem::take(&mut collection.unparsable);
+    let report = complete(&mut collection, roots, |project| {
+        report(project, unparsable, services)
+    });
     let Collection {
-        parsed,
-        unparsable,
-        walked,
-        foreign_keys,
-        imports,
-    } = collect(roots);
-    let project = Project::new(&parsed, roots).with_foreign_keys(foreign_keys.as_ref());
-    let report = report(&project, unparsable, services);
+        walked, imports, ..
+    } = collection;
     Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
         services: order::services(
@@ -154,40 +158,64 @@ impl Contents {
     }
 }
 
-/// Parse the files as well that import one of the functions under a name that does not tell it: `from app.compat import
-/// connect`. Their text may not hold the word. So with those that tell which database is opened.
-fn add_importers(parsed: &mut Vec<Parsed>, imports: &[Lines], roots: &[PathBuf]) {
+/// Parse the files as well that import one of the functions under a name that does not tell it, `from app.compat import
+/// connect`, and those that tell which database is opened; look at the project when none is missing any more.
+fn complete<R>(
+    collection: &mut Collection,
+    roots: &[PathBuf],
+    look: impl FnOnce(&Project<'_>) -> R,
+) -> R {
+    let parsed = &mut collection.parsed;
     let mut asked = BTreeSet::new();
     loop {
-        let exports: Vec<_> = unnamed_exports(parsed, roots)
+        parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
+        let project =
+            Project::new(parsed, roots).with_foreign_keys(collection.foreign_keys.as_ref());
+        let exports: Vec<_> = unnamed_exports(&project)
             .into_iter()
             .filter(|export| asked.insert(export.clone()))
             .collect();
-        if exports.is_empty() {
-            return;
+        let more = match exports.is_empty() {
+            true => Vec::new(),
+            false => importers_of(&exports, &project, &collection.imports),
+        };
+        if more.is_empty() {
+            return look(&project);
         }
-        let known: HashSet<&Path> = parsed.iter().map(|file| &*file.source.path).collect();
-        let others = imports.iter().filter(|(path, _)| !known.contains(&**path));
-        let others: Vec<&Lines> = others.collect();
-        // It fails for more than 2 GiB of names.
-        let finder =
-            AhoCorasick::new(exports.iter().flat_map(|(module, name)| [module, name])).ok();
-        let found = in_parallel(&others, STACK_BYTES, |(path, lines)| {
-            let may_be = |finder: &AhoCorasick| {
-                finder.is_match(lines) || exports.iter().any(|(module, _)| is_module(path, module))
-            };
-            finder
-                .as_ref()
-                .is_none_or(may_be)
-                .then(|| importer(path, lines, &exports))?
-        });
-        let found = Contents(Mutex::new(found.into_iter().flatten().collect()));
-        // What is no Python does not hold the word either, so nothing is left out with it.
-        parsed.extend(found.read().into_iter().filter_map(|file| match file {
-            Read::Parsed(file) => Some(file),
-            Read::Unparsable(..) => None,
-        }));
+        parsed.extend(more);
     }
+}
+
+/// The files that import one of these, or define it, and are not in the project yet.
+fn importers_of(
+    exports: &[(String, String)],
+    project: &Project<'_>,
+    imports: &[Lines],
+) -> Vec<Parsed> {
+    let known: HashSet<&Path> = project
+        .files()
+        .map(|(_, file)| &*file.parsed.source.path)
+        .collect();
+    let others = imports.iter().filter(|(path, _)| !known.contains(&**path));
+    let others: Vec<&Lines> = others.collect();
+    // It fails for more than 2 GiB of names.
+    let finder = AhoCorasick::new(exports.iter().flat_map(|(module, name)| [module, name])).ok();
+    let found = in_parallel(&others, STACK_BYTES, |(path, lines)| {
+        let may_be = |finder: &AhoCorasick| {
+            finder.is_match(lines) || exports.iter().any(|(module, _)| is_module(path, module))
+        };
+        finder
+            .as_ref()
+            .is_none_or(may_be)
+            .then(|| importer(path, lines, exports))?
+    });
+    let found = Contents(Mutex::new(found.into_iter().flatten().collect()));
+    // What is no Python does not hold the word either, so nothing is left out with it.
+    let parsed = found.read().into_iter().filter_map(|file| match file {
+        Read::Parsed(file) => Some(file),
+        Read::Unparsable(..) => None,
+    });
+    parsed.collect()
 }
 
 /// A file with its content, if it imports one of these, or defines it.
@@ -216,8 +244,7 @@ fn may_name(path: &Path, lines: &str, (module, name): &(String, String)) -> bool
 }
 
 /// Names by which modules of the project give the functions on, without saying so: the module's last name, and the name.
-fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, String)> {
-    let project = Project::new(parsed, roots);
+fn unnamed_exports(project: &Project<'_>) -> BTreeSet<(String, String)> {
     let is_wanted = |name: &str| {
         libraries::is_library(name)
             || Kind::of_name(name)
@@ -229,8 +256,8 @@ fn unnamed_exports(parsed: &[Parsed], roots: &[PathBuf]) -> BTreeSet<(String, St
         let is_own = libraries::is_library(&project.file(*file).dotted);
         !is_own && !WORDS.iter().any(|word| name.contains(word))
     });
-    let of_functions = unnamed.map(|(file, name)| export(&project, file, name));
-    of_functions.chain(given_paths(&project)).collect()
+    let of_functions = unnamed.map(|(file, name)| export(project, file, name));
+    of_functions.chain(given_paths(project)).collect()
 }
 
 /// Whether a file is a module of that last name.

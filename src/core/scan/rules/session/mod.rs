@@ -122,12 +122,18 @@ pub fn sketch(case: &Case<'_, '_>, choice: &Choice) -> Option<String> {
         true => "mode=\"write\"",
         false => "",
     };
+    let names = &case.file().names;
     let lines = match case.connection.holder() {
-        Holder::Attribute(..) => vec![
-            format!("self.manager = {manager}"),
-            "# and in each method:".to_owned(),
-            format!("with self.manager.session({mode}) as session:"),
-        ],
+        Holder::Attribute(..) => {
+            let function = names.function_around(case.site.scope);
+            let method = function.and_then(|(function, _)| names.method_of(function));
+            let instance = method.map_or("self", |(_, instance)| instance);
+            vec![
+                format!("{instance}.manager = {manager}"),
+                "# and in each method:".to_owned(),
+                format!("with {instance}.manager.session({mode}) as session:"),
+            ]
+        }
         Holder::Name(_, name) => vec![format!("with {manager}.session({mode}) as {name}:")],
         Holder::Nothing => vec![format!("with {manager}.session({mode}) as session:")],
     };
