@@ -100,10 +100,9 @@ type Parameters<'a> = HashSet<(FileId, ScopeId, &'a str)>;
 
 /// The parameters that are the paths of databases in the functions themselves.
 fn paths_given<'a>(project: &Project<'a>) -> Parameters<'a> {
-    let last_names = sites::last_names(project);
     let of_file = |(id, file): (FileId, &ProjectFile<'a>)| {
         let calls = file.names.calls().iter();
-        let opening = calls.filter(|(_, call)| sites::may_name(&last_names, &call.func));
+        let opening = calls.filter(|(_, call)| sites::may_name(project.last_names(), &call.func));
         let found = opening.filter_map(|(scope, call)| {
             let path = sites::path_argument(call)?;
             let (function, parameter) = parameter_of(&file.names, *scope, path)?;

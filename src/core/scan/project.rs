@@ -114,7 +114,8 @@ pub struct Project<'a> {
     files: Vec<ProjectFile<'a>>,
     /// Looked for when it is asked for first, if no file of SQL declares one.
     foreign_keys: OnceLock<Option<String>>,
-    /// Made when it is asked for first.
+    /// Made when they are asked for first.
+    last_names: OnceLock<HashSet<&'a str>>,
     callers: OnceLock<callers::Index<'a>>,
     /// By their dotted names, those that there is one of.
     functions: HashMap<String, Option<(FileId, ScopeId)>>,
@@ -151,6 +152,7 @@ impl<'a> Project<'a> {
         Self {
             files,
             foreign_keys: OnceLock::new(),
+            last_names: OnceLock::new(),
             callers: OnceLock::new(),
             functions,
             classes,
@@ -249,6 +251,13 @@ impl<'a> Project<'a> {
             }
         }
         self.with_aliases(names)
+    }
+
+    /// The last names under which the project's files may name a function that opens a database: their own, and what these
+    /// are bound to. All others need no further look.
+    pub fn last_names(&self) -> &HashSet<&'a str> {
+        let names = || self.with_aliases(libraries::LAST_NAMES.into_iter().collect());
+        self.last_names.get_or_init(names)
     }
 
     /// These names, and all that stand for one of them somewhere, also by way of others.

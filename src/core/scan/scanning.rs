@@ -279,11 +279,10 @@ fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
 /// What else tells which database is opened: the functions and classes that are given its path, whose callers know, and
 /// constants of other modules.
 fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
-    let last_names = sites::last_names(project);
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
     let given = in_parallel(&files, STACK_BYTES, |file| {
         let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, *file, scope, call);
-        let calls = sites::calls(project, *file, &last_names, is_sqlite);
+        let calls = sites::calls(project, *file, is_sqlite);
         let is_unknown = |site: &&Site<'_>| database::database(project, site).path.is_none();
         let unknown = calls.iter().filter(is_unknown);
         let names = unknown.flat_map(|site| {
@@ -348,11 +347,10 @@ pub fn each_file<'a, T: Send>(
     project: &Project<'a>,
     look: impl Fn(FileId, &Sites<'a>) -> T + Sync,
 ) -> Vec<T> {
-    let last_names = sites::last_names(project);
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
     in_parallel(&files, STACK_BYTES, |id| {
         let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, *id, scope, call);
-        look(*id, &sites::find(project, *id, &last_names, is_sqlite))
+        look(*id, &sites::find(project, *id, is_sqlite))
     })
 }
 

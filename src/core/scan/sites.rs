@@ -1,7 +1,7 @@
 //! Where connections are opened: the calls that name one of the functions that do it, and the places that name one
 //! without a call.
 
-use super::libraries::{self, Kind, LAST_NAMES};
+use super::libraries::{self, Kind};
 use super::names::{Names, ScopeId, each_last_name};
 use super::project::{FileId, Named, Project};
 use super::syntax::{Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast};
@@ -53,12 +53,6 @@ pub struct Reference {
     pub kind: Kind,
 }
 
-/// The last names under which the project's files may name one of the functions: their own, and what these are bound to.
-/// All others need no further look.
-pub fn last_names<'a>(project: &Project<'a>) -> HashSet<&'a str> {
-    project.with_aliases(LAST_NAMES.into_iter().collect())
-}
-
 /// Whether an expression may name one of the functions, by the last part of its name.
 pub fn may_name(names: &HashSet<&str>, expression: &Expr) -> bool {
     let mut may = false;
@@ -87,10 +81,9 @@ pub fn path_argument(call: &ExprCall) -> Option<&Expr> {
 pub fn calls<'a>(
     project: &Project<'a>,
     file: FileId,
-    last_names: &HashSet<&'a str>,
     is_sqlite: impl Fn(ScopeId, &ExprCall) -> bool,
 ) -> Vec<Site<'a>> {
-    let mut finder = Finder::new(project, file, last_names, is_sqlite);
+    let mut finder = Finder::new(project, file, is_sqlite);
     for (scope, call) in project.file(file).names.calls() {
         finder.scope = *scope;
         finder.look_at_call(call);
@@ -98,14 +91,13 @@ pub fn calls<'a>(
     finder.sites.calls
 }
 
-/// Find the calls of a file. `last_names` are the project's, and `is_sqlite` tells whether an engine's URL is one of SQLite.
+/// Find the calls of a file. `is_sqlite` tells whether an engine's URL is one of SQLite.
 pub fn find<'a>(
     project: &Project<'a>,
     file: FileId,
-    last_names: &HashSet<&'a str>,
     is_sqlite: impl Fn(ScopeId, &ExprCall) -> bool,
 ) -> Sites<'a> {
-    let mut finder = Finder::new(project, file, last_names, is_sqlite);
+    let mut finder = Finder::new(project, file, is_sqlite);
     finder.visit_body(&project.file(file).parsed.module.body);
     finder.sites
 }
@@ -122,17 +114,12 @@ struct Finder<'a, 'p, F> {
 }
 
 impl<'a, 'p, F: Fn(ScopeId, &ExprCall) -> bool> Finder<'a, 'p, F> {
-    fn new(
-        project: &'p Project<'a>,
-        file: FileId,
-        last_names: &'p HashSet<&'a str>,
-        is_sqlite: F,
-    ) -> Self {
+    fn new(project: &'p Project<'a>, file: FileId, is_sqlite: F) -> Self {
         Self {
             project,
             file,
             names: &project.file(file).names,
-            last_names,
+            last_names: project.last_names(),
             scope: ScopeId::MODULE,
             around: Vec::new(),
             is_sqlite,
