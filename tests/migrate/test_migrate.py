@@ -114,6 +114,22 @@ def test_a_service_is_moved_alone_and_taken_back_alone(application: Path) -> Non
     assert (ended.returncode, "no migration to take back" in ended.stderr) == (2, True)
 
 
+def test_a_service_of_which_all_is_moved_has_nothing_left(application: Path) -> None:
+    # Its calls become sessions by safe rules, all of them.
+    (application / "app/services/shop.py").write_text(
+        "import sqlite3\n\n\ndef f(path):\n    with sqlite3.connect(path) as connection:\n"
+        "        connection.execute('DELETE FROM t')\n"
+    )
+    commit(application)
+    done("migrate", "app", "--service", "app.services.shop", folder=application)
+    commit(application)
+    before = contents(application)
+    done("migrate", "app", "--service", "app.services.shop", folder=application)
+    assert contents(application) == before
+    ended = dbmanager("migrate", "app", "--service", "app.services.none", folder=application)
+    assert "there is no service 'app.services.none' with direct calls" in ended.stderr
+
+
 def test_of_one_run_over_all_services_one_can_be_taken_back(application: Path) -> None:
     done("migrate", "app", folder=application)
     done("undo", "--service", "app.services.billing", folder=application / "app")

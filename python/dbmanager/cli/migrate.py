@@ -119,9 +119,12 @@ def _refuse_unknown(
         if service in known or service in configured:
             continue
         scan = json.loads(_core._scan(names, configured))
-        there = ", ".join(sorted(one["name"] for one in scan["services"])) or "none"
-        message = f"there is no service '{service}' with direct calls; there are: {there}"
-        raise click.UsageError(message)
+        there = sorted(one["name"] for one in scan["services"])
+        # All that it had is moved.
+        if service in there:
+            continue
+        message = f"there is no service '{service}' with direct calls; there are: "
+        raise click.UsageError(message + (", ".join(there) or "none"))
 
 
 def codes(text: str | None) -> set[str]:

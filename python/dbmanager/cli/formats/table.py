@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dbmanager.cli.formats.migration import counted
+
 _WIDTH = 240
 _COLOURS = {"safe": "green", "unsafe": "yellow", "by hand": "red"}
 HELD = {
@@ -98,7 +100,8 @@ def _notes(report: dict[str, Any]) -> list[str]:
     summary = report["summary"]
     verdicts = Counter(summary["verdicts"])
     words = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in _COLOURS)
-    notes = [f"{summary['calls']} direct calls in {summary['files']} files: {words}"]
+    calls = counted(summary["calls"], "direct call")
+    notes = [f"{calls} in {counted(summary['files'], 'file')}: {words}"]
     hits = {name: count for name, count in report["hits"].items() if count}
     if hits:
         found = ", ".join(f"{count} {name}" for name, count in hits.items())
