@@ -15,9 +15,10 @@ use crate::core::text::Effect;
 use crate::core::text::effect::Alone;
 use crate::core::text::effect::RESTORABLE;
 use crate::core::vfs::Traces;
+use log::Level;
 use r2d2::ManageConnection as _;
 use rusqlite::ffi;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -128,12 +129,18 @@ pub struct Opener {
     generation: AtomicU64,
     /// The `-wal` file at the path belongs to another file by now.
     has_lost_wal: AtomicBool,
+    /// The file could not be switched to WAL when it was last tried, and that has been said.
+    lacks_wal: AtomicBool,
     /// Held while a connection is configured: two that switch a new file to WAL at once fail.
     configuring: Mutex<()>,
 }
 
 /// Another process may be switching the file to WAL, which SQLite's busy handler does not wait for.
 const WAL_RETRY_AFTER: Duration = Duration::from_millis(2);
+
+/// How long the first connection tries to switch a file to WAL that others have in use. They may be of its own thread,
+/// and whoever tries keeps new readers out.
+const WAL_PATIENCE: Duration = Duration::from_millis(250);
 
 impl Opener {
     pub fn new(access: Access, door: Door, counters: Arc<Counters>) -> Self {
@@ -143,6 +150,7 @@ impl Opener {
             counters,
             generation: AtomicU64::new(0),
             has_lost_wal: AtomicBool::new(false),
+            lacks_wal: AtomicBool::new(false),
             configuring: Mutex::new(()),
         }
     }
@@ -177,7 +185,7 @@ impl Opener {
     pub fn open(&self, path: &Path) -> Result<Kept> {
         let settings = self.settings();
         // What was begun before the file was let go of belongs to the old generation.
-        let generation = self.generation.load(Ordering::Relaxed);
+        let mut generation = self.generation.load(Ordering::Relaxed);
         let raw = open::manager(path, open::flags_for(self.access))
             .connect()
             .map_err(|error| Error::from_rusqlite(error, &path.to_string_lossy()))?;
@@ -185,7 +193,10 @@ impl Opener {
         let guard = database.lock();
         guard.install_counters()?;
         if let Some(settings) = &settings {
-            self.configure(&guard, settings)?;
+            if !self.configure(&guard, settings, path)? {
+                // The next one tries again.
+                generation = NEVER;
+            }
             if settings.pool_pre_ping {
                 guard.refuse_commits_when_moved();
             }
@@ -211,30 +222,66 @@ impl Opener {
         })
     }
 
-    fn configure(&self, guard: &LockGuard<'_>, settings: &Settings) -> Result<()> {
+    /// Gives whether all is as the settings say: a file that others have in use can't be switched to WAL.
+    fn configure(&self, guard: &LockGuard<'_>, settings: &Settings, path: &Path) -> Result<bool> {
         if settings.defensive {
             guard.config(ffi::SQLITE_DBCONFIG_DEFENSIVE, 1)?;
             guard.config(ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)?;
         }
         let _turn = self.configuring.lock();
-        let since = Instant::now();
+        let mut is_as_set = true;
         for (name, value) in settings.pragmas.in_order() {
             let sql = pragma(name, value);
-            let patience = busy_timeout(settings);
-            loop {
-                match guard.execute_batch(&sql) {
-                    Err(Error::Sqlite(failure))
-                        if failure.primary_code() == ffi::SQLITE_BUSY
-                            && name == "journal_mode"
-                            && since.elapsed() < patience =>
-                    {
-                        std::thread::sleep(WAL_RETRY_AFTER);
-                    }
-                    outcome => break outcome?,
-                }
+            if name == "journal_mode" && value.eq_ignore_ascii_case("WAL") {
+                is_as_set = self.switch_to_wal(guard, &sql, busy_timeout(settings))?;
+                self.tell_of_wal(is_as_set, path);
+            } else {
+                guard.execute_batch(&sql)?;
             }
         }
-        Ok(())
+        if !is_as_set && settings.pragmas.comes_to("synchronous", "NORMAL") {
+            // Which is safe with a WAL only.
+            guard.execute_batch(c"PRAGMA synchronous=FULL")?;
+        }
+        Ok(is_as_set)
+    }
+
+    /// Gives false if others have the file in use, which can be used as it is.
+    fn switch_to_wal(&self, guard: &LockGuard<'_>, sql: &CStr, own: Duration) -> Result<bool> {
+        let patience = match self.lacks_wal.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => own.min(WAL_PATIENCE),
+        };
+        guard.set_busy_timeout(patience);
+        let since = Instant::now();
+        let outcome = loop {
+            match guard.execute_batch(sql) {
+                Err(Error::Sqlite(failure)) if failure.primary_code() == ffi::SQLITE_BUSY => {
+                    if since.elapsed() >= patience {
+                        break Ok(false);
+                    }
+                    std::thread::sleep(WAL_RETRY_AFTER);
+                }
+                outcome => break outcome.map(|()| true),
+            }
+        };
+        guard.set_busy_timeout(own);
+        outcome
+    }
+
+    /// Say once that a file could not be switched to WAL.
+    fn tell_of_wal(&self, has_it: bool, path: &Path) {
+        if !self.lacks_wal.swap(!has_it, Ordering::Relaxed) && !has_it {
+            log_later(
+                Level::Warn,
+                format!(
+                    "{} is not in WAL mode and is in use, so that it can't be switched now: sessions go on in the mode \
+                     that it has, where readers and a writer wait for each other, and the next ones try again. To \
+                     switch it once, run PRAGMA journal_mode = WAL while nobody uses it",
+                    path.display()
+                ),
+            );
+        }
     }
 
     /// Whether the connection may be lent again as far as its age goes.
@@ -342,9 +389,10 @@ impl Opener {
             if !self.has_lost_wal.load(Ordering::SeqCst) && guard.wal_is_as_left() {
                 guard.set_busy_timeout(Duration::ZERO);
                 if let Err(error) = guard.checkpoint() {
-                    log_later(format!(
-                        "the WAL of a replaced file was not emptied: {error}"
-                    ));
+                    log_later(
+                        Level::Debug,
+                        format!("the WAL of a replaced file was not emptied: {error}"),
+                    );
                 }
             }
             // Neither is the `-wal` file at the path removed, which is the new file's by now.
@@ -362,7 +410,10 @@ impl Opener {
             guard.take_hooks_back();
             guard.set_busy_timeout(Duration::ZERO);
             if let Err(error) = guard.execute_batch(c"PRAGMA optimize") {
-                log_later(format!("PRAGMA optimize was not possible: {error}"));
+                log_later(
+                    Level::Debug,
+                    format!("PRAGMA optimize was not possible: {error}"),
+                );
             }
         }
         guard.close();

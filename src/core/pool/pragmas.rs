@@ -124,6 +124,12 @@ impl Pragmas {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether one is set to a value, in whatever spelling.
+    pub fn comes_to(&self, name: &str, value: &str) -> bool {
+        let own = self.get(name);
+        own.is_some_and(|own| meaning(name, own) == meaning(name, value))
+    }
+
     /// All, in the order in which they take effect.
     pub fn in_order(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_first = |pragma: &&(String, String)| FIRST.contains(&pragma.0.as_str());

@@ -8,6 +8,7 @@ use super::LOG;
 use crate::core::process::{InHand, PerProcess};
 use crate::core::sync::{Condvar, Mutex, MutexGuard};
 use crate::core::thread;
+use log::Level;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once, Weak, mpsc};
@@ -94,12 +95,12 @@ fn guarded(job: fn()) {
 
 /// Log a message by the housekeeper, because the caller may hold locks.
 #[cold]
-pub fn log_later(message: String) {
+pub fn log_later(level: Level, message: String) {
     with_housekeeper(|housekeeper| {
         housekeeper
             .worker
             .0
-            .execute(move || log::debug!(target: LOG, "{message}"));
+            .execute(move || log::log!(target: LOG, level, "{message}"));
     });
 }
 
