@@ -176,6 +176,20 @@ def test_missing_folder_fails_at_once_in_sqlites_words(tmp_path):
     assert found[2] == "SQLITE_CANTOPEN"
 
 
+def test_error_of_the_file_comes_from_the_statement_and_not_from_the_session(tmp_path):
+    path = tmp_path / "app.db"
+    path.write_bytes(b"This is a text and no database. " * 100)
+    db = DatabaseManager(f"sqlite:///{path}")
+    for _ in range(2):
+        with db.session() as session:
+            with pytest.raises(stdlib.DatabaseError, match="file is not a database"):
+                session.execute("SELECT * FROM sqlite_schema")
+    path.unlink()
+    with db.session() as session:
+        assert session.scalar("PRAGMA journal_mode") == "wal"
+        assert session.scalar("PRAGMA foreign_keys") == 1
+
+
 def test_file_that_is_no_database_fails_at_once_in_sqlites_words(tmp_path):
     path = tmp_path / "app.db"
     path.write_bytes(b"This is a text and no database. " * 100)

@@ -284,8 +284,8 @@ def test_what_can_not_be_opened_fails_at_once_with_sqlites_words(
     if wrong == "text":
         path.write_text("no database, " * 100)
     db = DatabaseManager(f"sqlite:///{path}", pool_timeout=3600)
-    with pytest.raises(sqlite3.DatabaseError) as caught:
-        use(db)
+    with pytest.raises(sqlite3.DatabaseError) as caught, db.session() as session:
+        session.execute("CREATE TABLE t (x)")
     words = {"text": "file is not a database", "forbidden": ""}
     assert words.get(wrong, "unable to open database file") in str(caught.value)
     assert db.get_stats()["pool_in_use"] == 0

@@ -117,6 +117,32 @@ def test_a_new_database_in_a_read_only_folder_can_not_be_opened(tmp_path: Path, 
     assert not list((tmp_path / "folder").iterdir())
 
 
+# A session as it is by default, on a file that it can't switch to WAL.
+READ_ONLY = f"""{ORDINARY}
+os.chmod(path, 0o444)
+db = DatabaseManager.at(path)
+for mode in ("auto", "read"):
+    with db.session(mode) as session:
+        print(session.scalar("SELECT count(*) FROM t"), session.scalar("PRAGMA journal_mode"))
+try:
+    with db.session() as session:
+        session.execute("DELETE FROM t")
+except stdlib.OperationalError as error:
+    print(error)
+print(db.get_stats()["opened_total"])
+"""
+
+
+def test_session_reads_a_file_that_it_may_not_switch_to_wal(tmp_path: Path) -> None:
+    path = database(tmp_path / "a.db", "delete", rows=3)
+    assert run(READ_ONLY, path, "delete", "session").splitlines() == [
+        "3 delete",
+        "3 delete",
+        "attempt to write a readonly database",
+        "1",
+    ]
+
+
 # A file that may only be read at first, and a connection that goes on to read it meanwhile.
 PERMIT = f"""{ORDINARY}
 import subprocess

@@ -222,32 +222,49 @@ impl Opener {
         })
     }
 
-    /// Gives whether all is as the settings say: a file that others have in use can't be switched to WAL.
+    /// Gives whether all is as the settings say. What is wrong with the file is not told here but by the first statement
+    /// that needs it, as after the stdlib's `connect()`.
     fn configure(&self, guard: &LockGuard<'_>, settings: &Settings, path: &Path) -> Result<bool> {
         if settings.defensive {
             guard.config(ffi::SQLITE_DBCONFIG_DEFENSIVE, 1)?;
             guard.config(ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)?;
         }
         let _turn = self.configuring.lock();
+        let mut has_wal = true;
         let mut is_as_set = true;
         for (name, value) in settings.pragmas.in_order() {
             let sql = pragma(name, value);
-            if name == "journal_mode" && value.eq_ignore_ascii_case("WAL") {
-                is_as_set = self.switch_to_wal(guard, &sql, busy_timeout(settings))?;
-                self.tell_of_wal(is_as_set, path);
-            } else {
-                guard.execute_batch(&sql)?;
+            let is_switch = name == "journal_mode" && value.eq_ignore_ascii_case("WAL");
+            let outcome = match is_switch {
+                true => self.switch_to_wal(guard, &sql, busy_timeout(settings)),
+                false => guard.execute_batch(&sql),
+            };
+            let code = match &outcome {
+                Err(Error::Sqlite(failure)) => failure.primary_code(),
+                _ => ffi::SQLITE_OK,
+            };
+            match code {
+                // It stays as it is, for whoever may only read it.
+                ffi::SQLITE_READONLY if is_switch => has_wal = false,
+                ffi::SQLITE_BUSY if is_switch => {
+                    has_wal = false;
+                    is_as_set = false;
+                    self.tell_of_wal(path);
+                }
+                ffi::SQLITE_NOTADB | ffi::SQLITE_CORRUPT | ffi::SQLITE_CANTOPEN => {
+                    is_as_set = false
+                }
+                _ => outcome?,
             }
         }
-        if !is_as_set && settings.pragmas.comes_to("synchronous", "NORMAL") {
+        if !has_wal && settings.pragmas.comes_to("synchronous", "NORMAL") {
             // Which is safe with a WAL only.
             guard.execute_batch(c"PRAGMA synchronous=FULL")?;
         }
         Ok(is_as_set)
     }
 
-    /// Gives false if others have the file in use, which can be used as it is.
-    fn switch_to_wal(&self, guard: &LockGuard<'_>, sql: &CStr, own: Duration) -> Result<bool> {
+    fn switch_to_wal(&self, guard: &LockGuard<'_>, sql: &CStr, own: Duration) -> Result<()> {
         let patience = match self.lacks_wal.load(Ordering::Relaxed) {
             true => Duration::ZERO,
             false => own.min(WAL_PATIENCE),
@@ -256,28 +273,30 @@ impl Opener {
         let since = Instant::now();
         let outcome = loop {
             match guard.execute_batch(sql) {
-                Err(Error::Sqlite(failure)) if failure.primary_code() == ffi::SQLITE_BUSY => {
-                    if since.elapsed() >= patience {
-                        break Ok(false);
-                    }
+                Err(Error::Sqlite(failure))
+                    if failure.primary_code() == ffi::SQLITE_BUSY && since.elapsed() < patience =>
+                {
                     std::thread::sleep(WAL_RETRY_AFTER);
                 }
-                outcome => break outcome.map(|()| true),
+                outcome => break outcome,
             }
         };
         guard.set_busy_timeout(own);
+        if outcome.is_ok() {
+            self.lacks_wal.store(false, Ordering::Relaxed);
+        }
         outcome
     }
 
     /// Say once that a file could not be switched to WAL.
-    fn tell_of_wal(&self, has_it: bool, path: &Path) {
-        if !self.lacks_wal.swap(!has_it, Ordering::Relaxed) && !has_it {
+    fn tell_of_wal(&self, path: &Path) {
+        if !self.lacks_wal.swap(true, Ordering::Relaxed) {
             log_later(
                 Level::Warn,
                 format!(
-                    "{} is not in WAL mode and is in use, so that it can't be switched now: sessions go on in the mode \
-                     that it has, where readers and a writer wait for each other, and the next ones try again. To \
-                     switch it once, run PRAGMA journal_mode = WAL while nobody uses it",
+                    "others have {} in use, so that it can't be switched to WAL now: sessions go on in the mode that \
+                     it has, where readers and a writer wait for each other, and the next ones try again. To switch it \
+                     once, run PRAGMA journal_mode = WAL while nobody uses it",
                     path.display()
                 ),
             );
