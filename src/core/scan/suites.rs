@@ -23,7 +23,8 @@ pub fn suites_of(statement: &Stmt) -> Vec<&[Stmt]> {
     }
 }
 
-fn suites_of_try(attempt: &ast::StmtTry) -> Vec<&[Stmt]> {
+/// Those of a `try`: its body, its handlers, and what is behind.
+pub fn suites_of_try(attempt: &ast::StmtTry) -> Vec<&[Stmt]> {
     let handlers = attempt.handlers.iter().map(|handler| {
         let ExceptHandler::ExceptHandler(handler) = handler;
         &handler.body[..]

@@ -1,5 +1,6 @@
 //! The mode of a session: whether it has to keep others from writing from its begin.
 
+use super::beginning::Beginning;
 use super::region::Region;
 use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
@@ -7,7 +8,7 @@ use crate::core::scan::importing::is_stdlib;
 use crate::core::scan::imports::is_test;
 use crate::core::scan::names::{Binding, Bound, Scope, ScopeKind};
 use crate::core::scan::project::Named;
-use crate::core::scan::syntax::{Expr, ExprCall, Visitor, ast, visitor};
+use crate::core::scan::syntax::{Expr, ExprCall, TextRange, Visitor, ast, visitor};
 
 /// A session's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub enum Mode {
     Auto,
     /// It begins at once: what it reads is still so when it writes.
     Write,
+    /// The same, above a statement, since handlers are around that.
+    WriteFrom(TextRange),
+    /// It should begin at once, and can't: its statements are in several places that handle errors.
+    AutoInTry,
     /// It should begin at once, and can't: a function that is called may open the database, too.
     AutoForOthers,
     /// It should begin at once, and can't: its function may be called where the database is open already.
@@ -27,7 +32,15 @@ impl Mode {
     pub fn argument(self) -> &'static str {
         match self {
             Self::Write => "mode=\"write\"",
-            Self::Auto | Self::AutoForOthers | Self::AutoWithin => "",
+            _ => "",
+        }
+    }
+
+    /// The statement above which it begins to keep others from writing.
+    pub fn begin(self) -> Option<TextRange> {
+        match self {
+            Self::WriteFrom(statement) => Some(statement),
+            _ => None,
         }
     }
 
@@ -35,8 +48,12 @@ impl Mode {
     pub fn note(self) -> Option<String> {
         let note = match self {
             Self::Auto => return None,
-            Self::Write => {
+            Self::Write | Self::WriteFrom(_) => {
                 "it writes what hangs on what it read, so nobody else may write in between"
+            }
+            Self::AutoInTry => {
+                "it writes what hangs on what it read, but handles errors in several places, one of which is for a locked \
+                 database: see where begin() is possible"
             }
             Self::AutoForOthers => {
                 "it writes what hangs on what it read, but calls functions that may open the database as well: see whether \
@@ -84,8 +101,8 @@ const PLAIN_MODULES: [&str; 12] = [
     "uuid",
 ];
 
-/// Which mode a session of some statements needs.
-pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>) -> Mode {
+/// Which mode a session of some statements needs, those at `runs` among them.
+pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>, runs: &[TextRange]) -> Mode {
     if !writes_what_it_read(&case.connection, region.home, &region.kept) {
         return Mode::Auto;
     }
@@ -100,7 +117,11 @@ pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>) -> Mode {
     match finder.are_called {
         true => Mode::AutoForOthers,
         false if is_called_within(case, region) => Mode::AutoWithin,
-        false => Mode::Write,
+        false => match Beginning::of(case, region, runs) {
+            Beginning::Entry => Mode::Write,
+            Beginning::Above(statement) => Mode::WriteFrom(statement),
+            Beginning::Nowhere => Mode::AutoInTry,
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! each path keeps what it kept, and discards what it discarded.
 
 mod arguments;
+mod beginning;
 mod calls;
 mod control;
 mod manager;
@@ -70,9 +71,9 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
             "if it does not call itself more than 19 deep: each call has a session of its own";
         proof.conditions.push(deep.to_owned());
     }
-    let mode = calls::mode(case, &region);
+    let mode = calls::mode(case, &region, &proof.runs);
     let session = format!("{}.session({})", manager.expression, mode.argument());
-    let edits = rewrite::edits(case, &region, &proof, &session, &[])?;
+    let edits = rewrite::edits(case, &region, &proof, &session, &[], mode.begin())?;
     let redundant = (!proof.redundant.is_empty()).then_some("DBM201");
     Ok(Proposal {
         rule: match proof.is_yielded {

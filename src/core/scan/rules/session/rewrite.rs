@@ -11,13 +11,14 @@ use crate::core::scan::syntax::{Ranged, Stmt, TextRange, TextSize};
 const MOVED: &str = "its lines can't be moved";
 const COMMENT: &str = "a comment would be lost";
 
-/// Make them, or tell why not.
+/// Make them, or tell why not. The session keeps others from writing from above the statement at `begin`, if there is one.
 pub fn edits(
     case: &Case<'_, '_>,
     region: &Region<'_>,
     proof: &Proof,
     session: &str,
     set: &[String],
+    begin: Option<TextRange>,
 ) -> Result<Vec<Edit>, &'static str> {
     let source = case.source();
     let step = region.step.or_else(|| step_of_file(case, region));
@@ -27,6 +28,7 @@ pub fn edits(
     let unit = unit.ok_or(MOVED)?;
     let mut layout = Layout::new(source, &case.file().parsed.module, unit);
     match region.opening {
+        Opening::Item(range) if case.has_comment(range) => return Err(COMMENT),
         Opening::Item(range) => layout.replace(range, session),
         Opening::Above(range) => {
             layout.insert_outside(range, &format!("with {session}:"));
@@ -64,6 +66,9 @@ pub fn edits(
     let commit = format!("{}.commit()", region.name);
     for range in &proof.committed {
         layout.insert_below(*range, &commit);
+    }
+    if let Some(first) = begin {
+        layout.insert_above(first, &format!("{}.begin()", region.name));
     }
     for first in &proof.rolled_back {
         layout.insert_above(*first, &format!("{}.rollback()", region.name));

@@ -348,7 +348,7 @@ impl<'a, 'p, 'c> Stored<'a, 'p, 'c> {
             "{}.{}.session() as {}",
             self.instance, self.manager, self.local
         );
-        let edits = rewrite::edits(self.case, &region, &proof, &session, &set);
+        let edits = rewrite::edits(self.case, &region, &proof, &session, &set, None);
         self.edits.extend(edits?);
         let skipped = block.map(|with| with.items[0].context_expr.range());
         for place in method.places.within(region.extent) {

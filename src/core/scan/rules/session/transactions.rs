@@ -23,6 +23,8 @@ pub struct Proof {
     pub rolled_back: Vec<TextRange>,
     /// Statements that do what the session does anyway.
     pub redundant: Vec<TextRange>,
+    /// Where something runs on the connection.
+    pub runs: Vec<TextRange>,
     /// Whether its function yields it.
     pub is_yielded: bool,
     /// Whether a write is discarded that a session would commit.
@@ -46,6 +48,7 @@ pub fn prove<'a>(
     let connection = &case.connection;
     let (ends, trace) = flow::trace(connection, region.home, &region.kept, region.left_out);
     let mut proof = Proof {
+        runs: runs(&trace),
         is_yielded: yielded.is_some(),
         ..Proof::default()
     };
@@ -61,6 +64,19 @@ pub fn prove<'a>(
         Err(reason) => Err(reason),
         Ok(()) => Ok(proof),
     }
+}
+
+fn runs(trace: &Trace) -> Vec<TextRange> {
+    let runs = |effect: &Effect| match effect {
+        Effect::Runs(sql) => *sql != Sql::Redundant,
+        Effect::RunsScript(_) | Effect::Given => true,
+        _ => false,
+    };
+    let effects = trace.effects.iter();
+    effects
+        .filter(|(_, effect, _)| runs(effect))
+        .map(|(range, ..)| *range)
+        .collect()
 }
 
 /// The place where it is yielded, if it is.
