@@ -4,7 +4,7 @@ use super::held::Holder;
 use super::names::{Names, ScopeId};
 use super::project::{FileId, Project};
 use super::sites::Site;
-use super::sql::Sql;
+use super::sql::{Sql, changes_temporary};
 use super::syntax::{Expr, ExprCall, Ranged, TextRange, ast};
 use super::values::{text_begins, texts_begin};
 use foldhash::HashSet;
@@ -230,7 +230,15 @@ impl<'a, 'p> Connection<'a, 'p> {
 
     /// What the statement does that a call runs.
     pub fn runs(&self, scope: ScopeId, call: &ExprCall) -> Sql {
-        self.sql(scope, call, Sql::of)
+        let file = &self.project.file(self.file).parsed.source.text;
+        self.sql(scope, call, |text, is_whole| {
+            match Sql::of(text, is_whole) {
+                Sql::Writes if changes_temporary(text, file) => {
+                    Sql::Refused("it writes to a temporary table")
+                }
+                sql => sql,
+            }
+        })
     }
 
     /// What the script does that a call runs.
@@ -238,7 +246,7 @@ impl<'a, 'p> Connection<'a, 'p> {
         self.sql(scope, call, Sql::of_script)
     }
 
-    fn sql(&self, scope: ScopeId, call: &ExprCall, of: fn(&str, bool) -> Sql) -> Sql {
+    fn sql(&self, scope: ScopeId, call: &ExprCall, of: impl Fn(&str, bool) -> Sql) -> Sql {
         let sql = call.arguments.args.first();
         let texts = sql.and_then(|sql| texts_begin(self.project, self.file, scope, sql));
         let all = texts.unwrap_or_default();

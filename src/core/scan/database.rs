@@ -40,6 +40,17 @@ pub struct Database {
     pub expression: String,
 }
 
+impl Database {
+    /// Whether it is one in memory that no other connection can have.
+    pub fn is_private_memory(&self) -> bool {
+        let path = self.path.as_deref().unwrap_or_default();
+        let is_of_uri = path.starts_with("file:")
+            && (path.starts_with("file::memory:") || path.contains("mode=memory"))
+            && !path.contains("cache=shared");
+        path == ":memory:" || is_of_uri
+    }
+}
+
 /// Whether an engine's call has an SQLite URL.
 pub fn is_sqlite_url(project: &Project<'_>, file: FileId, scope: ScopeId, call: &ExprCall) -> bool {
     let Some(url) = path_argument(call) else {

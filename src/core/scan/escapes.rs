@@ -129,15 +129,13 @@ impl<'a> Finder<'a, '_, '_> {
     fn of_method(&self, method: &ast::ExprAttribute) -> Escapes {
         let is_called = matches!(self.parent(1), Some(Around::Expression(Expr::Call(call))) if call.func.range() == method.range());
         match method.attr.as_str() {
+            "__exit__" | "__aexit__" if is_called => ENDS,
             _ if is_called => Escapes::default(),
             "close" | "__exit__" => Escapes {
                 may_close: !self.is_registered(),
                 may_commit: false,
             },
-            "commit" => Escapes {
-                may_close: false,
-                may_commit: true,
-            },
+            "commit" => ENDS,
             _ => Escapes::default(),
         }
     }
@@ -157,6 +155,9 @@ impl<'a> Finder<'a, '_, '_> {
         let is_class = last
             .trim_start_matches('_')
             .starts_with(|first: char| first.is_uppercase());
+        if matches!(last, "enter_context" | "enter_async_context") {
+            return ENDS;
+        }
         match is_class || KEEPS.contains(&last) {
             true => UNKNOWN,
             false => Escapes::default(),
@@ -186,6 +187,12 @@ impl<'a> Finder<'a, '_, '_> {
         false
     }
 }
+
+/// It is entered or left by a call, which ends its transaction.
+const ENDS: Escapes = Escapes {
+    may_close: false,
+    may_commit: true,
+};
 
 const UNKNOWN: Escapes = Escapes {
     may_close: true,

@@ -50,7 +50,7 @@ pub fn hazards<'a>(
     let followed = Followed::of(project, connection, held);
     let mut found = left_open(connection, held, followed.as_ref());
     // One in memory goes with its connection anyway, and each connection has its own.
-    let in_memory = database.path.as_deref() == Some(":memory:");
+    let in_memory = database.is_private_memory();
     let written = followed.map_or_else(Writes::default, |followed| followed.writes(held, usage));
     if let Holder::Attribute(class, attribute) = connection.holder() {
         found.extend(keepers::hazards(

@@ -79,6 +79,74 @@ fn begins_with(text: &str, word: &str) -> bool {
     text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word.as_bytes())
 }
 
+/// Whether a statement changes a table that goes with its connection: one of the schema `temp`, or one that some text in
+/// its file makes as a temporary one.
+pub fn changes_temporary(text: &str, file: &str) -> bool {
+    let Some((schema, table)) = changed_table(text) else {
+        return false;
+    };
+    match schema {
+        Some(schema) => schema.eq_ignore_ascii_case("temp"),
+        None => makes_temporary(file, table),
+    }
+}
+
+/// The table that an INSERT, REPLACE, UPDATE or DELETE changes, and its schema if it is named.
+fn changed_table(text: &str) -> Option<(Option<&str>, &str)> {
+    let mut words = words_of(skip_blanks_and_comments(text));
+    let is = |word: &str, other: &str| word.eq_ignore_ascii_case(other);
+    let first = words.next()?;
+    let name = match is(first, "update") {
+        true => match words.next()? {
+            word if is(word, "or") => words.nth(1)?,
+            name => name,
+        },
+        false => {
+            let mut behind = words.skip_while(|word| !is(word, "into") && !is(word, "from"));
+            behind.nth(1)?
+        }
+    };
+    Some(match name.split_once('.') {
+        Some((schema, table)) => (Some(unquoted(schema)), unquoted(table)),
+        None => (None, unquoted(name)),
+    })
+}
+
+fn unquoted(name: &str) -> &str {
+    name.trim_matches(['"', '`', '[', ']', '\''])
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    let is_between = |sign: char| sign.is_whitespace() || matches!(sign, '(' | ')' | ',' | ';');
+    text.split(is_between).filter(|word| !word.is_empty())
+}
+
+/// Whether a text has a `CREATE TEMP TABLE` of a name in it.
+fn makes_temporary(text: &str, table: &str) -> bool {
+    let is_one_of = |word: &str, others: &[&str]| {
+        let mut others = others.iter();
+        others.any(|other| word.eq_ignore_ascii_case(other))
+    };
+    let mut words = words_of(text).peekable();
+    while let Some(word) = words.next() {
+        let is_made = is_one_of(word, &["temp", "temporary"])
+            && words.next_if(|next| is_one_of(next, &["table"])).is_some();
+        if is_made {
+            while words
+                .next_if(|next| is_one_of(next, &["if", "not", "exists"]))
+                .is_some()
+            {}
+            if words
+                .peek()
+                .is_some_and(|name| unquoted(name).eq_ignore_ascii_case(table))
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 /// Whether an UPDATE or DELETE has a LIMIT that is not one of a query within it.
 pub fn is_limited(text: &str) -> bool {
     let last = text.rsplit(')').next().unwrap_or(text).to_ascii_lowercase();
@@ -195,6 +263,30 @@ mod tests {
         assert_eq!(Sql::of("INSERT INTO ", false), Sql::Writes);
         assert_eq!(Sql::of("PRAGMA ", false), Sql::Unknown);
         assert_eq!(Sql::of("WITH x AS (", false), Sql::Unknown);
+    }
+
+    #[test]
+    fn tables_that_go_with_their_connection_are_told_by_their_schema_or_by_how_they_are_made() {
+        let file = "db.execute(\"CREATE TEMP TABLE IF NOT EXISTS `found`(a)\")";
+        for text in [
+            "INSERT INTO temp.x SELECT 1",
+            "insert or ignore into Found(a) values (?)",
+            "UPDATE OR IGNORE [found] SET a = 1",
+            "UPDATE found SET a = 1",
+            "DELETE FROM `found`;",
+            "REPLACE INTO TEMP.\"x\"(a) VALUES (1)",
+        ] {
+            assert!(changes_temporary(text, file), "{text}");
+        }
+        for text in [
+            "INSERT INTO t SELECT * FROM found",
+            "INSERT INTO main.found VALUES (1)",
+            "DELETE FROM",
+            "UPDATE t SET a = 'temp.x'",
+            "INSERT",
+        ] {
+            assert!(!changes_temporary(text, file), "{text}");
+        }
     }
 
     #[test]

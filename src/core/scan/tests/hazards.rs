@@ -30,6 +30,36 @@ fn check(cases: &[(&str, &[Hazard])]) {
 }
 
 #[test]
+fn a_write_is_not_lost_that_goes_with_its_connection_or_is_committed_by_a_call() {
+    check(&[
+        (
+            "c = connect()\nc.execute('CREATE TEMP TABLE x (a)')\nc.execute('INSERT INTO x SELECT 1')\nc.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "c = connect()\nc.execute('INSERT INTO temp.x SELECT 1')\nc.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "c = connect()\nc.__enter__()\ntry:\n    WRITE\nfinally:\n    c.__exit__(None, None, None)\n    c.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "with contextlib.ExitStack() as stack:\n    c = connect()\n    stack.callback(c.close)\n    stack.enter_context(c)\n    WRITE",
+            &[],
+        ),
+        (
+            "c = sqlite3.connect('file:x?mode=memory', uri=True)\nWRITE\nc.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "c = sqlite3.connect('file:x?mode=memory&cache=shared', uri=True)\nWRITE\nc.close()",
+            &[WriteNotCommitted, OpenAfterException],
+        ),
+    ]);
+}
+
+#[test]
 fn a_loop_that_goes_on_before_the_close_leaves_a_connection_open() {
     check(&[
         (
