@@ -1,4 +1,4 @@
-"""Handlers that are about the database itself: what they caught before a migration, they catch behind it."""
+"""What handlers of a locked or a foreign file caught before a migration, they catch behind it."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
