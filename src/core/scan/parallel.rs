@@ -2,6 +2,7 @@
 
 use super::files;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Builder};
 
 /// The room of a thread that goes through files of a usual depth.
@@ -47,4 +48,15 @@ pub fn in_parallel<'i, T: Sync, R: Send>(
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Let go of many, in several threads with so much room each.
+pub fn drop_in_parallel<T: Send>(items: Vec<T>, stack_bytes: usize) {
+    let items: Vec<_> = items
+        .into_iter()
+        .map(|item| Mutex::new(Some(item)))
+        .collect();
+    in_parallel(&items, stack_bytes, |item| {
+        drop(item.lock().unwrap_or_else(PoisonError::into_inner).take());
+    });
 }

@@ -9,7 +9,7 @@ use super::hits::Hits;
 use super::imports::{self, Importers, Lines};
 use super::libraries::{self, Kind, WORDS};
 use super::order;
-use super::parallel::{STACK_BYTES, in_parallel};
+use super::parallel::{STACK_BYTES, drop_in_parallel, in_parallel};
 use super::patches;
 use super::project::{FileId, Packages, Parsed, Project};
 use super::report::{Call, NotRead, Report, Unparsable};
@@ -20,8 +20,10 @@ use super::source::Source;
 use super::summary::Summary;
 use super::syntax::{ExprCall, parse};
 use aho_corasick::AhoCorasick;
+use foldhash::{HashMap, HashSet};
 use memchr::memmem;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -94,8 +96,12 @@ pub fn scan(roots: &[PathBuf], services: &Services) -> Report {
         report(project, unparsable, services)
     });
     let Collection {
-        walked, imports, ..
+        walked,
+        imports,
+        parsed,
+        ..
     } = collection;
+    drop_in_parallel(parsed, depth::STACK_BYTES);
     Report {
         unreadable: walked.unreadable.iter().map(told).collect(),
         services: order::services(
@@ -171,13 +177,13 @@ fn complete<R>(
         parsed.sort_by(|one, other| one.source.path.cmp(&other.source.path));
         let project =
             Project::new(parsed, roots).with_foreign_keys(collection.foreign_keys.as_ref());
-        let exports: Vec<_> = unnamed_exports(&project)
+        let new: Vec<Sought> = sought(&project)
             .into_iter()
-            .filter(|export| asked.insert(export.clone()))
+            .filter(|sought| asked.insert(sought.clone()))
             .collect();
-        let more = match exports.is_empty() {
+        let more = match new.is_empty() {
             true => Vec::new(),
-            false => importers_of(&exports, &project, &collection.imports),
+            false => files_of(&new, &project, &collection.imports),
         };
         if more.is_empty() {
             return look(&project);
@@ -186,28 +192,27 @@ fn complete<R>(
     }
 }
 
-/// The files that import one of these, or define it, and are not in the project yet.
-fn importers_of(
-    exports: &[(String, String)],
-    project: &Project<'_>,
-    imports: &[Lines],
-) -> Vec<Parsed> {
+/// A name of a module that files outside of the project have to do with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Sought {
+    /// The module's last name.
+    module: String,
+    name: String,
+    /// Whether it is a value: those who import it matter only if they give it another one.
+    is_value: bool,
+}
+
+/// The files that have to do with one of these, and are not in the project yet.
+fn files_of(sought: &[Sought], project: &Project<'_>, imports: &[Lines]) -> Vec<Parsed> {
     let known: HashSet<&Path> = project
         .files()
         .map(|(_, file)| &*file.parsed.source.path)
         .collect();
     let others = imports.iter().filter(|(path, _)| !known.contains(&**path));
     let others: Vec<&Lines> = others.collect();
-    // It fails for more than 2 GiB of names.
-    let finder = AhoCorasick::new(exports.iter().flat_map(|(module, name)| [module, name])).ok();
+    let search = Search::of(sought);
     let found = in_parallel(&others, STACK_BYTES, |(path, lines)| {
-        let may_be = |finder: &AhoCorasick| {
-            finder.is_match(lines) || exports.iter().any(|(module, _)| is_module(path, module))
-        };
-        finder
-            .as_ref()
-            .is_none_or(may_be)
-            .then(|| importer(path, lines, exports))?
+        search.content_of(path, lines)
     });
     let found = Contents(Mutex::new(found.into_iter().flatten().collect()));
     // What is no Python does not hold the word either, so nothing is left out with it.
@@ -218,33 +223,88 @@ fn importers_of(
     parsed.collect()
 }
 
-/// A file with its content, if it imports one of these, or defines it.
-fn importer(path: &Path, lines: &str, exports: &[(String, String)]) -> Option<(PathBuf, Vec<u8>)> {
-    let named = exports
-        .iter()
-        .filter(|export| may_name(path, lines, export));
-    let named: Vec<_> = named.collect();
-    if named.is_empty() {
-        return None;
+/// Looks for names in the files that may import or define them.
+struct Search<'s> {
+    sought: &'s [Sought],
+    by_module: HashMap<&'s OsStr, Vec<&'s Sought>>,
+    /// Finds the words of these, the module of one right before its name; None if there are too many.
+    finder: Option<AhoCorasick>,
+}
+
+impl<'s> Search<'s> {
+    fn of(sought: &'s [Sought]) -> Self {
+        let mut by_module: HashMap<&OsStr, Vec<&Sought>> = HashMap::default();
+        for one in sought {
+            let module = OsStr::new(&one.module);
+            by_module.entry(module).or_default().push(one);
+        }
+        let words = sought.iter().flat_map(|one| [&one.module, &one.name]);
+        // It fails for more than 2 GiB of names.
+        let finder = AhoCorasick::new(words).ok();
+        Self {
+            sought,
+            by_module,
+            finder,
+        }
     }
-    // What can't be read any more is told of by the walk, if it could not be read then.
-    let content = std::fs::read(path).ok()?;
-    let has = |name: &str| memmem::find(&content, name.as_bytes()).is_some();
-    named
-        .iter()
-        .any(|(_, name)| has(name))
-        .then(|| (path.to_owned(), content))
+
+    /// Those that a file may define, by its name.
+    fn defined_by(&self, path: &Path) -> &[&'s Sought] {
+        let defined = module_name(path).and_then(|own| self.by_module.get(own));
+        defined.map_or(&[], Vec::as_slice)
+    }
+
+    /// Those that a file may import, by the lines of its imports.
+    fn imported_by(&self, lines: &str) -> BTreeSet<&'s Sought> {
+        let Some(finder) = &self.finder else {
+            return self.sought.iter().collect();
+        };
+        // The name may be one of the module's package, too.
+        let is_relative = lines.contains("from .");
+        let words = finder.find_overlapping_iter(lines);
+        let words = words.map(|found| found.pattern().as_usize());
+        let imported = words.filter(|word| is_relative || word % 2 == 0);
+        imported.map(|word| &self.sought[word / 2]).collect()
+    }
+
+    /// A file with its content, if it has to do with one of them.
+    fn content_of(&self, path: &Path, lines: &str) -> Option<(PathBuf, Vec<u8>)> {
+        let defined = self.defined_by(path);
+        let imported = self.imported_by(lines);
+        if defined.is_empty() && imported.is_empty() {
+            return None;
+        }
+        // What can't be read any more is told of by the walk, if it could not be read then.
+        let content = std::fs::read(path).ok()?;
+        let has = |one: &Sought| memmem::find(&content, one.name.as_bytes()).is_some();
+        let uses = |one: &Sought| match one.is_value {
+            true => assigns(&content, &one.name),
+            false => has(one),
+        };
+        let is_sought = defined.iter().any(|one| has(one)) || imported.iter().any(|one| uses(one));
+        is_sought.then(|| (path.to_owned(), content))
+    }
 }
 
-/// Whether a file imports a module by its last name, or is it; the name may be one of its package's, too.
-fn may_name(path: &Path, lines: &str, (module, name): &(String, String)) -> bool {
-    lines.contains(module.as_str())
-        || (lines.contains("from .") && lines.contains(name.as_str()))
-        || is_module(path, module)
+/// Whether a text may give a name, or an attribute of that name, a value.
+fn assigns(text: &[u8], name: &str) -> bool {
+    memmem::find_iter(text, name.as_bytes()).any(|at| {
+        let behind = text[at + name.len()..].trim_ascii_start();
+        matches!(behind, [b'=', next, ..] if *next != b'=') || behind.starts_with(b"+=")
+    })
 }
 
-/// Names by which modules of the project give the functions on, without saying so: the module's last name, and the name.
-fn unnamed_exports(project: &Project<'_>) -> BTreeSet<(String, String)> {
+/// The last name of the module that a file is.
+fn module_name(path: &Path) -> Option<&OsStr> {
+    match path.file_stem()? {
+        stem if stem == "__init__" => path.parent()?.file_name(),
+        stem => Some(stem),
+    }
+}
+
+/// Names by which modules of the project give the functions on without saying so, and those that tell which database is
+/// opened.
+fn sought(project: &Project<'_>) -> BTreeSet<Sought> {
     let is_wanted = |name: &str| {
         libraries::is_library(name)
             || Kind::of_name(name)
@@ -260,25 +320,29 @@ fn unnamed_exports(project: &Project<'_>) -> BTreeSet<(String, String)> {
     of_functions.chain(given_paths(project)).collect()
 }
 
-/// Whether a file is a module of that last name.
-fn is_module(path: &Path, name: &str) -> bool {
-    let stem = path.file_stem();
-    let package = path.parent().and_then(Path::file_name);
-    stem.is_some_and(|stem| stem == name)
-        || (stem.is_some_and(|stem| stem == "__init__")
-            && package.is_some_and(|package| package == name))
-}
-
 /// A name of a module, by the module's last name.
-fn export(project: &Project<'_>, file: FileId, name: &str) -> (String, String) {
+fn export(project: &Project<'_>, file: FileId, name: &str) -> Sought {
     let dotted = &project.file(file).dotted;
     let module = dotted.rsplit('.').next().unwrap_or(dotted);
-    (module.to_owned(), name.to_owned())
+    Sought {
+        module: module.to_owned(),
+        name: name.to_owned(),
+        is_value: false,
+    }
+}
+
+/// A value of a module.
+fn constant((module, name): (String, String)) -> Sought {
+    Sought {
+        module,
+        name,
+        is_value: true,
+    }
 }
 
 /// What else tells which database is opened: the functions and classes that are given its path, whose callers know, and
 /// constants of other modules.
-fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
+fn given_paths(project: &Project<'_>) -> BTreeSet<Sought> {
     let files: Vec<FileId> = project.files().map(|(id, _)| id).collect();
     let given = in_parallel(&files, STACK_BYTES, |file| {
         let is_sqlite = |scope, call: &ExprCall| is_sqlite_url(project, *file, scope, call);
@@ -290,7 +354,8 @@ fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
             let called = called.map(|name| export(project, *file, &name));
             let path = sites::path_argument(site.call);
             let constants = path.map(|path| database::constants(project, *file, site.scope, path));
-            called.into_iter().chain(constants.into_iter().flatten())
+            let constants = constants.into_iter().flatten().map(constant);
+            called.into_iter().chain(constants)
         });
         names.collect::<Vec<_>>()
     });
@@ -300,7 +365,9 @@ fn given_paths(project: &Project<'_>) -> BTreeSet<(String, String)> {
         given.extend(passing.map(|(file, name)| export(project, *file, name)));
         let paths = project.paths_given().iter();
         given.extend(
-            paths.flat_map(|(file, scope, path)| database::constants(project, *file, *scope, path)),
+            paths
+                .flat_map(|(file, scope, path)| database::constants(project, *file, *scope, path))
+                .map(constant),
         );
     }
     given
