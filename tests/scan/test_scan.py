@@ -306,3 +306,19 @@ EXPLAINED = {
         "connection = self.aiosqlite.connect(*arg, **kw)",
     ): "the module is given as an argument: that it is aiosqlite is no more than its name",
 }
+
+
+def test_value_is_not_certain_where_a_file_without_a_word_of_it_gives_another_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.py").write_text('DB = "/srv/a.db"\n')
+    (tmp_path / "app.py").write_text(
+        "import sqlite3\n\nimport config\n\nconnection = sqlite3.connect(config.DB)\n"
+    )
+    reader, other = tmp_path / "reader.py", tmp_path / "other.py"
+    reader.write_text("import config\n\nprint(config.DB, config.DB == '/srv/b.db')\n")
+    (call,) = json.loads(dbmanager("scan", str(tmp_path), "--json").stdout)["calls"]
+    assert call["database"] == "/srv/a.db"
+    other.write_text('import config\n\nconfig.DB = "/srv/b.db"\n')
+    (call,) = json.loads(dbmanager("scan", str(tmp_path), "--json").stdout)["calls"]
+    assert call["database"] == "unknown"

@@ -127,7 +127,10 @@ impl<'a> Evaluator<'_, 'a> {
         if home == ScopeId::MODULE && self.project.may_be_starred(at.file, name, last) {
             return None;
         }
-        self.of_bindings(at, name, bindings)
+        let value = self.of_bindings(at, name, bindings)?;
+        // `config.DB = path`, in another module.
+        let is_changed = home == ScopeId::MODULE && self.project.assigns_attribute(name);
+        (!is_changed).then_some(value)
     }
 
     /// One value, if all bindings have the same.
@@ -269,6 +272,21 @@ mod tests {
             ("/project/use.py", "from config import DB as X\nX\n"),
         ];
         assert_eq!(last_value(&files).as_deref(), Some("app.db"));
+    }
+
+    #[test]
+    fn a_constant_that_another_module_changes_is_not_known() {
+        for change in [
+            "config.DB = 'b.db'",
+            "from app import config as c\nc.DB += '2'",
+        ] {
+            let files = [
+                ("/project/config.py", "DB = 'a.db'\n"),
+                ("/project/main.py", change),
+                ("/project/use.py", "import config\nconfig.DB\n"),
+            ];
+            assert_eq!(last_value(&files), None, "{change}");
+        }
     }
 
     #[test]
