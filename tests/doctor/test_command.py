@@ -136,6 +136,12 @@ def test_options_that_exclude_each_other_are_refused(shop: Path) -> None:
     assert "--full and --no-check exclude each other" in ended.stderr
 
 
+def test_time_for_the_environment_is_refused_where_that_is_left_out(shop: Path) -> None:
+    ended = run(shop, "--no-environment", "--seconds", "10")
+    assert ended.returncode == 2
+    assert "--seconds and --no-environment exclude each other" in ended.stderr
+
+
 def test_an_output_that_can_not_write_everything_gets_escapes(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

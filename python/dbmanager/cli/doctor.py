@@ -135,6 +135,9 @@ def doctor(  # noqa: PLR0917 - click passes one for each option
     The exit code is 1 if there are errors or warnings, 2 if something is wrong with the command.
     """
     options.refuse_both(("--full", full), ("--no-check", no_check))
+    source = click.get_current_context().get_parameter_source("seconds")
+    is_timed = source is click.core.ParameterSource.COMMANDLINE
+    options.refuse_both(("--seconds", is_timed), ("--no-environment", no_environment))
     options.refuse_both(("--quiet", quiet), ("--json", is_json))
     # What is closed shall be closed: it belongs to somebody else.
     set_max_idle_connections(0)
