@@ -715,3 +715,13 @@ with billing.session(dbmanager.DatabaseManager(sys.argv[1])) as session:
     print(_sqlite3.Connection in type(session).__mro__)
 """
     assert said_by(code, db.url) == "True\n"
+
+
+@pytest.mark.parametrize("session", [PLAIN, NATIVE], ids=["bypassed", "own"])
+def test_that_a_file_is_no_database_is_told_by_the_statement(tmp_path: Path, session: Open) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("no database, " * 100)
+    with session(DatabaseManager.at(path)) as s:
+        with pytest.raises(stdlib.DatabaseError, match="file is not a database"):
+            s.execute("SELECT * FROM sqlite_schema")
+    DatabaseManager.reset()

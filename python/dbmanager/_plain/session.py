@@ -22,6 +22,7 @@ from dbmanager._core import DatabaseManager, OperationalError, ProgrammingError
 from dbmanager._plain.alive import Alive
 from dbmanager._plain.read_only import FOR_READING, for_reading, read_only_uri
 from dbmanager._plain.result import Result
+from dbmanager._plain.settings import set_pragmas
 from dbmanager._session import Savepoint
 
 Mode = Literal["auto", "read", "write"]
@@ -65,7 +66,7 @@ class Session(Connection):
     def _open(self) -> None:
         settings = self._manager.settings
         pragmas = dict(settings["pragmas"])
-        timeout = int(pragmas.pop("busy_timeout", 0)) / 1000
+        timeout = int(pragmas.pop("busy_timeout", 0))
         path = os.fspath(self._manager._path or "")
         uri = "file:" + quote(os.fsencode(path))
         if self._mode == "read":
@@ -75,10 +76,9 @@ class Session(Connection):
             _make(path)
         # They may be set before the block.
         factories = self.row_factory, self.text_factory
-        self._block.open(self, uri, timeout=timeout, isolation_level=None, uri=True)
+        self._block.open(self, uri, timeout=timeout / 1000, isolation_level=None, uri=True)
+        set_pragmas(self, pragmas, path, timeout)
         self.row_factory, self.text_factory = factories
-        for name, value in pragmas.items():
-            self._raw(f"PRAGMA {name} = '{value}'")
         if settings["defensive"]:
             self._raw("PRAGMA trusted_schema = OFF")
             if sys.version_info >= (3, 12):
