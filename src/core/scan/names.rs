@@ -687,10 +687,24 @@ impl<'a> Visitor<'a> for Collector<'a> {
             }
             Expr::Call(call) => {
                 self.names.calls.push((self.scope, call));
+                if let Some(name) = set_by_name(call) {
+                    self.names.assigned.insert(name);
+                }
                 visitor::walk_expr(self, expression);
             }
             _ => visitor::walk_expr(self, expression),
         }
+    }
+}
+
+/// The attribute that `setattr(object, "attribute", …)` assigns to.
+fn set_by_name(call: &ExprCall) -> Option<&str> {
+    let Expr::Name(function) = &*call.func else {
+        return None;
+    };
+    match &*call.arguments.args {
+        [_, Expr::StringLiteral(name), _] if function.id == "setattr" => Some(name.value.to_str()),
+        _ => None,
     }
 }
 

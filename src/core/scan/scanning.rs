@@ -290,7 +290,11 @@ impl<'s> Search<'s> {
 fn assigns(text: &[u8], name: &str) -> bool {
     memmem::find_iter(text, name.as_bytes()).any(|at| {
         let behind = text[at + name.len()..].trim_ascii_start();
-        matches!(behind, [b'=', next, ..] if *next != b'=') || behind.starts_with(b"+=")
+        // `config.DB = path`, `config.DB += "2"`, `setattr(config, "DB", path)`
+        matches!(behind, [b'=', next, ..] if *next != b'=')
+            || [&b"+="[..], b"\",", b"',"]
+                .iter()
+                .any(|sign| behind.starts_with(sign))
     })
 }
 

@@ -279,6 +279,7 @@ mod tests {
         for change in [
             "config.DB = 'b.db'",
             "from app import config as c\nc.DB += '2'",
+            "import config\nsetattr(config, 'DB', 'b.db')",
         ] {
             let files = [
                 ("/project/config.py", "DB = 'a.db'\n"),
