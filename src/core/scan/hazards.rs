@@ -176,14 +176,22 @@ impl<'a, 'p, 'c> Followed<'a, 'p, 'c> {
     }
 }
 
+/// Arguments of `connect` before `isolation_level`: the path, the timeout, what types to detect.
+const BEFORE_ISOLATION_LEVEL: usize = 3;
+
 /// Whether neither its call nor its user tells how its transactions begin.
 pub fn begins_by_itself(connection: &Connection<'_, '_>, usage: &Usage) -> bool {
     let sets_transactions = |name: &str| matches!(name, "isolation_level" | "autocommit");
+    let is_positional = connection.site().is_some_and(|site| {
+        let given = &site.call.arguments.args;
+        given.len() > BEFORE_ISOLATION_LEVEL || given.iter().any(Expr::is_starred_expr)
+    });
     let keywords = connection.site().into_iter();
     let keywords = keywords.flat_map(|site| &site.call.arguments.keywords);
     // `connect(**options)` may.
     let mut names = keywords.map(|keyword| keyword.arg.as_ref().map(ast::Identifier::as_str));
-    !names.any(|name| name.is_none_or(sets_transactions))
+    !is_positional
+        && !names.any(|name| name.is_none_or(sets_transactions))
         && !usage.sets.iter().any(|name| sets_transactions(name))
 }
 

@@ -697,15 +697,23 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 }
 
-/// The attribute that `setattr(object, "attribute", …)` assigns to.
+/// The attribute that is assigned to by `setattr(object, "attribute", …)`, `monkeypatch.setattr("module.attribute", …)`,
+/// `patch("module.attribute")` or `patch.object(object, "attribute")`.
 fn set_by_name(call: &ExprCall) -> Option<&str> {
-    let Expr::Name(function) = &*call.func else {
-        return None;
+    let function = match &*call.func {
+        Expr::Name(function) => function.id.as_str(),
+        Expr::Attribute(function) => function.attr.as_str(),
+        _ => return None,
     };
-    match &*call.arguments.args {
-        [_, Expr::StringLiteral(name), _] if function.id == "setattr" => Some(name.value.to_str()),
-        _ => None,
+    if !matches!(function, "setattr" | "patch" | "object") {
+        return None;
     }
+    let mut given = call.arguments.args.iter().take(2);
+    let name = given.find_map(|given| match given {
+        Expr::StringLiteral(name) => Some(name.value.to_str()),
+        _ => None,
+    })?;
+    Some(name.rsplit('.').next().unwrap_or(name))
 }
 
 /// Note `global` and `nonlocal` of a function's own statements.

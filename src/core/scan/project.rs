@@ -191,6 +191,12 @@ impl<'a> Project<'a> {
         })
     }
 
+    /// Whether some code, tests among it, assigns an attribute of that name.
+    pub fn replaces_attribute(&self, attribute: &str) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| file.names.assigns_attribute(attribute))
+    }
+
     /// The texts of the classes that are derived from one of that name.
     pub fn heirs(&self, class: &str) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(move |file| {

@@ -292,7 +292,7 @@ fn assigns(text: &[u8], name: &str) -> bool {
         let behind = text[at + name.len()..].trim_ascii_start();
         // `config.DB = path`, `config.DB += "2"`, `setattr(config, "DB", path)`
         matches!(behind, [b'=', next, ..] if *next != b'=')
-            || [&b"+="[..], b"\",", b"',"]
+            || [&b"+="[..], b"\",", b"',", b"\")", b"')"]
                 .iter()
                 .any(|sign| behind.starts_with(sign))
     })

@@ -41,6 +41,20 @@ fn is_unused(project: &Project<'_>, id: FileId, name: &str) -> bool {
         && bindings.iter().all(is_of_library)
         && uses(file, name) == bindings.len()
         && !is_named_elsewhere(project, id, name)
+        && !is_attribute_elsewhere(project, id, name)
+}
+
+/// Whether another file that names the module has an attribute of that name: `import store as s`, `s.sqlite3.Error`.
+fn is_attribute_elsewhere(project: &Project<'_>, id: FileId, name: &str) -> bool {
+    let dotted = &project.file(id).dotted;
+    let last = dotted.rsplit('.').next().unwrap_or(dotted);
+    let attribute = format!(".{name}");
+    let mut others = project.files().filter(|(other, _)| *other != id);
+    others.any(|(_, file)| {
+        let text = file.parsed.source.text.as_bytes();
+        let has = |word: &str| memmem::find(text, word.as_bytes()).is_some();
+        has(&attribute) && has(last)
+    })
 }
 
 /// How often a name stands in a file, comments left out; in strings it may be an annotation.

@@ -141,6 +141,22 @@ pub fn trace<'a>(
     trace_from(connection, scope, body, left_out, States::CLEAN)
 }
 
+/// `trace`, with a rollback at the begin of some handlers.
+pub fn ends_with_rollbacks<'a>(
+    connection: &Connection<'a, '_>,
+    scope: ScopeId,
+    body: &[&'a Stmt],
+    left_out: Option<TextRange>,
+    rolled_back: Vec<(u32, u32)>,
+) -> Ends {
+    let flow = Flow {
+        left_out,
+        rolled_back,
+        ..Flow::new(connection, scope, Purpose::Proof)
+    };
+    flow.through(body, States::CLEAN).0
+}
+
 /// `trace`, of a connection in other states.
 fn trace_from<'a>(
     connection: &Connection<'a, '_>,
@@ -149,17 +165,11 @@ fn trace_from<'a>(
     left_out: Option<TextRange>,
     states: States,
 ) -> (Ends, Trace) {
-    let mut flow = Flow {
+    let flow = Flow {
         left_out,
         ..Flow::new(connection, scope, Purpose::Proof)
     };
-    let mut ends = Ends::next(states);
-    for statement in body {
-        if ends.next != States::NONE {
-            ends = flow.statement(statement, ends.next).with_exits_of(ends);
-        }
-    }
-    (ends, flow.trace)
+    flow.through(body, states)
 }
 
 /// A range as a key that has an order.
@@ -173,6 +183,8 @@ struct Flow<'a, 'p, 'c> {
     scope: ScopeId,
     purpose: Purpose,
     left_out: Option<TextRange>,
+    /// Handlers that begin with a rollback that is not there yet.
+    rolled_back: Vec<(u32, u32)>,
     hazards: Hazards,
     calls_during: Vec<TextRange>,
     trace: Trace,
@@ -185,10 +197,21 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
             scope,
             purpose,
             left_out: None,
+            rolled_back: Vec::new(),
             hazards: Hazards::default(),
             calls_during: Vec::new(),
             trace: Trace::default(),
         }
+    }
+
+    fn through(mut self, body: &[&'a Stmt], states: States) -> (Ends, Trace) {
+        let mut ends = Ends::next(states);
+        for statement in body {
+            if ends.next != States::NONE {
+                ends = self.statement(statement, ends.next).with_exits_of(ends);
+            }
+        }
+        (ends, self.trace)
     }
 
     fn suite(&mut self, body: &'a [Stmt], states: States) -> Ends {
@@ -339,7 +362,11 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
         let caught = body.raised.turn(States::DIRTY, States::CAUGHT);
         for ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
             *self.trace.handlers.entry(key(handler.range)).or_default() |= caught;
-            ends = ends.joined(self.suite(&handler.body, caught));
+            let before = match self.rolled_back.contains(&key(handler.range)) {
+                true => caught.turn(States::CAUGHT, States::CLEAN),
+                false => caught,
+            };
+            ends = ends.joined(self.suite(&handler.body, before));
         }
         let catches_all = |handler: &ExceptHandler| {
             catches(handler, "BaseException")

@@ -2,6 +2,7 @@
 
 use super::beginning::Beginning;
 use super::region::Region;
+use super::transactions::Proof;
 use crate::core::scan::case::Case;
 use crate::core::scan::dependence::writes_what_it_read;
 use crate::core::scan::importing::is_stdlib;
@@ -21,6 +22,8 @@ pub enum Mode {
     WriteFrom(TextRange),
     /// It should begin at once, and can't: its statements are in several places that handle errors.
     AutoInTry,
+    /// It should begin at once, and can't: it sets something that can't be set in a transaction.
+    AutoForSettings,
     /// It should begin at once, and can't: a function that is called may open the database, too.
     AutoForOthers,
     /// It should begin at once, and can't: its function may be called where the database is open already.
@@ -55,8 +58,12 @@ impl Mode {
                 "it writes what hangs on what it read, but handles errors in several places, one of which is for a locked \
                  database: see where begin() is possible"
             }
+            Self::AutoForSettings => {
+                "it writes what hangs on what it read, but sets a PRAGMA that does nothing in a transaction: see where begin() is \
+                 possible"
+            }
             Self::AutoForOthers => {
-                "it writes what hangs on what it read, but calls functions that may open the database as well: see whether \
+                "it writes what hangs on what it read, but calls what may open the database as well, or wait for others: see whether \
                  mode=\"write\" is possible"
             }
             Self::AutoWithin => {
@@ -101,8 +108,40 @@ const PLAIN_MODULES: [&str; 12] = [
     "uuid",
 ];
 
-/// Which mode a session of some statements needs, those at `runs` among them.
-pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>, runs: &[TextRange]) -> Mode {
+/// Modules and functions of the stdlib that wait for others, or run what is not seen.
+const WAITS: [&str; 28] = [
+    "asyncio",
+    "builtins.__import__",
+    "builtins.breakpoint",
+    "builtins.eval",
+    "builtins.exec",
+    "builtins.input",
+    "concurrent",
+    "ctypes",
+    "ftplib",
+    "getpass",
+    "http",
+    "imaplib",
+    "importlib",
+    "multiprocessing",
+    "os.popen",
+    "os.system",
+    "os.wait",
+    "os.waitpid",
+    "poplib",
+    "queue",
+    "runpy",
+    "select",
+    "smtplib",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "threading",
+    "time.sleep",
+];
+
+/// Which mode a session of some statements needs.
+pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>, proof: &Proof) -> Mode {
     if !writes_what_it_read(&case.connection, region.home, &region.kept) {
         return Mode::Auto;
     }
@@ -117,11 +156,49 @@ pub fn mode<'a>(case: &Case<'a, '_>, region: &Region<'a>, runs: &[TextRange]) ->
     match finder.are_called {
         true => Mode::AutoForOthers,
         false if is_called_within(case, region) => Mode::AutoWithin,
-        false => match Beginning::of(case, region, runs) {
+        false if proof.sets => Mode::AutoForSettings,
+        false => match Beginning::of(case, region, &proof.runs) {
             Beginning::Entry => Mode::Write,
             Beginning::Above(statement) => Mode::WriteFrom(statement),
             Beginning::Nowhere => Mode::AutoInTry,
         },
+    }
+}
+
+/// Whether a function that may be called while another one writes makes or drops what may be there, or gone, already: the
+/// stdlib takes no lock for that, and a session its turn to write.
+pub fn makes_within<'a>(case: &Case<'a, '_>, region: &Region<'a>) -> bool {
+    let mut finder = Makes {
+        case,
+        region,
+        is_found: false,
+    };
+    region
+        .kept
+        .iter()
+        .for_each(|statement| finder.visit_stmt(statement));
+    finder.is_found && is_called_within(case, region)
+}
+
+struct Makes<'a, 'p, 'c> {
+    case: &'c Case<'a, 'p>,
+    region: &'c Region<'a>,
+    is_found: bool,
+}
+
+impl<'e> Visitor<'e> for Makes<'_, '_, '_> {
+    fn visit_expr(&mut self, expression: &'e Expr) {
+        if let Expr::Call(call) = expression {
+            let connection = &self.case.connection;
+            let is_run = connection.method(self.region.home, call).is_some();
+            let text = is_run.then(|| connection.statement(self.region.home, call));
+            let text = text.flatten().unwrap_or_default().to_ascii_lowercase();
+            let words: Vec<&str> = text.split_whitespace().collect();
+            self.is_found |= words
+                .windows(2)
+                .any(|pair| pair == ["if", "not"] || pair == ["if", "exists"]);
+        }
+        visitor::walk_expr(self, expression);
     }
 }
 
@@ -270,8 +347,37 @@ impl Others<'_, '_, '_> {
             return true;
         }
         let named = self.named(call);
-        let is_other = |name: &String| is_stdlib(name) && !name.starts_with("sqlite3.");
-        !named.or_other && named.names.iter().all(is_other)
+        let is_other = |name: &String| {
+            let module = name.split('.').next().unwrap_or(name);
+            is_stdlib(name) && !WAITS.contains(&module) && !WAITS.contains(&name.as_str())
+        };
+        !named.or_other
+            && !named.names.is_empty()
+            && named.names.iter().all(is_other)
+            && !self.hands_over_a_function(call)
+    }
+
+    /// Whether a call is given a function of the project, which it may call.
+    fn hands_over_a_function(&self, call: &ExprCall) -> bool {
+        let (project, file) = (self.case.project, self.case.site.file);
+        let keywords = call.arguments.keywords.iter().map(|keyword| &keyword.value);
+        let mut given = call.arguments.args.iter().chain(keywords);
+        given.any(|given| {
+            matches!(given, Expr::Name(_) | Expr::Attribute(_)) && {
+                let named = project.named(file, self.region.home, given);
+                named
+                    .names
+                    .iter()
+                    .any(|name| project.function(name).is_some())
+            }
+        })
+    }
+
+    /// Whether something that a `with` enters may wait, or do anything: it is no call, which is looked at as such.
+    fn is_entered_by_name(&self, item: &ast::WithItem) -> bool {
+        let connection = &self.case.connection;
+        !matches!(item.context_expr, Expr::Call(_))
+            && !connection.is_it_or_cursor(self.region.home, &item.context_expr)
     }
 }
 
@@ -310,6 +416,11 @@ impl<'a> Visitor<'a> for Itself<'_> {
 }
 
 impl<'a> Visitor<'a> for Others<'a, '_, '_> {
+    fn visit_with_item(&mut self, item: &'a ast::WithItem) {
+        self.are_called |= self.is_entered_by_name(item);
+        visitor::walk_with_item(self, item);
+    }
+
     fn visit_expr(&mut self, expression: &'a Expr) {
         match expression {
             Expr::Call(call) => self.are_called |= !self.is_harmless(call),

@@ -71,7 +71,11 @@ pub fn propose(case: &Case<'_, '_>, choice: &Choice) -> Result<Proposal, String>
             "if it does not call itself more than 19 deep: each call has a session of its own";
         proof.conditions.push(deep.to_owned());
     }
-    let mode = calls::mode(case, &region, &proof.runs);
+    if calls::makes_within(case, &region) {
+        let nested = "if it is not called by what is writing already: a session takes its turn to write, also for what is there";
+        proof.conditions.push(nested.to_owned());
+    }
+    let mode = calls::mode(case, &region, &proof);
     let session = format!("{}.session({})", manager.expression, mode.argument());
     let edits = rewrite::edits(case, &region, &proof, &session, &[], mode.begin())?;
     let redundant = (!proof.redundant.is_empty()).then_some("DBM201");

@@ -25,6 +25,8 @@ pub struct Proof {
     pub redundant: Vec<TextRange>,
     /// Where something runs on the connection.
     pub runs: Vec<TextRange>,
+    /// Whether it sets something that can't be set in a transaction, perhaps.
+    pub sets: bool,
     /// Whether its function yields it.
     pub is_yielded: bool,
     /// Whether a write is discarded that a session would commit.
@@ -49,6 +51,10 @@ pub fn prove<'a>(
     let (ends, trace) = flow::trace(connection, region.home, &region.kept, region.left_out);
     let mut proof = Proof {
         runs: runs(&trace),
+        sets: trace
+            .effects
+            .iter()
+            .any(|(_, effect, _)| matches!(effect, Effect::Runs(Sql::Sets))),
         is_yielded: yielded.is_some(),
         ..Proof::default()
     };
@@ -204,6 +210,11 @@ impl Prover<'_, '_, '_> {
                 ));
                 Ok(())
             }
+            Effect::RunsScript(Sql::Reads | Sql::Sets | Sql::Redundant)
+                if !states.is_within(States::CLEAN) =>
+            {
+                Err("a script commits what was written before it".to_owned())
+            }
             Effect::Runs(Sql::Schema) if states.is_within(States::DIRTY) => Ok(()),
             Effect::Runs(Sql::Schema) | Effect::RunsScript(Sql::Schema | Sql::Writes) => {
                 self.autocommitted(range, states)
@@ -320,6 +331,7 @@ impl Prover<'_, '_, '_> {
             .iter()
             .filter(|(_, states)| states.has(States::CAUGHT));
         let caught: Vec<(u32, u32)> = caught.map(|(key, _)| *key).collect();
+        let mut rolled_back = Vec::new();
         let mut handlers = Handlers(Vec::new());
         for statement in &self.region.kept {
             handlers.visit_stmt(statement);
@@ -338,12 +350,35 @@ impl Prover<'_, '_, '_> {
             if lines.line_start(first.start()) == lines.line_start(handler.range.start()) {
                 return Err("a handler stands on one line".to_owned());
             }
+            rolled_back.push(key(handler.range));
             self.proof.rolled_back.push(first);
         }
-        match self.proof.rolled_back.is_empty() {
+        // With these, nothing may be left.
+        match self
+            .ends_with(rolled_back)
+            .has(States::CAUGHT | States::DIRTY)
+        {
             true => Err("a handler goes on with something uncommitted".to_owned()),
             false => Ok(()),
         }
+    }
+
+    fn ends_with(&self, rolled_back: Vec<(u32, u32)>) -> States {
+        let (body, left_out) = match self.region.form {
+            Form::With => (&self.region.kept[..self.region.before_block], None),
+            _ => (&self.region.kept[..], self.region.left_out),
+        };
+        let connection = &self.case.connection;
+        let ends =
+            flow::ends_with_rollbacks(connection, self.region.home, body, left_out, rolled_back);
+        match self.region.form {
+            Form::With => Ends {
+                next: States::NONE,
+                ..ends
+            },
+            _ => ends,
+        }
+        .normal()
     }
 
     /// Sessions have foreign keys enforced.
@@ -358,23 +393,37 @@ impl Prover<'_, '_, '_> {
         let Some(place) = self.case.project.foreign_keys() else {
             return;
         };
-        if is_written && !self.sets_foreign_keys() {
+        if is_written && !self.sets_foreign_keys(trace) {
             self.require(format!(
                 "if the data keeps to the foreign keys ({place}): sessions enforce them, and this connection does not"
             ));
         }
     }
 
-    /// Whether a statement of its own says how foreign keys are to be, on every path.
-    fn sets_foreign_keys(&self) -> bool {
+    /// Whether a statement of its own says how foreign keys are to be, on every path, before something is written: within a
+    /// transaction it does nothing.
+    fn sets_foreign_keys(&self, trace: &Trace) -> bool {
         let connection = &self.case.connection;
+        let is_plain = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Runs(Sql::Reads | Sql::Sets | Sql::Redundant)
+            )
+        };
+        let mut others = trace
+            .effects
+            .iter()
+            .filter(|(_, effect, _)| !is_plain(effect));
+        let first = others.next().map(|(range, ..)| range.start());
         let statements = self
             .region
             .kept
             .iter()
             .filter_map(|statement| match statement {
                 Stmt::Expr(expression) => match &*expression.value {
-                    Expr::Call(call) => connection.statement(self.region.home, call),
+                    Expr::Call(call) if first.is_none_or(|first| call.range().start() < first) => {
+                        connection.statement(self.region.home, call)
+                    }
                     _ => None,
                 },
                 _ => None,
