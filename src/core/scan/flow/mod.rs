@@ -21,6 +21,7 @@ use super::syntax::{
     ExceptHandler, Expr, ExprCall, Ranged, Stmt, TextRange, Visitor, ast, visitor,
 };
 use effects::{Effects, Found};
+use foldhash::HashMap;
 pub use passing::Transfer;
 pub use states::{Ends, States};
 use std::collections::BTreeMap;
@@ -188,6 +189,8 @@ struct Flow<'a, 'p, 'c> {
     hazards: Hazards,
     calls_during: Vec<TextRange>,
     trace: Trace,
+    /// How statements end, by the states that they came with.
+    known: HashMap<((u32, u32), States), Ends>,
 }
 
 impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
@@ -201,6 +204,7 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
             hazards: Hazards::default(),
             calls_during: Vec::new(),
             trace: Trace::default(),
+            known: HashMap::default(),
         }
     }
 
@@ -225,7 +229,19 @@ impl<'a, 'p, 'c> Flow<'a, 'p, 'c> {
         ends
     }
 
+    /// Follow a statement. What is noted on the way is the same each time that it comes with the same states, so once is
+    /// enough: in loops and `finally`s within each other it would be followed again and again.
     fn statement(&mut self, statement: &'a Stmt, states: States) -> Ends {
+        let key = (key(statement.range()), states);
+        if let Some(ends) = self.known.get(&key) {
+            return *ends;
+        }
+        let ends = self.statement_anew(statement, states);
+        self.known.insert(key, ends);
+        ends
+    }
+
+    fn statement_anew(&mut self, statement: &'a Stmt, states: States) -> Ends {
         match statement {
             Stmt::Return(ast::StmtReturn { value, .. }) => {
                 let ends = self.optional(value.as_deref(), states);

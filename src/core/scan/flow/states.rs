@@ -3,7 +3,7 @@
 use std::ops::{BitOr, BitOrAssign};
 
 /// A set of states.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct States(u8);
 
 impl States {

@@ -60,6 +60,23 @@ fn a_write_is_not_lost_that_goes_with_its_connection_or_is_committed_by_a_call()
 }
 
 #[test]
+fn blocks_within_blocks_are_followed_once_for_each_state() {
+    // Without that, each level doubles the time: this would take years.
+    let mut body = "c.execute('SELECT 1')".to_owned();
+    for level in 0..40 {
+        let inner = body.replace('\n', "\n    ");
+        body = match level % 2 {
+            0 => format!("for y in x:\n    {inner}"),
+            _ => format!("try:\n    {inner}\nfinally:\n    print(y)"),
+        };
+    }
+    assert_eq!(
+        told(&format!("c = connect()\n{body}\nc.close()")),
+        [OpenAfterException]
+    );
+}
+
+#[test]
 fn a_loop_that_goes_on_before_the_close_leaves_a_connection_open() {
     check(&[
         (
