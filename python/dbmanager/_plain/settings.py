@@ -41,7 +41,8 @@ def set_pragmas(connection: Connection, pragmas: dict[str, str], path: str, time
             else:
                 _run(connection, f"PRAGMA {name} = '{value}'")
         except DatabaseError as error:
-            code = error.sqlite_errorcode & 0xFF
+            # An error that is not SQLite's has none.
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if is_switch and code in _OF_THE_SWITCH:
                 has_wal = False
                 if code == SQLITE_BUSY:

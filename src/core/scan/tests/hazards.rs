@@ -48,6 +48,15 @@ fn a_write_is_not_lost_that_goes_with_its_connection_or_is_committed_by_a_call()
             "with contextlib.ExitStack() as stack:\n    c = connect()\n    stack.callback(c.close)\n    stack.enter_context(c)\n    WRITE",
             &[],
         ),
+        // By `isolation_level`, the fourth one.
+        (
+            "c = sqlite3.connect(path, 5, 0, None)\nWRITE\nc.close()",
+            &[OpenAfterException],
+        ),
+        (
+            "c = sqlite3.connect(path, 5, 0)\nWRITE\nc.close()",
+            &[WriteNotCommitted, OpenAfterException],
+        ),
         (
             "c = sqlite3.connect('file:x?mode=memory', uri=True)\nWRITE\nc.close()",
             &[OpenAfterException],

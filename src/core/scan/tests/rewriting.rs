@@ -124,10 +124,35 @@ fn what_is_not_rewritten_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_path_that_other_code_puts_something_else_in_the_place_of_gets_no_name() {
+    let a = "import sqlite3\nDB = '/srv/app.db'\ndef f():\n    with sqlite3.connect(DB) as c:\n        c.execute('SELECT 1')\n";
+    let mut options = Options::default();
+    let databases = &mut options.choice.databases;
+    databases.push((PathBuf::from("/srv/app.db"), "app".to_owned()));
+    let named = rewritten(&[("a.py", a)], &options).remove(0);
+    assert!(named.contains("DatabaseManager.named(\"app\")"), "{named}");
+    for replaces in [
+        "def test_a(monkeypatch):\n    monkeypatch.setattr(a, 'DB', '/tmp/x.db')\n",
+        "def test_a(monkeypatch):\n    monkeypatch.setattr('a.DB', '/tmp/x.db')\n",
+        "with patch('a.DB', '/tmp/x.db'):\n    a.f()\n",
+        "with patch.object(a, 'DB', '/tmp/x.db'):\n    a.f()\n",
+        "import a\na.DB = '/tmp/x.db'\n",
+    ] {
+        let files = [("a.py", a), ("tests/test_a.py", replaces)];
+        let text = rewritten(&files, &options).remove(0);
+        assert!(
+            text.contains("DatabaseManager.at(DB)"),
+            "{replaces}: {text}"
+        );
+    }
+}
+
+#[test]
 fn an_import_that_others_need_stays() {
     for (other, name) in [
         ("from a import sqlite3\nsqlite3.Row\n", "import of it"),
         ("from a import *\nsqlite3.Row\n", "star"),
+        ("import a as b\nb.sqlite3.Row\n", "another name of it"),
         ("patch('a.sqlite3.connect')\n", "patch"),
     ] {
         let a = "import sqlite3\nc = sqlite3.connect('a')\n";
