@@ -109,7 +109,7 @@ const PLAIN_MODULES: [&str; 12] = [
 ];
 
 /// Modules and functions of the stdlib that wait for others, or run what is not seen.
-const WAITS: [&str; 28] = [
+const WAITS: [&str; 34] = [
     "asyncio",
     "builtins.__import__",
     "builtins.breakpoint",
@@ -132,12 +132,18 @@ const WAITS: [&str; 28] = [
     "queue",
     "runpy",
     "select",
+    "selectors",
+    "signal",
     "smtplib",
     "socket",
     "sqlite3",
+    "ssl",
     "subprocess",
     "threading",
     "time.sleep",
+    "urllib.request.urlopen",
+    "urllib.request.urlretrieve",
+    "xmlrpc",
 ];
 
 /// Which mode a session of some statements needs.
